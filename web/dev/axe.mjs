@@ -2,6 +2,7 @@
 // findings that are serious or critical.
 import axe from 'axe-core';
 import { startBrowser } from './browser.mjs';
+import { fakeAccess } from './fake-access.mjs';
 import { fakeGateway } from './fake-gateway.mjs';
 import { CAMERAS, STORED } from './look-scene.mjs';
 import { startMock } from './mock.mjs';
@@ -23,6 +24,7 @@ gateway.entries = [
   { number: 1, name: 'shed', login: 'missing', wanted: false, notes: [note], address },
 ];
 mock.setGateways([gateway]);
+mock.setAccess(fakeAccess(gateway.id));
 const { browser, device, page } = await startBrowser(mock);
 const button = (name) => page.getByRole('button', { name, exact: true });
 let findings = 0;
@@ -86,6 +88,33 @@ try {
   await page.goto(`${mock.url}/gateways`);
   await page.getByTestId('stored-camera').first().waitFor();
   await check('gateways');
+  await page.getByRole('button', { name: 'Account: ada' }).click();
+  await check('account menu');
+  await page.goto(`${mock.url}/account`);
+  await page.getByTestId('sign-in').first().waitFor();
+  await check('account');
+  await page.goto(`${mock.url}/access`);
+  await button('Browsers of grace').click();
+  await check('people');
+  await button('Remove grace').click();
+  await page.getByRole('dialog').waitFor();
+  await check('removal of a person');
+  await page.goto(`${mock.url}/access/tokens`);
+  await button('New access token').click();
+  await page.getByText('Only these').click();
+  await button('Create').click();
+  await check('new access token');
+  await page.getByLabel('Name', { exact: true }).fill('Hall display');
+  await page.getByText('All, also those').click();
+  await button('Create').click();
+  await button('I have copied it').waitFor();
+  await check('access token that was created');
+  await page.goto(`${mock.url}/access/codes`);
+  await page.getByTestId('code').first().waitFor();
+  await check('claim codes');
+  await page.goto(`${mock.url}/access/log`);
+  await page.getByTestId('event').first().waitFor();
+  await check('log');
   await page.goto(`${mock.url}/add`);
   await page.getByTestId('device').first().waitFor();
   await check('search');

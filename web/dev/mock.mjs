@@ -30,6 +30,7 @@ export function startMock({ port = 8090, expirySeconds = 120 } = {}) {
   let gateways = [];
   let role = 'admin';
   let release = null;
+  let access = null;
   const setupToken = 'setup-' + randomBytes(6).toString('hex');
 
   const me = (request) => cookies.get(/porthole=([^;]+)/.exec(request.headers.cookie ?? '')?.[1]);
@@ -95,6 +96,7 @@ export function startMock({ port = 8090, expirySeconds = 120 } = {}) {
     }
     if (route === 'POST /api/v1/claims')
       return send(200, { code: 'mossy-otter-4821', expiresInSeconds: 3600 });
+    if (access?.answer(route, body, me(request), send)) return;
     send(404, { error: 'there is no such route' });
   }
 
@@ -240,6 +242,8 @@ export function startMock({ port = 8090, expirySeconds = 120 } = {}) {
     setGateways: (list) => (gateways = list),
     /** The role of whoever is signed in. */
     setRole: (name) => (role = name),
+    /** Answers routes about people and access, see `fake-access.mjs`. */
+    setAccess: (fake) => (access = fake),
     /** Serves the page as another release has it. */
     setRelease: (name) => (release = name),
     setForgetful: (on) => (forgetful = on),

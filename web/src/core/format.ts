@@ -68,6 +68,11 @@ export function dateTime(seconds: number): string {
   return new Intl.DateTimeFormat(undefined, style).format(seconds * 1000);
 }
 
+/** Formats the day of a time in seconds since 1970. */
+export function date(seconds: number): string {
+  return new Intl.DateTimeFormat(undefined, { dateStyle: 'medium' }).format(seconds * 1000);
+}
+
 /** Formats a time in milliseconds since 1970 as hours and minutes. */
 export function clockTime(milliseconds: number): string {
   return new Intl.DateTimeFormat(undefined, { timeStyle: 'short' }).format(milliseconds);

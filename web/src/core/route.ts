@@ -6,9 +6,14 @@ export type Route =
   | { readonly page: 'add' }
   | { readonly page: 'gateways' }
   | { readonly page: 'change'; readonly gateway: string; readonly camera: string }
+  | { readonly page: 'account' }
+  | { readonly page: 'access'; readonly part: AccessPart }
   | { readonly page: 'setup'; readonly token: string | null }
   | { readonly page: 'sign-in' }
   | { readonly page: 'not-found' };
+
+/** The parts of the page about people and access. */
+export type AccessPart = 'people' | 'tokens' | 'codes' | 'log';
 
 /** A camera's id, alone or followed by its gateway's: `door`, `door@gw-a`. */
 const CAMERA =
@@ -22,6 +27,11 @@ export function routeOf(pathname: string, hash: string): Route {
   if (path === '/') return { page: 'cameras' };
   if (path === '/add') return { page: 'add' };
   if (path === '/gateways') return { page: 'gateways' };
+  if (path === '/account') return { page: 'account' };
+  if (path === '/access') return { page: 'access', part: 'people' };
+  if (path === '/access/tokens') return { page: 'access', part: 'tokens' };
+  if (path === '/access/codes') return { page: 'access', part: 'codes' };
+  if (path === '/access/log') return { page: 'access', part: 'log' };
   if (path === '/sign-in') return { page: 'sign-in' };
   if (path === '/setup')
     return { page: 'setup', token: new URLSearchParams(hash.slice(1)).get('t') };
@@ -45,6 +55,10 @@ export function pathTo(route: Route): string {
       return '/gateways';
     case 'change':
       return `/gateways/${route.gateway}/${route.camera}`;
+    case 'account':
+      return '/account';
+    case 'access':
+      return route.part === 'people' ? '/access' : `/access/${route.part}`;
     case 'setup':
       return '/setup';
     case 'sign-in':

@@ -4,7 +4,10 @@
  * `{name}` stands for a value. A key that ends in `.one` or `.other` is chosen by a number.
  */
 
+import { ACCESS_TEXT } from './text/access';
+import { AUDIT_TEXT } from './text/audit';
 import { IMPORT_TEXT } from './text/import';
+import { SHORTCUTS_TEXT } from './text/shortcuts';
 import { SOUND_TEXT } from './text/sound';
 
 export const TEXT = {
@@ -23,11 +26,6 @@ export const TEXT = {
 
   'api.unreachable': 'Cannot reach the server. Check that it is running, then try again.',
   'api.error': 'The server returned error {status}. Try again later.',
-
-  'account.label': 'Account: ',
-  'account.admin': 'Administrator',
-  'account.viewer': 'Viewer',
-  'account.sign-out': 'Sign out',
 
   'field.show': 'Show',
   'field.hide': 'Hide',
@@ -138,26 +136,6 @@ export const TEXT = {
   'settings.on-demand-hint': 'Saves power and bandwidth; the picture starts a little later.',
   'settings.remove': 'Remove camera',
 
-  'shortcuts.title': 'Keyboard shortcuts',
-  'shortcuts.close': 'Close',
-  'shortcuts.wall': 'On the wall',
-  'shortcuts.camera': 'On the page of a camera',
-  'shortcuts.open': 'Open the first, second, … camera',
-  'shortcuts.focus': 'Go to the next camera',
-  'shortcuts.enter': 'Open the camera',
-  'shortcuts.move': 'Move the camera',
-  'shortcuts.search': 'Search',
-  'shortcuts.full-screen': 'Full screen',
-  'shortcuts.help': 'This list',
-  'shortcuts.back': 'Back',
-  'shortcuts.zoom': 'Zoom in, out, back',
-  'shortcuts.pan': 'Move within the enlarged picture; move the camera while its pad has the focus',
-  'shortcuts.snapshot': 'Save a snapshot',
-  'shortcuts.float': 'Picture in picture',
-  'shortcuts.arrows': 'Arrows',
-  'shortcuts.enter-key': 'Enter',
-  'shortcuts.move-keys': 'Alt + arrows',
-
   'gateway.add': 'Add a gateway',
   'gateway.add-busy': 'Creating a claim code…',
   'gateway.command':
@@ -262,7 +240,10 @@ export const TEXT = {
   'address.bad': 'This is not an address of a camera. Use one such as 192.168.1.20.',
   'address.submit': 'Continue',
 
+  ...ACCESS_TEXT,
+  ...AUDIT_TEXT,
   ...IMPORT_TEXT,
+  ...SHORTCUTS_TEXT,
   ...SOUND_TEXT,
 
   'login.title': 'User and password of the camera',

@@ -2,8 +2,11 @@
 
 import { sentence } from '../core/reasons';
 import { t } from '../core/text';
-import type { Claim, ErrorBody, GatewayId, GatewayList, Me, NewClaim } from '../protocol';
-import type { Removed, RenameGateway, Setup, SignIn } from '../protocol';
+import type { AuditList } from '../protocol';
+import type { Claim, ClaimInfo, ClaimList, ErrorBody, GatewayId, GatewayList } from '../protocol';
+import type { Me, NewClaim, NewToken, Removed, RenameGateway, Setup, SignIn } from '../protocol';
+import type { SignInInfo, SignInList, Token, TokenInfo, TokenList } from '../protocol';
+import type { UserInfo, UserList } from '../protocol';
 import { root } from './root';
 
 /** A failed call; the message is for people. `status` is 0 if the server was not reached. */
@@ -37,6 +40,20 @@ export const api = {
     call<null>('PATCH', `gateways/${id}`, body),
   removeGateway: (id: GatewayId) => call<Removed>('DELETE', `gateways/${id}`),
   createClaim: (body: NewClaim) => call<Claim>('POST', 'claims', body),
+  /** Returns the newest events, or those before one. */
+  audit: (before?: number) =>
+    call<AuditList>('GET', before === undefined ? 'audit' : `audit?before=${before}`),
+  claims: () => call<ClaimList>('GET', 'claims'),
+  revokeClaim: ({ id }: ClaimInfo) => call<Removed>('DELETE', `claims/${id}`),
+  tokens: () => call<TokenList>('GET', 'tokens'),
+  createToken: (body: NewToken) => call<Token>('POST', 'tokens', body),
+  revokeToken: ({ id }: TokenInfo) => call<Removed>('DELETE', `tokens/${id}`),
+  users: () => call<UserList>('GET', 'users'),
+  removeUser: ({ id }: UserInfo) => call<Removed>('DELETE', `users/${id}`),
+  signUserOut: ({ id }: UserInfo) => call<Removed>('DELETE', `users/${id}/sign-ins`),
+  signIns: () => call<SignInList>('GET', 'sign-ins'),
+  signOutBrowser: ({ id }: SignInInfo) => call<Removed>('DELETE', `sign-ins/${id}`),
+  signOutEverywhere: () => call<Removed>('DELETE', 'sign-ins'),
 };
 
 /** Calls a route. The body is not checked: client and server types come from one definition. */

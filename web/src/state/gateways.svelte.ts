@@ -5,6 +5,7 @@ import type { Outcome } from '../core/rpc';
 import { api } from '../drivers/api';
 import { code, type CameraId, type ChangeCameraParams, type ChangedResult } from '../protocol';
 import type { Gateway, GatewayId, StoredCamera, StoredCamerasResult } from '../protocol';
+import { attempt } from './attempt';
 import { live } from './live.svelte';
 
 /** The settings of a camera that change without its password. */
@@ -80,14 +81,5 @@ export class GatewaysPage {
     // Also after a conflict: the next attempt is made with the list as it is now.
     await this.loadCameras(peer);
     return outcome.ok ? null : problemText(outcome.fault);
-  }
-}
-
-async function attempt(run: () => Promise<void>): Promise<string | null> {
-  try {
-    await run();
-    return null;
-  } catch (error) {
-    return error instanceof Error ? error.message : String(error);
   }
 }

@@ -1,0 +1,210 @@
+// Plays the people, access tokens, sign-ins and claim codes of a server, for the mock.
+const now = () => Math.floor(Date.now() / 1000);
+const MINUTE = 60;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+const AGENTS = {
+  firefox: 'Mozilla/5.0 (X11; Linux x86_64; rv:142.0) Gecko/20100101 Firefox/142.0',
+  iphone:
+    'Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) AppleWebKit/605.1.15 ' +
+    '(KHTML, like Gecko) Version/19.0 Mobile/15E148 Safari/604.1',
+  android:
+    'Mozilla/5.0 (Linux; Android 15; Pixel 9) AppleWebKit/537.36 (KHTML, like Gecko) ' +
+    'Chrome/142.0.0.0 Mobile Safari/537.36',
+  edge:
+    'Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) ' +
+    'Chrome/142.0.0.0 Safari/537.36 Edg/142.0.0.0',
+};
+const NOTHING = {
+  users: 0,
+  signIns: 0,
+  tokens: 0,
+  claims: 0,
+  gateways: 0,
+  cameras: 0,
+  grants: 0,
+  sessions: 0,
+};
+
+const token = (id, name, giverSubject, more = {}) => ({
+  id,
+  name,
+  role: 'viewer',
+  limited: false,
+  cameras: [],
+  control: false,
+  listen: true,
+  giver: { 'user:1': 'ada', 'user:2': 'grace', 'token:8': 'Home Assistant' }[giverSubject],
+  giverSubject,
+  createdS: now() - 40 * DAY,
+  ...more,
+});
+const signIn = (id, user, browser, ageS, address, current = false) => ({
+  id,
+  user,
+  current,
+  createdS: now() - 12 * DAY,
+  expiresS: now() + 18 * DAY,
+  seenS: now() - ageS,
+  address,
+  browser,
+});
+
+/** Returns the newest events of an audit log. */
+function auditOf(gateway) {
+  let [id, time] = [900, now() - 20];
+  const event = (kind, more = {}) => {
+    time -= 47 * MINUTE + (id % 7) * HOUR;
+    id -= 1;
+    return { id, kind, firstS: time, lastS: time, count: 1, ...more };
+  };
+  return [
+    event('signedIn', { actor: 'ada', object: 'ada', address: '192.168.1.23' }),
+    event('signInFailed', { object: 'grace', address: '203.0.113.99', count: 14 }),
+    event('tokenCreated', { actor: 'ada', object: 'Kitchen tablet' }),
+    event('signedOut', { actor: 'ada', object: 'grace' }),
+    event('giftRefused', { actor: 'Home Assistant', object: 'a token for all cameras' }),
+    event('gatewayEnrolled', { object: `House (${gateway})` }),
+    event('claimCreated', { actor: 'grace' }),
+    event('signInFailed', { address: '203.0.113.99', count: 3 }),
+    event('enrolmentRefused', { count: 2 }),
+    event('userReset', { actor: 'operator', object: 'Grandpa Joe' }),
+    event('tokenRevoked', { actor: 'grace', object: 'Old television' }),
+    event('setUp', { actor: 'ada', object: 'ada', address: '192.168.1.23' }),
+  ];
+}
+
+/** Returns a server with three people and what they have given. `gateway`: the id of one. */
+export function fakeAccess(gateway) {
+  const state = {
+    users: [
+      { id: 1, name: 'ada', role: 'admin', createdS: now() - 300 * DAY, seenS: now(), signIns: 2 },
+      {
+        id: 2,
+        name: 'grace',
+        role: 'admin',
+        createdS: now() - 90 * DAY,
+        seenS: now() - 3 * HOUR,
+        signIns: 2,
+      },
+      { id: 3, name: 'Grandpa Joe', role: 'viewer', createdS: now() - 5 * DAY, signIns: 0 },
+    ],
+    signIns: [
+      signIn('a1', 'ada', AGENTS.firefox, 10, '192.168.1.23', true),
+      signIn('a2', 'ada', AGENTS.iphone, 2 * DAY, '203.0.113.7'),
+      signIn('b1', 'grace', AGENTS.android, 3 * HOUR, '2001:db8:4:1::77'),
+      signIn('b2', 'grace', AGENTS.edge, 6 * DAY, '198.51.100.40'),
+    ],
+    tokens: [
+      token(9, 'Kitchen tablet', 'user:1', {
+        limited: true,
+        cameras: [`door@${gateway}`, `drive@${gateway}`],
+        seenS: now() - 30,
+      }),
+      token(8, 'Home Assistant', 'user:2', { role: 'admin', seenS: now() - 4 * MINUTE }),
+      token(7, 'Wall of the porter', 'token:8', {
+        control: true,
+        listen: false,
+        seenS: now() - 9 * DAY,
+        expiresS: now() + 20 * DAY,
+      }),
+      token(5, 'Builders, in spring', 'user:2', { expiresS: now() - 30 * DAY }),
+    ],
+    claims: [
+      {
+        id: '5f0c77aa19e3b2d4',
+        giver: 'grace',
+        giverSubject: 'user:2',
+        createdS: now() - 20 * MINUTE,
+        expiresS: now() + 40 * MINUTE,
+        replaces: gateway,
+      },
+    ],
+    audit: auditOf(gateway),
+    /** The bodies of requests for new things. */
+    asked: [],
+    /** The sentence with which the next request for a new thing is refused. */
+    refusal: null,
+  };
+
+  const without = (list, found) => list.filter((one) => !found.includes(one));
+
+  /** Removes what was given by a subject, as the server does. */
+  function removeGiven(subject) {
+    const own = state.tokens.filter((one) => one.giverSubject === subject);
+    const claims = state.claims.filter((one) => one.giverSubject === subject);
+    state.tokens = without(state.tokens, own);
+    state.claims = without(state.claims, claims);
+    const deeper = own.map(({ id }) => removeGiven(`token:${id}`));
+    return {
+      tokens: own.length + deeper.reduce((sum, { tokens }) => sum + tokens, 0),
+      claims: claims.length + deeper.reduce((sum, { claims }) => sum + claims, 0),
+    };
+  }
+
+  function signOut(isMeant) {
+    const found = state.signIns.filter(isMeant);
+    state.signIns = without(state.signIns, found);
+    for (const { user } of found) state.users.find(({ name }) => name === user).signIns -= 1;
+    return { signIns: found.length, sessions: found.length > 0 ? 1 : 0 };
+  }
+
+  const routes = {
+    'GET audit': () => ({ events: state.audit }),
+    'GET users': () => ({ users: state.users }),
+    'GET tokens': () => ({ tokens: state.tokens }),
+    'GET claims': () => ({ claims: state.claims }),
+    'GET sign-ins': (_, __, me) =>
+      me.name === 'ada' ? { signIns: state.signIns } : { signIns: [] },
+    'DELETE sign-ins': (_, __, me) => signOut(({ user }) => user === me.name),
+    'DELETE sign-ins/': (id) => signOut((one) => one.id === id),
+    'DELETE claims/': (id) => {
+      state.claims = state.claims.filter((one) => one.id !== id);
+      return { claims: 1 };
+    },
+    'DELETE tokens/': (id) => {
+      const given = removeGiven(`token:${id}`);
+      state.tokens = state.tokens.filter((one) => one.id !== Number(id));
+      return { ...given, tokens: given.tokens + 1, sessions: 2 };
+    },
+    'DELETE users/': (id) => {
+      const user = state.users.find((one) => one.id === Number(id));
+      const signedOut = signOut((one) => one.user === user.name);
+      state.users = without(state.users, [user]);
+      return { users: 1, ...signedOut, ...removeGiven(`user:${id}`) };
+    },
+    'POST tokens': (_, body) => {
+      const { expiresInSeconds: lifetime, cameras, ...rest } = body;
+      const more = lifetime ? { expiresS: now() + lifetime } : {};
+      const limited = cameras.length > 0;
+      const created = { ...rest, cameras, limited, createdS: now(), ...more };
+      state.tokens = [token(12, body.name, 'user:1', created), ...state.tokens];
+      return { token: 'pt_9xVw3TqkZ0nRr1mC7yLh5sAe2dFg8uBp4oIjKxMvN6Q' };
+    },
+  };
+
+  return {
+    state,
+    /** Answers a request, if it is about people and access. */
+    answer(route, body, me, send) {
+      const [method, path] = route.replace(' /api/v1/', ' ').split(' ');
+      const [kind, id, below] = path.split('/');
+      if (below === 'sign-ins') {
+        const { name } = state.users.find((one) => one.id === Number(id));
+        send(200, { ...NOTHING, ...signOut(({ user }) => user === name) });
+        return true;
+      }
+      const run = routes[`${method} ${kind}${id === undefined ? '' : '/'}`];
+      if (run === undefined) return false;
+      if (method === 'POST') state.asked.push(body);
+      if (method === 'POST' && state.refusal !== null) {
+        send(403, { error: state.refusal });
+        state.refusal = null;
+        return true;
+      }
+      const result = run(id, body, me);
+      send(200, method === 'DELETE' ? { ...NOTHING, ...result } : result);
+      return true;
+    },
+  };
+}

@@ -1,0 +1,164 @@
+// Uses the pages about people and access in Chromium, and fails if a sentence is missing or
+// something is removed without saying what goes with it. Leaves screenshots in dev/shots.
+import { startBrowser, step } from './browser.mjs';
+import { fakeAccess } from './fake-access.mjs';
+import { fakeGateway } from './fake-gateway.mjs';
+import { CAMERAS } from './look-scene.mjs';
+import { startMock } from './mock.mjs';
+
+const mock = startMock({ port: 8096 });
+const gateway = await fakeGateway('House');
+const access = fakeAccess(gateway.id);
+mock.setGateways([gateway]);
+mock.setAccess(access);
+const { browser, device, page, consoleErrors, shoot } = await startBrowser(mock);
+const button = (name) => page.getByRole('button', { name, exact: true });
+const part = (name) => page.getByRole('link', { name, exact: true });
+const dialog = page.getByRole('dialog');
+const says = (text) => page.getByText(text).first().waitFor();
+
+function check(isRight, what) {
+  if (!isRight) throw new Error(what);
+}
+async function checkFocus(locator, what) {
+  check(await locator.evaluate((element) => element === document.activeElement), what);
+}
+
+try {
+  await page.goto(`${mock.url}/setup#t=${mock.setupToken}`);
+  await page.getByLabel('Username').fill('ada');
+  await page.getByLabel('Password', { exact: true }).fill('correct horse battery');
+  await button('Create account').click();
+  await page.locator('h1').first().waitFor();
+  await device.evaluate((more) => ((window.more = more), window.device.report()), CAMERAS(gateway));
+
+  await step('the menu leads to the account and to people and access', async () => {
+    await page.getByRole('button', { name: 'Account: ada' }).click();
+    await part('People and access').waitFor();
+    await shoot('account-menu');
+    await part('Account').click();
+    await page.getByText('This browser').waitFor();
+    await shoot('account', { inGuide: true });
+  });
+  await step('one browser is signed out, and the focus stays', async () => {
+    await button('Sign out Safari on iPhone').click();
+    await dialog.getByText('pictures there stop').waitFor();
+    await shoot('account-sign-out');
+    await page.keyboard.press('Escape');
+    await checkFocus(button('Sign out Safari on iPhone'), 'the focus is lost after Escape');
+    await button('Sign out Safari on iPhone').click();
+    await dialog.getByRole('button', { name: 'Sign out' }).click();
+    await says('1 browser was signed out. 1 picture there was stopped.');
+    await checkFocus(page.getByTestId('done'), 'the focus is lost after a sign-out');
+  });
+  await step('people are listed with their browsers', async () => {
+    await page.goto(`${mock.url}/access`);
+    await says('Grandpa Joe');
+    await button('Browsers of grace').click();
+    await says('Chrome on Android');
+    await shoot('people', { inGuide: true });
+  });
+  await step('a person is removed with all that it has given', async () => {
+    await button('Remove grace').click();
+    for (const line of [
+      '2 browsers are signed out',
+      'Access token “Home Assistant”',
+      'Access token “Wall of the porter”',
+      'Access token “Builders, in spring”',
+      '1 claim code for a gateway',
+    ]) {
+      await dialog.getByText(line).waitFor();
+    }
+    await shoot('people-remove');
+    await dialog.getByRole('button', { name: 'Cancel' }).click();
+  });
+  await step('access tokens are listed', async () => {
+    await part('Access tokens').click();
+    await says('Front door, Driveway');
+    await shoot('tokens', { inGuide: true });
+  });
+  await step('a token without a name or a camera is not sent', async () => {
+    await button('New access token').click();
+    await page.getByText('Only these').click();
+    await button('Create').click();
+    await says('Give it a name');
+    await says('Choose at least one camera.');
+    await shoot('token-new', { fullPage: true });
+    check(access.state.asked.length === 0, 'it was sent');
+  });
+  await step('a refusal says what to do, and keeps what was chosen', async () => {
+    access.state.refusal = 'you may not give more than you have; choose fewer cameras';
+    await page.getByLabel('Name', { exact: true }).fill('Hall display');
+    await page.getByLabel('Porch', { exact: true }).check();
+    await page.getByLabel('Move the cameras').check();
+    await page.getByLabel('Ends after').selectOption('7 days');
+    await button('Create').click();
+    await says('You may not give more than you have; choose fewer cameras.');
+  });
+  await step('a token is shown once', async () => {
+    await button('Create').click();
+    await says('shown only this once');
+    const heading = page.getByRole('heading', { name: 'The access token' });
+    await checkFocus(heading, 'the focus is not on the new heading');
+    await shoot('token-created');
+    const [, { cameras, control, expiresInSeconds }] = access.state.asked;
+    check(cameras.join() === `porch@${gateway.id}`, `cameras: ${cameras}`);
+    check(control && expiresInSeconds === 604_800, 'not what was chosen');
+    await button('I have copied it').click();
+    await page.getByText('pt_9xVw').waitFor({ state: 'detached' });
+    await page.getByTestId('token').filter({ hasText: 'Hall display' }).waitFor();
+  });
+  await step('a token is revoked with those that it has given', async () => {
+    await button('Revoke Home Assistant').click();
+    await dialog.getByText('Access token “Wall of the porter”').waitFor();
+    await shoot('token-revoke');
+    await dialog.getByRole('button', { name: 'Revoke' }).click();
+    await says('Home Assistant was removed. Ended with it: 1 more access token, 2 pictures.');
+    await checkFocus(page.getByTestId('done'), 'the focus is lost after a removal');
+    await shoot('token-revoked');
+  });
+  await step('claim codes are listed and revoked', async () => {
+    await part('Claim codes').click();
+    await says('takes the place of House');
+    await shoot('codes');
+    await page.getByRole('button', { name: /^Revoke Claim code/ }).click();
+    await dialog.getByRole('button', { name: 'Revoke' }).click();
+    await says('No claim code is waiting');
+  });
+  await step('the log tells who did what, and what was refused', async () => {
+    await part('Log').click();
+    await says('ada created the access token “Kitchen tablet”');
+    await shoot('audit', { inGuide: true });
+    await button('Refused').click();
+    await says('Wrong password for grace');
+    await page.getByText('ada signed in').waitFor({ state: 'detached' });
+    await page.getByLabel('Search the log').fill('203.0.113');
+    await page.getByText('A gateway with a wrong').waitFor({ state: 'detached' });
+    await button('All').click();
+    await button('Show older').click();
+  });
+  await step('who administers nothing sees only the own account', async () => {
+    mock.setRole('viewer');
+    await page.goto(`${mock.url}/access`);
+    await says('Only administrators can see who has access.');
+    await page.getByRole('button', { name: 'Account: ada' }).click();
+    check((await part('People and access').count()) === 0, 'the menu leads there');
+    mock.setRole('admin');
+  });
+  await step('who signs out everywhere is asked to sign in again', async () => {
+    await page.goto(`${mock.url}/account`);
+    await button('Sign out everywhere').click();
+    await dialog.getByText('this one too').waitFor();
+    await dialog.getByRole('button', { name: 'Sign out everywhere' }).click();
+    await button('Sign in').waitFor();
+  });
+  const serious = consoleErrors.filter((text) => !/status of 40[13]/.test(text));
+  if (serious.length > 0) throw new Error(serious.join('\n'));
+} catch (error) {
+  console.error(error);
+  await page.screenshot({ path: new URL('./shots/failed.png', import.meta.url).pathname });
+  process.exitCode = 1;
+} finally {
+  await browser.close();
+  mock.stop();
+}

@@ -1,0 +1,67 @@
+import { expect, test } from 'vitest';
+import type { AuditEvent } from '../protocol';
+import { auditFacts, auditText, chosen, isRefusal, MAX_SHOWN, merged } from './audit';
+
+const event = (changes: Partial<AuditEvent>): AuditEvent => ({
+  id: 1,
+  kind: 'signedIn',
+  firstS: 1_000_000,
+  lastS: 1_000_000,
+  count: 1,
+  ...changes,
+});
+
+test.each([
+  [{ kind: 'setUp', actor: 'ada' }, 'ada set up the server'],
+  [{ kind: 'signedIn', actor: 'ada' }, 'ada signed in'],
+  [{ kind: 'signedIn', object: 'ada' }, 'ada signed in'],
+  [{ kind: 'signInFailed', object: 'ada' }, 'Wrong password for ada'],
+  [{ kind: 'signInFailed' }, 'Sign-in with a name that nobody has'],
+  [{ kind: 'signedOut', actor: 'ada', object: 'ada' }, 'ada signed out'],
+  [{ kind: 'signedOut', actor: 'ada', object: 'bob' }, 'ada signed bob out'],
+  [{ kind: 'tokenCreated', actor: 'ada', object: 'TV' }, 'ada created the access token “TV”'],
+  [{ kind: 'gatewayEnrolled', object: 'House' }, 'The gateway House was added'],
+  [{ kind: 'userReset', actor: 'operator', object: 'bob' }, 'operator reset the password of bob'],
+  [{ kind: 'userRemoved' }, 'Somebody removed Somebody'],
+] as const)('%o is one sentence', (changes, text) => {
+  expect(auditText(event(changes))).toBe(text);
+});
+
+test('equal events are counted, with the time of the last', () => {
+  const facts = auditFacts(event({ count: 7, lastS: 1_000_600, address: '192.0.2.1' }), 1_000_900);
+  expect(facts[0]).toMatch(/^5 min ago, /);
+  expect(facts[1]).toMatch(/^7 times since /);
+  expect(facts[2]).toBe('from 192.0.2.1');
+});
+
+const EVENTS = [
+  event({ id: 3, kind: 'signInFailed', object: 'ada', address: '192.0.2.1' }),
+  event({ id: 2, kind: 'tokenCreated', actor: 'Ada', object: 'TV' }),
+  event({ id: 1, kind: 'gatewayEnrolled', object: 'House' }),
+];
+
+test.each([
+  ['all', '', [3, 2, 1]],
+  ['all', ' ADA ', [3, 2]],
+  ['all', '192.0', [3]],
+  ['refused', '', [3]],
+  ['sign-ins', '', [3]],
+  ['access', 'tv', [2]],
+  ['gateways', 'tv', []],
+] as const)('%s with "%s"', (group, typed, ids) => {
+  expect(chosen(EVENTS, group, typed).map(({ id }) => id)).toEqual(ids);
+});
+
+test('refusals are marked', () => {
+  expect(EVENTS.map(isRefusal)).toEqual([true, false, false]);
+});
+
+test('pages are put together, each event as it was told last, and not without end', () => {
+  const again = event({ id: 3, kind: 'signInFailed', count: 2 });
+  const all = merged(EVENTS.slice(0, 2), [...EVENTS.slice(2), again]);
+  expect(all.map(({ id }) => id)).toEqual([3, 2, 1]);
+  expect(all[0]?.count).toBe(2);
+  const many = Array.from({ length: MAX_SHOWN + 5 }, (_, id) => event({ id }));
+  expect(merged([], many)).toHaveLength(MAX_SHOWN);
+  expect(merged([], many)[0]?.id).toBe(MAX_SHOWN + 4);
+});

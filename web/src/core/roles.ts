@@ -1,0 +1,33 @@
+/** The roles of people and access tokens. */
+
+import type { Role } from '../protocol';
+import { t } from './text';
+
+/** Returns true for a role that may see and change who has access. */
+export function administers(role: Role): boolean {
+  switch (role) {
+    case 'admin':
+      return true;
+    case 'viewer':
+      return false;
+  }
+}
+
+export function roleName(role: Role): string {
+  switch (role) {
+    case 'admin':
+      return t('account.admin');
+    case 'viewer':
+      return t('account.viewer');
+  }
+}
+
+/** Returns one sentence about what a role may do. */
+export function roleText(role: Role): string {
+  switch (role) {
+    case 'admin':
+      return t('account.admin-text');
+    case 'viewer':
+      return t('account.viewer-text');
+  }
+}

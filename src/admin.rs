@@ -4,14 +4,17 @@
 mod table;
 
 use porthole_signaling::admin;
+use porthole_signaling_proto::CameraAddress;
 use porthole_signaling_proto::rest;
 use porthole_signaling_proto::rest::Removed;
 
 use crate::admin::table::{Row, ago, print_table, until};
 use crate::cameras::password;
-use crate::cli::{Claim, ManageGateways, NewToken, ResetUser, Role, Token, User};
+use crate::cli::{
+    Claim, Invite, ManageGateways, NewToken, ResetUser, Role, Token, User, UserAccess, UserRole,
+};
 use crate::config::Config;
-use crate::{console, data};
+use crate::{console, data, signaling};
 
 /// Runs `porthole token`.
 pub async fn token(config: &Config, command: &Token) -> anyhow::Result<()> {
@@ -54,6 +57,39 @@ pub async fn claim(config: &Config, command: &Claim) -> anyhow::Result<()> {
     }
 }
 
+/// Runs `porthole invite`.
+pub async fn invite(config: &Config, command: &Invite) -> anyhow::Result<()> {
+    data::prepare(&config.data)?;
+    match command {
+        Invite::Create(flags) => {
+            let new = rest::NewInvitation {
+                name: flags.name.clone(),
+                access: user_access(&flags.access),
+                expires_in_seconds: flags.expires.map(|expires| expires.seconds),
+            };
+            let path = admin::invite(&config.data, &new).await?.path;
+            let public = config.signaling.public_url.as_ref();
+            let base = public.map(|url| url.as_str().trim_end_matches('/').to_owned());
+            let base = base.unwrap_or_else(|| signaling::dashboard_url(config));
+            console::print_line(format_args!("{base}{path}"))
+        }
+        Invite::List(_) => {
+            let invitations = admin::invitations(&config.data).await?;
+            let row = |one: &rest::InvitationInfo| {
+                let what = if one.reset { "new password" } else { role_name(one.access.role) };
+                let giver = one.giver.clone().unwrap_or_default();
+                let (what, end) = (what.to_owned(), until(Some(one.expires_s)));
+                [one.id.to_string(), one.name.clone(), what, cameras(&one.access), giver, end]
+            };
+            let names = ["NUMBER", "NAME", "FOR", "CAMERAS", "GIVEN BY", "ENDS"];
+            print_table(names, invitations.iter().map(row))
+        }
+        Invite::Revoke(flags) => {
+            print_removed(admin::revoke_invitation(&config.data, flags.invitation).await?)
+        }
+    }
+}
+
 /// Runs `porthole user`.
 pub async fn user(config: &Config, command: &User) -> anyhow::Result<()> {
     data::prepare(&config.data)?;
@@ -61,10 +97,16 @@ pub async fn user(config: &Config, command: &User) -> anyhow::Result<()> {
         User::List(_) => {
             let (users, _) = admin::users(&config.data).await?;
             let row = |user: &rest::UserInfo| {
-                let role = role_name(user.role).to_owned();
-                [user.name.clone(), role, user.sign_ins.to_string(), ago(user.seen_s)]
+                let (role, cameras) =
+                    (role_name(user.access.role).to_owned(), cameras(&user.access));
+                [user.name.clone(), role, cameras, user.sign_ins.to_string(), ago(user.seen_s)]
             };
-            print_table(["NAME", "ROLE", "SIGN-INS", "LAST SEEN"], users.iter().map(row))
+            let names = ["NAME", "ROLE", "CAMERAS", "SIGN-INS", "LAST SEEN"];
+            print_table(names, users.iter().map(row))
+        }
+        User::Change(flags) => {
+            let access = user_access(&flags.access);
+            print_removed(admin::change_user(&config.data, &flags.name, &access).await?)
         }
         User::Remove(flags) => print_removed(admin::remove_user(&config.data, &flags.name).await?),
         User::SignOut(flags) => {
@@ -122,6 +164,32 @@ fn new_token(flags: &NewToken) -> rest::NewToken {
     }
 }
 
+fn user_access(flags: &UserAccess) -> rest::UserAccess {
+    let (listen, control) = (!flags.no_listen, flags.control);
+    let grant =
+        |camera: &CameraAddress| rest::CameraGrant { camera: camera.clone(), listen, control };
+    rest::UserAccess {
+        role: match flags.role {
+            UserRole::Viewer => rest::Role::Viewer,
+            UserRole::Admin => rest::Role::Admin,
+            UserRole::Owner => rest::Role::Owner,
+        },
+        limited: !flags.cameras.is_empty(),
+        cameras: flags.cameras.iter().map(grant).collect(),
+        listen,
+        control,
+    }
+}
+
+/// Returns the cameras of a person in words.
+fn cameras(access: &rest::UserAccess) -> String {
+    if !access.limited {
+        return "all".to_owned();
+    }
+    let cameras: Vec<_> = access.cameras.iter().map(|grant| grant.camera.to_string()).collect();
+    if cameras.is_empty() { "none".to_owned() } else { cameras.join(" ") }
+}
+
 fn token_row(token: &rest::TokenInfo) -> Row<7> {
     let cameras: Vec<_> = token.cameras.iter().map(ToString::to_string).collect();
     let cameras = if token.limited { cameras.join(" ") } else { "all".to_owned() };
@@ -138,6 +206,7 @@ fn token_row(token: &rest::TokenInfo) -> Row<7> {
 
 fn role_name(role: rest::Role) -> &'static str {
     match role {
+        rest::Role::Owner => "owner",
         rest::Role::Admin => "admin",
         rest::Role::Viewer => "viewer",
     }
@@ -150,13 +219,14 @@ async fn reset(config: &Config, flags: &ResetUser) -> anyhow::Result<()> {
 
 /// Prints what was removed. The sessions are not counted here: the running server ends them.
 fn print_removed(removed: Removed) -> anyhow::Result<()> {
-    let Removed { users, sign_ins, tokens, claims, gateways, cameras, grants, sessions: _ } =
-        removed;
+    let Removed { users, sign_ins, tokens, claims, invitations, .. } = removed;
+    let Removed { gateways, cameras, grants, sessions: _, .. } = removed;
     let parts: Vec<_> = [
         (users, "user"),
         (sign_ins, "sign-in"),
         (tokens, "token"),
         (claims, "claim code"),
+        (invitations, "invitation"),
         (gateways, "gateway"),
         (cameras, "camera"),
         (grants, "right to a camera"),

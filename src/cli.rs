@@ -1,14 +1,18 @@
 //! The command line. A flag overrides a key of the configuration; `configure` says which one.
 
+mod access;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue};
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use porthole_signaling_proto::{CameraAddress, GatewayId};
+use clap::{Args, Parser, Subcommand};
+use porthole_signaling_proto::GatewayId;
 use url::Url;
 
-use crate::config::{Account, CameraFlag, Network, Ports, Span, Tree};
+use crate::config::{Account, CameraFlag, Network, Ports, Tree};
+
+pub use access::{Claim, Invite, NewToken, ResetUser, Role, Token, User, UserAccess, UserRole};
 
 /// Your own camera cloud without the cloud.
 #[derive(Debug, Parser)]
@@ -48,6 +52,9 @@ pub enum Command {
     /// Manage claim codes, by which gateways enrol.
     #[command(subcommand)]
     Claim(Claim),
+    /// Manage the links by which people become users.
+    #[command(subcommand)]
+    Invite(Invite),
     /// Manage the people who sign in.
     #[command(subcommand)]
     User(User),
@@ -279,111 +286,6 @@ pub struct Probe {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Token {
-    /// Create a token and print it.
-    Create(NewToken),
-    /// List the tokens: who has given them, when they were used last, and when they end.
-    List(DataFlag),
-    /// Revoke a token and those that it has given. What is watched with them ends at once.
-    Revoke(NumberedToken),
-}
-
-#[derive(Debug, Args)]
-pub struct NumberedToken {
-    #[command(flatten)]
-    data: DataFlag,
-    /// Number of the token in the list.
-    #[arg(value_name = "NUMBER")]
-    pub token: i64,
-}
-
-/// The permissions of a token.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum Role {
-    /// May watch cameras.
-    Viewer,
-    /// May do everything.
-    Admin,
-}
-
-#[derive(Debug, Args)]
-pub struct NewToken {
-    #[command(flatten)]
-    pub data: DataFlag,
-    /// Permissions of the token.
-    #[arg(long)]
-    pub role: Role,
-    /// Display name of the token.
-    #[arg(long, value_name = "N")]
-    pub name: String,
-    /// Restrict the token to this camera: ID, or ID@GATEWAY if several gateways have it
-    /// (repeatable).
-    #[arg(long = "camera", value_name = "ID")]
-    pub cameras: Vec<CameraAddress>,
-    /// Allow the token to turn the cameras, and to zoom.
-    #[arg(long)]
-    pub control: bool,
-    /// Let the token see the cameras, but not hear them.
-    #[arg(long)]
-    pub no_listen: bool,
-    /// Lifetime of the token, such as 15m, 1h or 30d [default: unlimited].
-    #[arg(long, value_name = "TIME")]
-    pub expires: Option<Span>,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum Claim {
-    /// Create a claim code and print it.
-    Create(DataFlag),
-    /// List the claim codes that can be used.
-    List(DataFlag),
-    /// Revoke a claim code.
-    Revoke(NamedClaim),
-}
-
-#[derive(Debug, Args)]
-pub struct NamedClaim {
-    #[command(flatten)]
-    data: DataFlag,
-    /// Id of the claim code in the list.
-    #[arg(value_name = "ID")]
-    pub id: String,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum User {
-    /// List the users.
-    List(DataFlag),
-    /// Remove a user, and the tokens and claim codes that it has given.
-    Remove(NamedUser),
-    /// Sign a user out everywhere.
-    SignOut(NamedUser),
-    /// Give a user a new password, and sign it out everywhere: the way back from a lost password.
-    Reset(ResetUser),
-}
-
-#[derive(Debug, Args)]
-pub struct NamedUser {
-    #[command(flatten)]
-    data: DataFlag,
-    /// Name of the user.
-    #[arg(value_name = "NAME")]
-    pub name: String,
-}
-
-#[derive(Debug, Args)]
-pub struct ResetUser {
-    #[command(flatten)]
-    data: DataFlag,
-    /// Name of the user.
-    #[arg(value_name = "NAME")]
-    pub name: String,
-    /// File whose first line is the new password; without it, the program asks on a terminal.
-    #[arg(long, value_name = "FILE")]
-    pub password_file: Option<PathBuf>,
-}
-
-#[derive(Debug, Subcommand)]
 pub enum Config {
     /// Check the configuration and print its first error.
     Check(DataFlag),
@@ -429,6 +331,7 @@ impl Command {
             Self::Import(flags) => flags.data.configure(tree),
             Self::Token(command) => command.data().configure(tree),
             Self::Claim(command) => command.data().configure(tree),
+            Self::Invite(command) => command.data().configure(tree),
             Self::User(command) => command.data().configure(tree),
             Self::Audit(flags) => flags.configure(tree),
             Self::Config(Config::Check(flags) | Config::Show(flags)) => flags.configure(tree),
@@ -455,38 +358,10 @@ impl Command {
             | Self::Import(_)
             | Self::Token(_)
             | Self::Claim(_)
+            | Self::Invite(_)
             | Self::User(_)
             | Self::Audit(_)
             | Self::Config(_) => false,
-        }
-    }
-}
-
-impl Token {
-    fn data(&self) -> &DataFlag {
-        match self {
-            Self::Create(flags) => &flags.data,
-            Self::List(data) => data,
-            Self::Revoke(flags) => &flags.data,
-        }
-    }
-}
-
-impl Claim {
-    fn data(&self) -> &DataFlag {
-        match self {
-            Self::Create(data) | Self::List(data) => data,
-            Self::Revoke(flags) => &flags.data,
-        }
-    }
-}
-
-impl User {
-    fn data(&self) -> &DataFlag {
-        match self {
-            Self::List(data) => data,
-            Self::Remove(flags) | Self::SignOut(flags) => &flags.data,
-            Self::Reset(flags) => &flags.data,
         }
     }
 }

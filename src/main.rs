@@ -75,6 +75,7 @@ async fn run(cli: &Arc<Cli>, Loaded { config, file }: Loaded) -> anyhow::Result<
         Command::Import(flags) => import::run(&config, flags),
         Command::Token(command) => admin::token(&config, command).await,
         Command::Claim(command) => admin::claim(&config, command).await,
+        Command::Invite(command) => admin::invite(&config, command).await,
         Command::User(command) => admin::user(&config, command).await,
         Command::Audit(_) => admin::audit(&config).await,
         Command::Config(cli::Config::Check(_)) => {

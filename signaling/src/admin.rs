@@ -9,13 +9,14 @@ use porthole_signaling_core::{
 };
 use porthole_signaling_proto::GatewayId;
 use porthole_signaling_proto::rest::{
-    AuditEvent, Claim, ClaimInfo, NewToken, Removed, Role, SignInInfo, Token, TokenInfo, UserInfo,
+    AuditEvent, Claim, ClaimInfo, Invitation, InvitationInfo, NewInvitation, NewToken, Removed,
+    Role, SignInInfo, Token, TokenInfo, UserAccess, UserInfo,
 };
 
 use crate::driver::now;
 use crate::password;
 use crate::store::{
-    CLAIM_LIFETIME, OfUsers, OpenError, Removal, RemoveUserError, Store, StoreError, TokenError,
+    CLAIM_LIFETIME, OfUsers, OpenError, Removal, Store, StoreError, TokenError, UserError,
 };
 
 /// An error of an administrative command.
@@ -36,9 +37,9 @@ pub enum AdminError {
     /// The operator may not give this.
     #[error(transparent)]
     NotGiven(#[from] NotGiven),
-    /// The user cannot be removed.
+    /// The user cannot be changed or removed.
     #[error(transparent)]
-    RemoveUser(#[from] RemoveUserError),
+    User(#[from] UserError),
     /// The object that was named does not exist.
     #[error("there is no {0}; `porthole {1} list` shows what there is")]
     Unknown(String, &'static str),
@@ -155,10 +156,59 @@ pub async fn users(data: &Path) -> Result<(Vec<UserInfo>, Vec<SignInInfo>), Admi
     .await
 }
 
+/// Gives a user other rights, and ends what it has started with the former ones.
+///
+/// # Errors
+/// Fails if there is no such user, if it is the last owner and would not be one any more, if it is
+/// not certain whose camera one of the ids means, or if the data folder cannot be opened or
+/// written.
+pub async fn change_user(
+    data: &Path,
+    name: &str,
+    access: &UserAccess,
+) -> Result<Removed, AdminError> {
+    let (granted, giver) = (by_operator(Action::ChangeUser)?, operator(Action::InvitePerson)?);
+    let removed = with_store(data, async |store| match store.find_user(name).await? {
+        Some(user) => Ok(store.change_user(&granted, &giver, user.id, access).await?),
+        None => Ok(None),
+    });
+    found(removed.await?, || (format!("user {name}"), "user"))
+}
+
+/// Creates an invitation, whose link makes a person a user once.
+///
+/// # Errors
+/// Fails if too many wait, if it is not certain whose camera one of the ids means, or if the data
+/// folder cannot be opened or written.
+pub async fn invite(data: &Path, new: &NewInvitation) -> Result<Invitation, AdminError> {
+    let giver = operator(Action::InvitePerson)?;
+    with_store(data, async |store| Ok(store.create_invitation(&giver, new).await?)).await
+}
+
+/// Returns the invitations that can be accepted.
+///
+/// # Errors
+/// Fails if the data folder cannot be opened.
+pub async fn invitations(data: &Path) -> Result<Vec<InvitationInfo>, AdminError> {
+    let granted = by_operator(Action::ListInvitations)?;
+    with_store(data, async |store| Ok(store.invitations(&granted).await?)).await
+}
+
+/// Revokes an invitation.
+///
+/// # Errors
+/// Fails if there is no such invitation, or if the data folder cannot be opened or written.
+pub async fn revoke_invitation(data: &Path, invitation: i64) -> Result<Removed, AdminError> {
+    let granted = by_operator(Action::RevokeInvitation)?;
+    let removed =
+        with_store(data, async |store| Ok(store.remove_invitation(&granted, invitation).await?));
+    found(removed.await?, || (format!("invitation {invitation}"), "invite"))
+}
+
 /// Removes a user, its sign-ins, and what it has given.
 ///
 /// # Errors
-/// Fails if there is no such user, if it is the last admin, or if the data folder cannot be opened
+/// Fails if there is no such user, if it is the last owner, or if the data folder cannot be opened
 /// or written.
 pub async fn remove_user(data: &Path, name: &str) -> Result<Removed, AdminError> {
     let granted = by_operator(Action::RemoveUser)?;
@@ -242,10 +292,10 @@ pub(crate) fn by_operator(action: Action) -> Result<Granted<Everything>, Denied>
     operator(action)?.everything(now())
 }
 
-/// Admits the operator to an action: an admin without limits, because the data folder is theirs.
+/// Admits the operator to an action: an owner without limits, because the data folder is theirs.
 pub(crate) fn operator(action: Action) -> Result<Admitted, Denied> {
     let [subject, credential, name] = ["operator"; 3].map(str::to_owned);
     let identity = Identity { subject, credential, name };
-    let operator = Principal::new(identity, Role::Admin, Objects::All, None);
+    let operator = Principal::new(identity, Role::Owner, Objects::All, None);
     action.admit(Sender::Principal(operator), now())
 }

@@ -1,7 +1,10 @@
 //! The REST interface under `/api/v1`, whose bodies are in `porthole_signaling_proto::rest`.
 
+pub(crate) mod account;
 pub(crate) mod audit;
 pub(crate) mod credentials;
+pub(crate) mod invitations;
+pub(crate) mod people;
 
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -24,12 +27,13 @@ use tracing::info;
 
 use crate::app::App;
 use crate::caller::{COOKIE, DEVICE_COOKIE, cookie_to_set, cookies};
+use crate::device::DeviceId;
 use crate::driver::now;
 use crate::listener::ClientAddress;
 use crate::prefix::UsedPrefix;
 use crate::refusal::Refusal;
 use crate::store::CLAIM_LIFETIME;
-use crate::store::users::{COOKIE_LIFETIME, User, cookie_name};
+use crate::store::users::{COOKIE_LIFETIME, User};
 use crate::throttle::{Attempt, Lane, Throttle};
 use crate::{device, password};
 
@@ -37,8 +41,8 @@ use crate::{device, password};
 const MAX_NAME_CHARS: usize = 64;
 /// The longest name of a browser that is stored.
 const MAX_BROWSER_CHARS: usize = 256;
-/// The most cameras one token can be limited to.
-const MAX_TOKEN_CAMERAS: usize = 256;
+/// The most cameras that one token or user can be limited to.
+const MAX_LIMITED_CAMERAS: usize = 256;
 
 type HandlerResult<T> = Result<T, Refusal>;
 
@@ -59,7 +63,7 @@ pub(crate) async fn set_up(
     let store = &app.driver.store;
     let invalid = || {
         let text = "the setup link is wrong or has already been used; \
-                    the server prints a new one when it starts, as long as there is no admin";
+                    the server prints a new one when it starts, as long as there is no owner";
         Refusal::new(StatusCode::FORBIDDEN, text)
     };
     // Checked first, so that a password is only hashed for a valid token.
@@ -68,8 +72,8 @@ pub(crate) async fn set_up(
     }
     let hash = password::hash(password).await.map_err(busy)?;
     let user =
-        store.create_first_admin(&token, &name, &hash, client.0).await?.ok_or_else(invalid)?;
-    info!(name = user.name, "the first admin was created");
+        store.create_first_owner(&token, &name, &hash, client.0).await?.ok_or_else(invalid)?;
+    info!(name = user.name, "the first owner was created");
     respond_signed_in(&app, user, client, &headers, prefix).await
 }
 
@@ -80,14 +84,13 @@ pub(crate) async fn sign_in(
     headers: HeaderMap,
     body: Bytes,
 ) -> HandlerResult<Response> {
-    let SignIn { name, password } = read(&headers, &body)?;
+    let SignIn { name, password, code } = read(&headers, &body)?;
     let name = name.trim();
     // No user has such a name, and the throttle must not store it.
     if name.chars().count() > MAX_NAME_CHARS {
         return Err(wrong_credentials());
     }
-    let read = |cookie| app.devices.read(cookie, name, now().unix_s);
-    let device = cookies(&headers, DEVICE_COOKIE).find_map(read);
+    let device = device_of(&app, &headers, name);
     let attempt = Attempt { address: client.0, name, device };
     let lane = admit_attempt(&app, &attempt)?;
     lane.wait().await.map_err(busy)?;
@@ -97,6 +100,11 @@ pub(crate) async fn sign_in(
     let matches = password::verify(password, hash, is_known).await.map_err(busy)?;
     match user {
         Some(user) if matches => {
+            let checked = account::check_code(&app, user.id, code.as_deref(), is_known).await;
+            if checked.is_err() && code.is_some() {
+                app.driver.store.note_failed_sign_in(Some(&user.name), client.0).await;
+            }
+            checked?;
             throttle(&app).forgive(&attempt);
             respond_signed_in(&app, user, client, &headers, prefix).await
         }
@@ -106,6 +114,12 @@ pub(crate) async fn sign_in(
             Err(wrong_credentials())
         }
     }
+}
+
+/// Returns the browser that sends a request, if it has signed in under this name before.
+fn device_of(app: &App, headers: &HeaderMap, name: &str) -> Option<DeviceId> {
+    let read = |cookie| app.devices.read(cookie, name, now().unix_s);
+    cookies(headers, DEVICE_COOKIE).find_map(read)
 }
 
 fn wrong_credentials() -> Refusal {
@@ -123,8 +137,9 @@ pub(crate) async fn sign_out(
     headers: HeaderMap,
 ) -> HandlerResult<Response> {
     for cookie in cookies(&headers, COOKIE) {
-        app.driver.store.delete_cookie(cookie).await?;
-        app.driver.with(|hub, now| hub.handle_revoked(now, &cookie_name(cookie)));
+        if let Some(credential) = app.driver.store.delete_cookie(cookie).await? {
+            app.driver.with(|hub, now| hub.handle_revoked(now, &credential));
+        }
     }
     let expired = set_cookie(&app, prefix.as_ref(), COOKIE, "", Duration::ZERO);
     let expired = AppendHeaders([(header::SET_COOKIE, expired)]);
@@ -223,7 +238,7 @@ pub(crate) async fn create_token(
 ) -> HandlerResult<Json<Token>> {
     let mut new: NewToken = read(&headers, &body)?;
     new.name = check_name(&new.name)?;
-    if new.cameras.len() > MAX_TOKEN_CAMERAS {
+    if new.cameras.len() > MAX_LIMITED_CAMERAS {
         let text = "a token can be limited to at most 256 cameras";
         return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, text));
     }
@@ -277,11 +292,12 @@ fn set_cookie(
 
 /// Limits how often passwords and setup tokens can be guessed.
 fn admit_attempt(app: &App, attempt: &Attempt<'_>) -> HandlerResult<Lane> {
-    let admitted = throttle(app).admit(Instant::now(), attempt);
-    admitted.map_err(|wait| {
-        let text = "too many attempts; wait a minute";
-        Refusal::new(StatusCode::TOO_MANY_REQUESTS, text).retry_after(wait)
-    })
+    throttle(app).admit(Instant::now(), attempt).map_err(too_many_attempts)
+}
+
+fn too_many_attempts(wait: Duration) -> Refusal {
+    let text = "too many attempts; wait a minute";
+    Refusal::new(StatusCode::TOO_MANY_REQUESTS, text).retry_after(wait)
 }
 
 fn throttle(app: &App) -> MutexGuard<'_, Throttle> {

@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use tracing::debug;
 use url::Url;
 
-use crate::api::{audit, credentials};
+use crate::api::{account, audit, credentials, invitations, people};
 use crate::caller::{Caller, check_same_site};
 use crate::config::Asset;
 use crate::device::Devices;
@@ -62,13 +62,19 @@ pub(crate) struct Route {
 
 /// Returns the table of routes.
 pub(crate) fn routes() -> Vec<Route> {
-    let camera = "/whep/{camera}";
-    let resource = "/whep/{camera}/{session}";
-    let gateway = "/api/v1/gateways/{gateway}";
-    let sign_ins = "/api/v1/sign-ins";
-    let sign_in = "/api/v1/sign-ins/{sign_in}";
-    let user_sign_ins = "/api/v1/users/{user}/sign-ins";
-    let former_camera = "/api/v1/gateways/{gateway}/former-cameras/{camera}";
+    let groups = [
+        general(),
+        of_gateways(),
+        of_tokens(),
+        of_people(),
+        of_sign_ins(),
+        of_account(),
+        of_whep(),
+    ];
+    groups.into_iter().flatten().collect()
+}
+
+fn general() -> Vec<Route> {
     vec![
         row(Action::Health, Method::GET, "/healthz", async || "ok\n"),
         row(Action::OpenSocket, Method::GET, WEBSOCKET_PATH, open_socket),
@@ -77,33 +83,82 @@ pub(crate) fn routes() -> Vec<Route> {
         row(Action::ReadSelf, Method::GET, "/api/v1/session", api::me),
         row(Action::SignOut, Method::DELETE, "/api/v1/session", api::sign_out),
         row(Action::ListCameras, Method::GET, "/api/v1/cameras", api::cameras),
+    ]
+}
+
+fn of_gateways() -> Vec<Route> {
+    let gateway = "/api/v1/gateways/{gateway}";
+    let former_camera = "/api/v1/gateways/{gateway}/former-cameras/{camera}";
+    let (claims, claim) = ("/api/v1/claims", "/api/v1/claims/{claim}");
+    vec![
         row(Action::ListGateways, Method::GET, "/api/v1/gateways", api::gateways),
         row(Action::RenameGateway, Method::PATCH, gateway, api::rename_gateway),
         row(Action::RemoveGateway, Method::DELETE, gateway, api::remove_gateway),
         row(Action::ReleaseCamera, Method::DELETE, former_camera, api::release_camera),
-        row(Action::CreateClaim, Method::POST, "/api/v1/claims", api::create_claim),
-        row(Action::ListClaims, Method::GET, "/api/v1/claims", credentials::claims),
-        row(
-            Action::RevokeClaim,
-            Method::DELETE,
-            "/api/v1/claims/{claim}",
-            credentials::revoke_claim,
-        ),
-        row(Action::CreateToken, Method::POST, "/api/v1/tokens", api::create_token),
-        row(Action::ListTokens, Method::GET, "/api/v1/tokens", credentials::tokens),
-        row(
-            Action::RevokeToken,
-            Method::DELETE,
-            "/api/v1/tokens/{token}",
-            credentials::revoke_token,
-        ),
+        row(Action::CreateClaim, Method::POST, claims, api::create_claim),
+        row(Action::ListClaims, Method::GET, claims, credentials::claims),
+        row(Action::RevokeClaim, Method::DELETE, claim, credentials::revoke_claim),
+    ]
+}
+
+fn of_tokens() -> Vec<Route> {
+    let (tokens, token) = ("/api/v1/tokens", "/api/v1/tokens/{token}");
+    vec![
+        row(Action::CreateToken, Method::POST, tokens, api::create_token),
+        row(Action::ListTokens, Method::GET, tokens, credentials::tokens),
+        row(Action::RevokeToken, Method::DELETE, token, credentials::revoke_token),
+    ]
+}
+
+fn of_people() -> Vec<Route> {
+    let user = "/api/v1/users/{user}";
+    let (invitations, invitation) = ("/api/v1/invitations", "/api/v1/invitations/{invitation}");
+    let (read, accept) = ("/api/v1/invitations/read", "/api/v1/invitations/accept");
+    let reset = "/api/v1/users/{user}/reset";
+    let factor = "/api/v1/users/{user}/second-factor";
+    vec![
         row(Action::ReadAudit, Method::GET, "/api/v1/audit", audit::list),
         row(Action::ListUsers, Method::GET, "/api/v1/users", credentials::users),
-        row(Action::RemoveUser, Method::DELETE, "/api/v1/users/{user}", credentials::remove_user),
-        row(Action::SignUserOut, Method::DELETE, user_sign_ins, credentials::sign_user_out),
+        row(Action::ChangeUser, Method::PATCH, user, people::change_user),
+        row(Action::RemoveUser, Method::DELETE, user, credentials::remove_user),
+        row(Action::TakeSecondFactor, Method::DELETE, factor, account::take_second_factor),
+        row(Action::ResetUser, Method::POST, reset, invitations::create_reset),
+        row(Action::InvitePerson, Method::POST, invitations, invitations::create),
+        row(Action::ListInvitations, Method::GET, invitations, invitations::list),
+        row(Action::RevokeInvitation, Method::DELETE, invitation, invitations::revoke),
+        row(Action::ReadInvitation, Method::POST, read, invitations::read_offer),
+        row(Action::AcceptInvitation, Method::POST, accept, invitations::accept),
+    ]
+}
+
+fn of_sign_ins() -> Vec<Route> {
+    let sign_ins = "/api/v1/sign-ins";
+    let sign_in = "/api/v1/sign-ins/{sign_in}";
+    let of_user = "/api/v1/users/{user}/sign-ins";
+    vec![
         row(Action::ListSignIns, Method::GET, sign_ins, credentials::sign_ins),
         row(Action::SignOutEverywhere, Method::DELETE, sign_ins, credentials::sign_out_everywhere),
         row(Action::RevokeSignIn, Method::DELETE, sign_in, credentials::revoke_sign_in),
+        row(Action::SignUserOut, Method::DELETE, of_user, credentials::sign_user_out),
+    ]
+}
+
+fn of_account() -> Vec<Route> {
+    let password = "/api/v1/session/password";
+    let factor = "/api/v1/session/second-factor";
+    vec![
+        row(Action::ChangePassword, Method::PUT, password, account::change_password),
+        row(Action::ReadSecondFactor, Method::GET, factor, account::second_factor),
+        row(Action::BeginSecondFactor, Method::POST, factor, account::begin_second_factor),
+        row(Action::ConfirmSecondFactor, Method::PUT, factor, account::confirm_second_factor),
+        row(Action::RemoveSecondFactor, Method::DELETE, factor, account::remove_second_factor),
+    ]
+}
+
+fn of_whep() -> Vec<Route> {
+    let camera = "/whep/{camera}";
+    let resource = "/whep/{camera}/{session}";
+    vec![
         row(Action::Offer, Method::POST, camera, whep::offer),
         row(Action::LookAtCamera, Method::GET, camera, whep::describe_camera),
         row(Action::AskCamera, Method::OPTIONS, camera, whep::allow_offer),

@@ -238,9 +238,11 @@ impl Driver {
         let end = |credential: &String| {
             let gateway =
                 credential.strip_prefix("gateway:").and_then(|id| id.parse::<GatewayId>().ok());
-            self.with(|hub, now| match gateway {
-                Some(gateway) => hub.handle_gateway_removed(now, &gateway),
-                None => hub.handle_revoked(now, credential),
+            let changed = credential.strip_prefix("changed:");
+            self.with(|hub, now| match (gateway, changed) {
+                (Some(gateway), _) => hub.handle_gateway_removed(now, &gateway),
+                (None, Some(changed)) => hub.handle_rights_changed(now, changed),
+                (None, None) => hub.handle_revoked(now, credential),
             })
         };
         credentials.iter().map(end).sum()

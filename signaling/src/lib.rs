@@ -27,9 +27,10 @@ mod server;
 mod socket;
 mod store;
 mod throttle;
+mod totp;
 mod whep;
 
 pub use config::{Asset, Config, PlaceLimits, TrustProxy};
 pub use porthole_signaling_core::{Limits, Rate, TurnConfig};
 pub use server::{Server, StartError};
-pub use store::{OpenError, RemoveUserError, StoreError, TokenError};
+pub use store::{OpenError, StoreError, TokenError, UserError};

@@ -10,7 +10,7 @@ use porthole_signaling_proto::rest;
 use porthole_signaling_proto::rpc::{Fault, code};
 
 use crate::driver::storage_fault;
-use crate::store::{RemoveUserError, StoreError, TokenError};
+use crate::store::{StoreError, TokenError, UserError};
 
 /// `Retry-After` while a gateway is not connected, which reconnects on its own, is full or restarts
 /// ICE.
@@ -22,12 +22,14 @@ const RETRY_RATE_S: &str = "1";
 pub(crate) struct Refusal {
     status: StatusCode,
     sentence: String,
+    needs_code: bool,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Refusal {
     pub(crate) fn new(status: StatusCode, sentence: impl Into<String>) -> Self {
-        let mut refusal = Self { status, sentence: sentence.into(), headers: Vec::new() };
+        let sentence = sentence.into();
+        let mut refusal = Self { status, sentence, needs_code: false, headers: Vec::new() };
         if status == StatusCode::UNAUTHORIZED {
             refusal.header(header::WWW_AUTHENTICATE, "Bearer realm=\"porthole\"");
         }
@@ -41,6 +43,12 @@ impl Refusal {
     pub(crate) fn header(&mut self, name: HeaderName, value: &'static str) {
         self.headers.retain(|(other, _)| *other != name);
         self.headers.push((name, HeaderValue::from_static(value)));
+    }
+
+    /// Says that the request needs the code of the second factor.
+    pub(crate) fn needs_code(mut self) -> Self {
+        self.needs_code = true;
+        self
     }
 
     /// Adds the time after which the request may be repeated, in whole seconds.
@@ -91,6 +99,7 @@ impl From<Denied> for Refusal {
             | Denied::ClientsOnly
             | Denied::GatewaysOnly
             | Denied::Everything
+            | Denied::Owner
             | Denied::Gateway
             | Denied::Camera => Fault::from(denied).into(),
         }
@@ -119,7 +128,8 @@ impl From<TokenError> for Refusal {
         match error {
             TokenError::Store(error) => error.into(),
             TokenError::NotGiven(error) => error.into(),
-            TokenError::NoSuchGateway(_)
+            TokenError::Owner
+            | TokenError::NoSuchGateway(_)
             | TokenError::NoGateway(_)
             | TokenError::NoSuchCamera { .. } => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string())
@@ -128,18 +138,26 @@ impl From<TokenError> for Refusal {
     }
 }
 
-impl From<RemoveUserError> for Refusal {
-    fn from(error: RemoveUserError) -> Self {
+impl From<UserError> for Refusal {
+    fn from(error: UserError) -> Self {
         match error {
-            RemoveUserError::Store(error) => error.into(),
-            RemoveUserError::LastAdmin => Self::new(StatusCode::CONFLICT, error.to_string()),
+            UserError::Store(error) => error.into(),
+            UserError::Denied(denied) => denied.into(),
+            UserError::Given(error) => error.into(),
+            UserError::LastOwner | UserError::TooManyInvitations => {
+                Self::new(StatusCode::CONFLICT, error.to_string())
+            }
+            UserError::LimitedAdmin => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string())
+            }
         }
     }
 }
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let Self { status, sentence, headers } = self;
-        (status, AppendHeaders(headers), Json(rest::Error { error: sentence })).into_response()
+        let Self { status, sentence, needs_code, headers } = self;
+        let body = rest::Error { error: sentence, needs_code };
+        (status, AppendHeaders(headers), Json(body)).into_response()
     }
 }

@@ -82,7 +82,7 @@ impl Server {
         })?;
         let address = listener.local_addr().map_err(|error| StartError::Listen(http, error))?;
         let store = Store::open(&data).await?;
-        let setup_link = match store.has_admin().await? {
+        let setup_link = match store.has_owner().await? {
             true => None,
             false => {
                 let base = public_url.clone().or_else(|| local_url(address));

@@ -4,7 +4,10 @@ mod audit;
 mod copy;
 mod credentials;
 mod gateways;
+mod invitations;
 mod lock;
+mod people;
+mod second_factors;
 mod tokens;
 pub(crate) mod users;
 mod uses;
@@ -18,9 +21,11 @@ use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Row as _, SqlSafeStr as _, Sqlite, SqliteConnection, SqlitePool};
 
-pub use credentials::RemoveUserError;
 pub(crate) use credentials::{OfUsers, Removal};
 pub(crate) use gateways::{CLAIM_LIFETIME, EnrollOutcome};
+pub(crate) use invitations::Acceptance;
+pub use people::UserError;
+pub(crate) use second_factors::Code;
 pub use tokens::TokenError;
 pub(crate) use tokens::TokenLookup;
 
@@ -34,7 +39,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The migrations from an empty file to the current tables, in order. Existing ones must never be
 /// changed. They are listed by hand because the macro that reads the folder would build SQLite a
 /// second time.
-const MIGRATIONS: [(&str, &str); 8] = [
+const MIGRATIONS: [(&str, &str); 11] = [
     ("first", include_str!("../migrations/0001_first.sql")),
     ("cameras of gateways", include_str!("../migrations/0002_cameras_of_gateways.sql")),
     ("gateways", include_str!("../migrations/0003_gateways.sql")),
@@ -43,6 +48,9 @@ const MIGRATIONS: [(&str, &str); 8] = [
     ("revocation", include_str!("../migrations/0006_revocation.sql")),
     ("former cameras", include_str!("../migrations/0007_former_cameras.sql")),
     ("audit", include_str!("../migrations/0008_audit.sql")),
+    ("people", include_str!("../migrations/0009_people.sql")),
+    ("invitations", include_str!("../migrations/0010_invitations.sql")),
+    ("second factors", include_str!("../migrations/0011_second_factors.sql")),
 ];
 
 #[derive(Debug, Clone)]

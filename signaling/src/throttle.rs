@@ -23,13 +23,16 @@ const DEVICE_RATE: Rate = Rate { burst: 10, per_minute: 6 };
 /// Rate of attempts of strangers for one name, from all networks. Beyond it they have to wait for
 /// [`CROWDED_DELAY`], so that many networks together do not guess fast either.
 const NAME_RATE: Rate = Rate { burst: 60, per_minute: 30 };
+/// Rate of codes of a second factor for one user. Whoever can try one knows the password already,
+/// so nobody else can use them up; browsers that have signed in before have their own.
+const CODE_RATE: Rate = Rate { burst: 6, per_minute: 2 };
 /// Time that a stranger's attempt waits for while many others try the same name.
 const CROWDED_DELAY: Duration = Duration::from_secs(3);
 /// The most attempts that wait so: with three seconds each, it takes the steady attempts of more
 /// than 200 networks to keep a newcomer from waiting.
 static CROWD: Semaphore = Semaphore::const_new(64);
-/// The most networks, names and browsers that are remembered, in each of four tables: with the
-/// longest names about 1 KiB each.
+/// The most networks, names, browsers and users that are remembered, in each of five tables: with
+/// the longest names about 1 KiB each.
 const MAX_REMEMBERED: usize = 4096;
 
 /// An attempt to sign in.
@@ -73,6 +76,7 @@ pub(crate) struct Throttle {
     pairs: Recent<(Network, String), Bucket>,
     names: Recent<String, Bucket>,
     devices: Recent<DeviceId, Bucket>,
+    codes: Recent<(i64, bool), Bucket>,
 }
 
 impl Default for Throttle {
@@ -82,6 +86,7 @@ impl Default for Throttle {
             pairs: Recent::new(MAX_REMEMBERED),
             names: Recent::new(MAX_REMEMBERED),
             devices: Recent::new(MAX_REMEMBERED),
+            codes: Recent::new(MAX_REMEMBERED),
         }
     }
 }
@@ -104,6 +109,25 @@ impl Throttle {
         take(self.pairs.entry(&key, || Bucket::new(PAIR_RATE, now)), now)?;
         let bucket = self.names.entry(&key.1, || Bucket::new(NAME_RATE, now));
         Ok(if bucket.take(now) { Lane::Stranger } else { Lane::Crowded })
+    }
+
+    /// Counts the code of a user's second factor. `is_known` if the browser has signed in before.
+    ///
+    /// # Errors
+    /// The time after which it is allowed, if it is not.
+    pub(crate) fn admit_code(
+        &mut self,
+        now: Instant,
+        user: i64,
+        is_known: bool,
+    ) -> Result<(), Duration> {
+        let bucket = self.codes.entry(&(user, is_known), || Bucket::new(CODE_RATE, now));
+        take(bucket, now)
+    }
+
+    /// Forgets the wrong codes of a user, because one was right.
+    pub(crate) fn forgive_code(&mut self, user: i64, is_known: bool) {
+        self.codes.remove(&(user, is_known));
     }
 
     /// Forgets the wrong attempts from a network for a name, because one was right.
@@ -139,6 +163,27 @@ mod tests {
 
     fn count(throttle: &mut Throttle, now: Instant, attempt: Attempt<'_>, tries: usize) -> usize {
         (0..tries).filter(|_| throttle.admit(now, &attempt).is_ok()).count()
+    }
+
+    #[test]
+    fn codes_of_a_user_run_out_and_come_back() {
+        let start = Instant::now();
+        let mut throttle = Throttle::default();
+        let mut tries = |user, is_known, at_s| {
+            let now = start + Duration::from_secs(at_s);
+            (0..10).filter(|_| throttle.admit_code(now, user, is_known).is_ok()).count()
+        };
+        for (user, is_known, at_s, expected) in [
+            (1, false, 0, 6),
+            (1, true, 0, 6),
+            (2, false, 0, 6),
+            (1, false, 60, 2),
+            (1, false, 61, 0),
+        ] {
+            assert_eq!(tries(user, is_known, at_s), expected, "{user} {is_known} {at_s}");
+        }
+        throttle.forgive_code(1, false);
+        assert!(throttle.admit_code(start + Duration::from_secs(61), 1, false).is_ok());
     }
 
     #[test]
@@ -208,9 +253,11 @@ mod tests {
             let device = Some(DeviceId::of_test(u64::try_from(number).unwrap()));
             let known = Attempt { device, ..attempt(&address, &name) };
             assert!(throttle.admit(start, &known).is_ok(), "{number}");
+            let user = i64::try_from(number).unwrap();
+            assert!(throttle.admit_code(start, user, true).is_ok(), "{number}");
         }
-        let Throttle { networks, pairs, names, devices } = &throttle;
-        for len in [networks.len(), pairs.len(), names.len(), devices.len()] {
+        let Throttle { networks, pairs, names, devices, codes } = &throttle;
+        for len in [networks.len(), pairs.len(), names.len(), devices.len(), codes.len()] {
             assert_eq!(len, MAX_REMEMBERED);
         }
     }

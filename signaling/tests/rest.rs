@@ -45,7 +45,7 @@ async fn the_first_admin_is_created_once_and_signs_in_and_out() {
     let wrong = post(to, "/api/v1/setup", setup("wrong", "long enough")).await;
     assert_eq!(wrong.status, 403, "{wrong:?}");
     let made = post(to, "/api/v1/setup", setup(setup_token, "long enough")).await;
-    assert_eq!((made.status, made.json()), (200, json!({"name": "Ann", "role": "admin"})));
+    assert_eq!((made.status, made.json()), (200, json!({"name": "Ann", "role": "owner"})));
     let first = cookie(&made);
     let again = post(to, "/api/v1/setup", setup(setup_token, "long enough")).await;
     assert_eq!(again.status, 403, "single use: {again:?}");
@@ -65,7 +65,7 @@ async fn the_first_admin_is_created_once_and_signs_in_and_out() {
 
     let headers = [("cookie", second.as_str())];
     let me = http(to, "GET", "/api/v1/session", &headers, "").await;
-    assert_eq!((me.status, me.json()), (200, json!({"name": "Ann", "role": "admin"})));
+    assert_eq!((me.status, me.json()), (200, json!({"name": "Ann", "role": "owner"})));
     let mut socket = Peer::open(to, &headers).await.unwrap();
     socket.register(None).await.unwrap();
     assert_eq!(http(to, "DELETE", "/api/v1/session", &headers, "").await.status, 204);

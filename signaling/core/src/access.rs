@@ -9,6 +9,7 @@
 
 mod action;
 mod gift;
+mod membership;
 mod rights;
 
 use std::fmt;
@@ -21,6 +22,7 @@ use porthole_signaling_proto::{CameraId, CameraPermission, GatewayId};
 
 pub use action::{Action, Kind, Need};
 pub use gift::{Access, Enrolment, Gift, NotGiven};
+pub use membership::{CameraUse, Membership, Viewed};
 pub use rights::{Expiry, Grant, Object, Objects, Permission, Permissions, Rights};
 
 /// The names of a principal.
@@ -61,12 +63,12 @@ impl Principal {
         Self { identity, role: access.role, own_rights: rights.clone(), rights }
     }
 
-    /// Creates the principal of a user that has signed in: its rights are on everything and do not
-    /// end, but its credential does.
-    pub fn signed_in(identity: Identity, role: Role, credential_end: Expiry) -> Self {
-        let own_rights = Rights::of_role(role, Objects::All, Expiry::Never);
+    /// Creates the principal of a user that has signed in: its rights do not end, but its
+    /// credential does.
+    pub fn signed_in(identity: Identity, membership: &Membership, credential_end: Expiry) -> Self {
+        let own_rights = membership.rights();
         let rights = own_rights.clone().until_at_most(credential_end);
-        Self { identity, role, rights, own_rights }
+        Self { identity, role: membership.role, rights, own_rights }
     }
 
     /// Returns the principal with the permission to turn the cameras that it may watch.
@@ -365,6 +367,23 @@ pub struct GatewayCamera {
 #[derive(Debug, Clone, Copy)]
 pub struct Everything(());
 
+impl Granted<Everything> {
+    /// Checks that the sender may change a user who has this role, whatever the change is: only
+    /// owners change owners.
+    ///
+    /// # Errors
+    /// [`Denied::Owner`] if the user is an owner and the sender is not.
+    pub fn over(&self, role: Role) -> Result<(), Denied> {
+        match role {
+            Role::Viewer | Role::Admin => Ok(()),
+            Role::Owner => {
+                let owns = self.principal.own_rights.until(Permission::Own, Object::Everything);
+                owns.map(drop).ok_or(Denied::Owner)
+            }
+        }
+    }
+}
+
 /// An object that a principal may use as its request needs.
 #[derive(Debug, Clone)]
 pub struct Granted<T> {
@@ -407,6 +426,8 @@ pub enum Denied {
     GatewaysOnly,
     /// The permission on the whole server is missing.
     Everything,
+    /// The request concerns an owner, and the sender is none.
+    Owner,
     /// The permission on the gateway is missing.
     Gateway,
     /// The permission on the camera is missing.
@@ -421,6 +442,7 @@ impl fmt::Display for Denied {
             Self::ClientsOnly => "only clients may do this, not gateways",
             Self::GatewaysOnly => "only gateways may do this, not clients",
             Self::Everything => "only an admin may do this",
+            Self::Owner => "only an owner may do this to an owner",
             Self::Gateway => "this access token does not allow that gateway",
             Self::Camera => "this access token does not allow that camera",
         })
@@ -437,6 +459,7 @@ impl From<Denied> for Fault {
             Denied::ClientsOnly
             | Denied::GatewaysOnly
             | Denied::Everything
+            | Denied::Owner
             | Denied::Gateway
             | Denied::Camera => code::FORBIDDEN,
         };

@@ -183,9 +183,19 @@ impl Hub {
     /// ends the sessions that were started with it. Returns how many were ended by this revocation,
     /// of which the hub may be told more than once.
     pub fn handle_revoked(&mut self, now: Now, credential: &str) -> usize {
+        self.end_credential(now, credential, Close::SIGNED_OUT)
+    }
+
+    /// Handles a change of the rights behind a credential, which has another name from now on: ends
+    /// everything that was started under the old one, as for a revocation.
+    pub fn handle_rights_changed(&mut self, now: Now, credential: &str) -> usize {
+        self.end_credential(now, credential, Close::RIGHTS_CHANGED)
+    }
+
+    fn end_credential(&mut self, now: Now, credential: &str, close: Close) -> usize {
         let ended = self.end_sessions_of_credential(credential);
         for conn in self.links.of_credential(credential) {
-            self.close_connection(now, conn, Close::SIGNED_OUT);
+            self.close_connection(now, conn, close.clone());
         }
         self.revoked.add(now.instant, credential, ended)
     }

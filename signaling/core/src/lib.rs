@@ -40,9 +40,9 @@ mod timer;
 mod whep;
 
 pub use access::{
-    Access, Action, Admitted, Denied, Enrolment, Everything, Expiry, GatewayCamera, Gift, Grant,
-    Granted, Identity, Kind, Need, NotGiven, Object, Objects, Permission, Permissions, Principal,
-    Rights, Sender,
+    Access, Action, Admitted, CameraUse, Denied, Enrolment, Everything, Expiry, GatewayCamera,
+    Gift, Grant, Granted, Identity, Kind, Membership, Need, NotGiven, Object, Objects, Permission,
+    Permissions, Principal, Rights, Sender, Viewed,
 };
 pub use hub::{Config, Hub, StoredCamera, StoredGateway};
 pub use ice::TurnConfig;

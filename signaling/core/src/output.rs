@@ -81,6 +81,9 @@ impl Close {
     pub const EXPIRED: Self = Self { code: 4401, reason: "the access token has expired" };
     /// The user has signed out, or the credential was revoked.
     pub const SIGNED_OUT: Self = Self { code: 4401, reason: "signed out" };
+    /// The rights of the user have changed: it may connect again, with those that it has now.
+    pub const RIGHTS_CHANGED: Self =
+        Self { code: 4403, reason: "your rights have changed; connect again" };
     /// The gateway was removed, or another has taken its place.
     pub const REMOVED: Self =
         Self { code: 4410, reason: "this gateway was removed from the server" };

@@ -6,6 +6,12 @@
 //! | `/api/v1/session` | POST | anyone | [`SignIn`] → [`Me`] and a session cookie |
 //! | `/api/v1/session` | GET | signed in | → [`Me`]; 401 otherwise |
 //! | `/api/v1/session` | DELETE | signed in | → 204 |
+//! | `/api/v1/session/password` | PUT | user | [`ChangePassword`] → [`Removed`] |
+//! | `/api/v1/session/second-factor` | GET | user | → [`SecondFactor`] |
+//! | `/api/v1/session/second-factor` | POST | user | [`OwnPassword`] → [`TotpSecret`] |
+//! | `/api/v1/session/second-factor` | PUT | user | [`OneCode`] → [`RecoveryCodes`] |
+//! | `/api/v1/session/second-factor` | DELETE | user | [`PasswordAndCode`] → 204 |
+//! | `/api/v1/users/{user}/second-factor` | DELETE | admin | → 204 |
 //! | `/api/v1/cameras` | GET | viewer | → [`CameraList`] |
 //! | `/api/v1/gateways` | GET | admin | → [`GatewayList`] |
 //! | `/api/v1/gateways/{gateway}` | PATCH | admin | [`RenameGateway`] → 204 |
@@ -18,38 +24,56 @@
 //! | `/api/v1/tokens/{token}` | DELETE | admin | → [`Removed`] |
 //! | `/api/v1/audit` | GET | admin | → [`AuditList`] |
 //! | `/api/v1/users` | GET | admin | → [`UserList`] |
+//! | `/api/v1/users/{user}` | PATCH | admin | [`UserAccess`] → [`Removed`] |
 //! | `/api/v1/users/{user}` | DELETE | admin | → [`Removed`] |
 //! | `/api/v1/users/{user}/sign-ins` | DELETE | admin | → [`Removed`] |
+//! | `/api/v1/users/{user}/reset` | POST | admin | → [`Invitation`] |
+//! | `/api/v1/invitations` | GET | admin | → [`InvitationList`] |
+//! | `/api/v1/invitations` | POST | admin | [`NewInvitation`] → [`Invitation`] |
+//! | `/api/v1/invitations/{invitation}` | DELETE | admin | → [`Removed`] |
+//! | `/api/v1/invitations/read` | POST | invitation | [`ReadInvitation`] → [`InvitationOffer`] |
+//! | `/api/v1/invitations/accept` | POST | invitation | [`AcceptInvitation`] → [`Me`] and a session cookie; 204 if the user has a second factor and has to sign in |
 //! | `/api/v1/sign-ins` | GET | user | → [`SignInList`] |
 //! | `/api/v1/sign-ins` | DELETE | user | → [`Removed`] |
 //! | `/api/v1/sign-ins/{sign_in}` | DELETE | user | → [`Removed`] |
 //!
 //! Every refusal is an [`Error`] with a matching status.
 
+mod account;
 mod audit;
 mod credentials;
+mod people;
 
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
 use crate::{Camera, CameraAddress, GatewayId};
 
+pub use account::{
+    ChangePassword, OneCode, OwnPassword, PasswordAndCode, RecoveryCodes, SecondFactor, TotpSecret,
+};
 pub use audit::{AuditEvent, AuditKind, AuditList};
 pub use credentials::{
-    ClaimInfo, ClaimList, Removed, SignInInfo, SignInList, TokenInfo, TokenList, UserInfo, UserList,
+    ClaimInfo, ClaimList, Removed, SignInInfo, SignInList, TokenInfo, TokenList,
+};
+pub use people::{
+    AcceptInvitation, CameraGrant, Invitation, InvitationInfo, InvitationList, InvitationOffer,
+    NewInvitation, ReadInvitation, UserAccess, UserInfo, UserList,
 };
 
 /// The role of a user or token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// May do everything.
+    /// May do everything, and decides who owns the server. Only people own it, no tokens.
+    Owner,
+    /// May do everything, except to owners.
     Admin,
     /// May watch cameras.
     Viewer,
 }
 
-/// A request to create the first admin.
+/// A request to create the first owner.
 #[derive(Debug, Clone, Serialize, Deserialize, TS)]
 pub struct Setup {
     /// The single-use token in the setup link that the server prints when it starts.
@@ -67,6 +91,11 @@ pub struct SignIn {
     pub name: String,
     /// The password of the user.
     pub password: String,
+    /// The code of the second factor, or a recovery code, if the user has one. Without it the
+    /// refusal has `needsCode`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub code: Option<String>,
 }
 
 /// The user that is signed in.
@@ -179,10 +208,15 @@ pub struct Token {
 
 /// The body of a refused request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
 #[ts(rename = "ErrorBody")]
 pub struct Error {
     /// One sentence that says what to do.
     pub error: String,
+    /// True if the same request with the code of the second factor may succeed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[ts(optional, as = "Option<bool>")]
+    pub needs_code: bool,
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::HandlerResult;
 use crate::app::App;
 use crate::driver::now;
 use crate::refusal::Refusal;
-use crate::store::TokenError;
+use crate::store::{TokenError, UserError};
 
 /// Returns a page of the audit log: the newest events, or those before the one in the query.
 pub(crate) async fn list(
@@ -46,9 +46,23 @@ impl Giving for TokenError {
         match self {
             Self::NotGiven(error) => error.too_much(),
             Self::Store(_)
+            | Self::Owner
             | Self::NoSuchGateway(_)
             | Self::NoGateway(_)
             | Self::NoSuchCamera { .. } => None,
+        }
+    }
+}
+
+impl Giving for UserError {
+    fn too_much(&self) -> Option<String> {
+        match self {
+            Self::Given(error) => error.too_much(),
+            Self::Store(_)
+            | Self::Denied(_)
+            | Self::LastOwner
+            | Self::TooManyInvitations
+            | Self::LimitedAdmin => None,
         }
     }
 }

@@ -61,6 +61,8 @@ pub(crate) async fn sign_user_out(
 ) -> HandlerResult<Json<Removed>> {
     let granted = admitted.everything(now())?;
     let extract::Path(user) = user.map_err(|_| no_such_user())?;
+    let role = app.driver.store.role_of_user(user).await?.ok_or_else(no_such_user)?;
+    granted.over(role)?;
     let (by, of) = (granted.principal(), OfUsers::One(user));
     let removal = app.driver.store.remove_sign_ins(by, of, None).await?;
     Ok(Json(app.driver.end_removed(removal)))
@@ -76,14 +78,17 @@ pub(crate) async fn sign_ins(
     Ok(Json(SignInList { sign_ins: app.driver.store.sign_ins(of, &current).await? }))
 }
 
-/// Signs one browser out: any for an admin, else one of the user itself.
+/// Signs one browser out: any for an admin, except those of owners, else one of the user itself.
 pub(crate) async fn revoke_sign_in(
     State(app): State<Arc<App>>,
     Extension(admitted): Extension<Admitted>,
     extract::Path(id): extract::Path<String>,
 ) -> HandlerResult<Json<Removed>> {
     let by = admitted.principal()?.clone();
-    let of = whose(admitted)?;
+    let of = whose(admitted.clone())?;
+    if let (OfUsers::All, Some(role)) = (of, app.driver.store.role_of_sign_in(&id).await?) {
+        admitted.also(Action::SignUserOut, now())?.everything(now())?.over(role)?;
+    }
     let removal = app.driver.store.remove_sign_ins(&by, of, Some(&id)).await?;
     if removal.removed.sign_ins == 0 {
         return Err(not_found("there is no such sign-in"));
@@ -131,17 +136,17 @@ fn whose(admitted: Admitted) -> HandlerResult<OfUsers> {
 }
 
 /// Returns the id of the user that is signed in. Tokens have no sign-ins of their own.
-fn own_user(admitted: &Admitted) -> HandlerResult<i64> {
+pub(super) fn own_user(admitted: &Admitted) -> HandlerResult<i64> {
     let subject = admitted.principal()?.subject();
     let user = subject.strip_prefix("user:").and_then(|id| id.parse().ok());
-    let text = "an access token has no sign-ins; sign in with name and password";
+    let text = "an access token is no user; sign in with name and password";
     user.ok_or_else(|| Refusal::new(StatusCode::FORBIDDEN, text))
 }
 
-fn no_such_user() -> Refusal {
+pub(super) fn no_such_user() -> Refusal {
     not_found("there is no such user")
 }
 
-fn not_found(text: &str) -> Refusal {
+pub(super) fn not_found(text: &str) -> Refusal {
     Refusal::new(StatusCode::NOT_FOUND, text)
 }

@@ -21,7 +21,7 @@ struct Row {
     body: &'static str,
     media_type: &'static str,
     /// A status for each of [`CALLERS`].
-    statuses: [u16; 14],
+    statuses: [u16; 17],
 }
 
 const SDP: &str = "application/sdp";
@@ -32,40 +32,63 @@ const TRICKLE: &str = "a=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\n"
 const SIGN_IN: &str = r#"{"name": "nobody", "password": "0123456789"}"#;
 const SETUP: &str = r#"{"token": "wrong", "name": "nobody", "password": "0123456789"}"#;
 const NAME: &str = r#"{"name": "Barn"}"#;
+const VIEWER: &str = r#"{"role": "viewer", "limited": true, "cameras": []}"#;
+const OWNERSHIP: &str = r#"{"role": "owner", "limited": false}"#;
+const INVITE: &str = r#"{"name": "n", "role": "viewer", "limited": false}"#;
+const INVITE_TO_OTHER: &str = r#"{"name": "n", "role": "viewer", "limited": true,
+    "cameras": [{"camera": "other@FIRST", "control": true}]}"#;
+const INVITE_OWNER: &str = r#"{"name": "n", "role": "owner", "limited": false}"#;
+const LINK: &str = r#"{"token": "wrong", "password": "0123456789"}"#;
+const WEAK: &str = r#"{"token": "wrong", "password": "012345678"}"#;
+const PASSWORDS: &str = r#"{"old": "0123456789", "new": "9876543210"}"#;
+const OWN: &str = r#"{"password": "0123456789", "code": "123456"}"#;
+const CODE: &str = r#"{"code": "123456"}"#;
 const TOKEN: &str = r#"{"name": "n", "role": "admin"}"#;
 const TOKEN_FOR_NONE: &str = r#"{"name": "n", "role": "viewer", "cameras": ["none"]}"#;
 const TOKEN_FOR_OTHER: &str = r#"{"name": "n", "role": "admin", "cameras": ["other@FIRST"]}"#;
 
 /// Access for all, except that a token that is sent must be valid.
-const OPEN: [u16; 14] = [200, 401, 401, 401, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200];
+const OPEN: [u16; 17] =
+    [200, 401, 401, 401, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 401];
 /// Access for everyone who is signed in.
-const SIGNED_IN: [u16; 14] = [401, 401, 401, 401, 200, 200, 200, 200, 401, 200, 200, 200, 200, 200];
+const SIGNED_IN: [u16; 17] =
+    [401, 401, 401, 401, 200, 200, 200, 200, 401, 200, 200, 200, 200, 200, 200, 200, 401];
 /// Access for admins of the whole server only.
-const ADMINS: [u16; 14] = [401, 401, 401, 401, 403, 403, 403, 403, 401, 403, 200, 403, 200, 403];
+const ADMINS: [u16; 17] =
+    [401, 401, 401, 401, 403, 403, 403, 403, 401, 403, 200, 403, 200, 403, 200, 403, 401];
+/// Access for owners only.
+const FOR_OWNERS: [u16; 17] =
+    [401, 401, 401, 401, 403, 403, 403, 403, 401, 403, 403, 403, 403, 403, 200, 403, 401];
 /// Access for admins of the whole server, of whom the first removes the object.
-const ONCE: [u16; 14] = [401, 401, 401, 401, 403, 403, 403, 403, 401, 403, 200, 403, 404, 403];
+const ONCE: [u16; 17] =
+    [401, 401, 401, 401, 403, 403, 403, 403, 401, 403, 200, 403, 404, 403, 404, 403, 401];
 /// Access for those who have signed in with name and password.
-const USERS: [u16; 14] = [401, 401, 401, 401, 403, 403, 403, 403, 401, 200, 403, 403, 200, 403];
+const USERS: [u16; 17] =
+    [401, 401, 401, 401, 403, 403, 403, 403, 401, 200, 403, 403, 200, 403, 200, 200, 401];
 /// Access for these, and for all admins of the whole server.
-const USERS_AND_ADMINS: [u16; 14] =
-    [401, 401, 401, 401, 403, 403, 403, 403, 401, 200, 200, 403, 200, 403];
+const USERS_AND_ADMINS: [u16; 17] =
+    [401, 401, 401, 401, 403, 403, 403, 403, 401, 200, 200, 403, 200, 403, 200, 200, 401];
 /// Access for admins who may do everything with `other`.
-const ADMINS_OF_OTHER: [u16; 14] =
-    [401, 401, 401, 401, 403, 403, 403, 403, 401, 403, 200, 200, 200, 403];
+const ADMINS_OF_OTHER: [u16; 17] =
+    [401, 401, 401, 401, 403, 403, 403, 403, 401, 403, 200, 200, 200, 403, 200, 403, 401];
 /// Access for those who may watch `cam`, which is that of the first gateway.
-const CAM: [u16; 14] = [401, 401, 401, 401, 200, 200, 403, 200, 401, 200, 200, 403, 200, 403];
+const CAM: [u16; 17] =
+    [401, 401, 401, 401, 200, 200, 403, 200, 401, 200, 200, 403, 200, 403, 200, 200, 401];
 /// Access for those who may watch every camera, of which there is none with this name.
-const NO_CAM: [u16; 14] = [401, 401, 401, 401, 404, 403, 403, 403, 401, 404, 404, 403, 404, 403];
+const NO_CAM: [u16; 17] =
+    [401, 401, 401, 401, 404, 403, 403, 403, 401, 404, 404, 403, 404, 403, 404, 403, 401];
 /// Access for those who may watch `cam` of the second gateway.
-const CAM2: [u16; 14] = [401, 401, 401, 401, 200, 403, 403, 403, 401, 200, 200, 403, 200, 200];
+const CAM2: [u16; 17] =
+    [401, 401, 401, 401, 200, 403, 403, 403, 401, 200, 200, 403, 200, 200, 200, 403, 401];
 /// Access for the owner of the session.
-const OWNER: [u16; 14] = [401, 401, 401, 401, 404, 404, 404, 200, 401, 404, 404, 404, 404, 404];
+const OWNER: [u16; 17] =
+    [401, 401, 401, 401, 404, 404, 404, 200, 401, 404, 404, 404, 404, 404, 404, 404, 401];
 
-const TABLE: [Row; 46] = [
-    row("GET", "/healthz", "", JSON, [200; 14]),
+const TABLE: [Row; 66] = [
+    row("GET", "/healthz", "", JSON, [200; 17]),
     row("GET", "/ws", "", JSON, instead(200, 426, OPEN)),
     row("POST", "/api/v1/setup", SETUP, JSON, instead(200, 403, OPEN)),
-    row("POST", "/api/v1/session", SIGN_IN, JSON, [401; 14]),
+    row("POST", "/api/v1/session", SIGN_IN, JSON, [401; 17]),
     row("GET", "/api/v1/session", "", JSON, SIGNED_IN),
     row("DELETE", "/api/v1/session", "", JSON, instead(200, 204, SIGNED_IN)),
     row("GET", "/api/v1/cameras", "", JSON, SIGNED_IN),
@@ -79,16 +102,7 @@ const TABLE: [Row; 46] = [
         ..row("PATCH", "/api/v1/gateways/{gateway}", NAME, JSON, instead(200, 404, ADMINS))
     },
     // The first admin removes it.
-    Row {
-        camera: "FIRST",
-        ..row(
-            "DELETE",
-            "/api/v1/gateways/{gateway}",
-            "",
-            JSON,
-            [401, 401, 401, 401, 403, 403, 403, 403, 401, 403, 200, 403, 404, 403],
-        )
-    },
+    of("FIRST", "DELETE", "/api/v1/gateways/{gateway}", ONCE),
     Row {
         camera: "FIRST",
         ..row(
@@ -114,7 +128,33 @@ const TABLE: [Row; 46] = [
     row("GET", "/api/v1/audit?before=9", "", JSON, ADMINS),
     of("999", "DELETE", "/api/v1/users/{user}", instead(200, 404, ADMINS)),
     of("1", "DELETE", "/api/v1/users/{user}", ONCE),
+    Row { camera: "1", ..row("PATCH", "/api/v1/users/{user}", VIEWER, JSON, ADMINS) },
+    Row {
+        camera: "999",
+        ..row("PATCH", "/api/v1/users/{user}", VIEWER, JSON, instead(200, 404, ADMINS))
+    },
+    // Nobody gives more than they have.
+    Row { camera: "1", ..row("PATCH", "/api/v1/users/{user}", OWNERSHIP, JSON, FOR_OWNERS) },
     of("1", "DELETE", "/api/v1/users/{user}/sign-ins", ADMINS),
+    // The link is as good as what the user has: nobody makes one for somebody who has more.
+    of("1", "POST", "/api/v1/users/{user}/reset", ADMINS),
+    of("999", "POST", "/api/v1/users/{user}/reset", instead(200, 404, ADMINS)),
+    row("POST", "/api/v1/invitations", INVITE, JSON, ADMINS),
+    row("POST", "/api/v1/invitations", INVITE_TO_OTHER, JSON, ADMINS_OF_OTHER),
+    row("POST", "/api/v1/invitations", INVITE_OWNER, JSON, FOR_OWNERS),
+    row("GET", "/api/v1/invitations", "", JSON, ADMINS),
+    of("999", "DELETE", "/api/v1/invitations/{invitation}", instead(200, 404, ADMINS)),
+    row("POST", "/api/v1/invitations/read", LINK, JSON, instead(200, 403, OPEN)),
+    row("POST", "/api/v1/invitations/accept", LINK, JSON, instead(200, 403, OPEN)),
+    row("POST", "/api/v1/invitations/accept", WEAK, JSON, instead(200, 422, OPEN)),
+    // Nobody of them has a second factor, and their password is not this one.
+    row("PUT", "/api/v1/session/password", PASSWORDS, JSON, instead(200, 403, USERS)),
+    row("GET", "/api/v1/session/second-factor", "", JSON, USERS),
+    row("POST", "/api/v1/session/second-factor", OWN, JSON, instead(200, 403, USERS)),
+    row("PUT", "/api/v1/session/second-factor", CODE, JSON, instead(200, 422, USERS)),
+    row("DELETE", "/api/v1/session/second-factor", OWN, JSON, instead(200, 403, USERS)),
+    of("1", "DELETE", "/api/v1/users/{user}/second-factor", instead(200, 404, ADMINS)),
+    of("999", "DELETE", "/api/v1/users/{user}/second-factor", instead(200, 404, ADMINS)),
     row("GET", "/api/v1/sign-ins", "", JSON, USERS_AND_ADMINS),
     row("DELETE", "/api/v1/sign-ins", "", JSON, USERS),
     of("none", "DELETE", "/api/v1/sign-ins/{sign_in}", instead(200, 404, USERS_AND_ADMINS)),
@@ -147,7 +187,7 @@ const fn row(
     path: &'static str,
     body: &'static str,
     media_type: &'static str,
-    statuses: [u16; 14],
+    statuses: [u16; 17],
 ) -> Row {
     Row { method, path, camera: "cam", body, media_type, statuses }
 }
@@ -157,13 +197,13 @@ const fn of(
     id: &'static str,
     method: &'static str,
     path: &'static str,
-    statuses: [u16; 14],
+    statuses: [u16; 17],
 ) -> Row {
     Row { method, path, camera: id, body: "", media_type: JSON, statuses }
 }
 
 /// Returns the statuses with one of them replaced by another.
-const fn instead(old: u16, new: u16, mut statuses: [u16; 14]) -> [u16; 14] {
+const fn instead(old: u16, new: u16, mut statuses: [u16; 17]) -> [u16; 17] {
     let mut index = 0;
     while index < statuses.len() {
         if statuses[index] == old {
@@ -181,7 +221,7 @@ async fn send(scene: &Scene, row: &Row, caller: usize) -> Response {
         false => String::new(),
     };
     let path = row.path.replace("{camera}", &named(row.camera)).replace("{session}", &session);
-    let ids = ["{gateway}", "{token}", "{user}", "{claim}", "{sign_in}"];
+    let ids = ["{gateway}", "{token}", "{user}", "{claim}", "{sign_in}", "{invitation}"];
     let path = ids.iter().fold(path, |path, id| path.replace(id, &named(row.camera)));
     scene.send(caller, row.method, &path, row.media_type, named(row.body)).await
 }
@@ -198,6 +238,7 @@ async fn every_route_admits_the_callers_in_its_row() {
     let routes: BTreeSet<_> =
         routes.iter().map(|route| (route.method.as_str(), route.path)).collect();
     assert_eq!(rows, routes, "a route has no row in the table of rights, or a row no route");
+    assert!(TABLE.len() * CALLERS.len() >= 1000, "{} answers", TABLE.len() * CALLERS.len());
     for row in TABLE {
         let scene = Scene::new().await;
         for (caller, (name, expected)) in CALLERS.iter().zip(row.statuses).enumerate() {
@@ -213,7 +254,7 @@ async fn a_list_has_the_cameras_of_its_reader_and_ice_servers_go_to_those_who_ma
     const ALL: &[&str] = &["cam", "cam@SECOND", "other"];
     // The addresses in the list, and if there are servers for each of the two cameras `cam`.
     type Case = (&'static [&'static str], [bool; 2]);
-    let table: [Case; 14] = [
+    let table: [Case; 17] = [
         (&[], [false, false]),
         (&[], [false, false]),
         (&[], [false, false]),
@@ -228,6 +269,9 @@ async fn a_list_has_the_cameras_of_its_reader_and_ice_servers_go_to_those_who_ma
         (&["other"], [false, false]),
         (ALL, [true, true]),
         (&["cam@SECOND"], [false, true]),
+        (ALL, [true, true]),
+        (&["cam"], [true, false]),
+        (&[], [false, false]),
     ];
     let scene = Scene::new().await;
     for (caller, (name, (cameras, has_servers))) in CALLERS.iter().zip(table).enumerate() {

@@ -12,7 +12,8 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
 use super::audit::Event;
-use super::users::role;
+use super::people::{Holder, RIGHTS, UserError, membership_in, role_in, shown};
+use super::users::{CREDENTIAL, cookie_id, role};
 use super::{Store, StoreError, Write, seconds, unix_s};
 
 /// The most rows of a list; a server for a household has some dozens.
@@ -28,23 +29,6 @@ const GIVEN: &str = "WITH RECURSIVE given (subject) AS (VALUES (?1) \
 pub(crate) struct Removal {
     pub(crate) removed: Removed,
     pub(crate) credentials: Vec<String>,
-}
-
-/// An error when removing a user.
-#[derive(Debug, thiserror::Error)]
-pub enum RemoveUserError {
-    /// The database could not be read or written.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The user is the only admin, without whom nobody could administer the server.
-    #[error("the last admin cannot be removed; `porthole user reset` gives it a new password")]
-    LastAdmin,
-}
-
-impl From<sqlx::Error> for RemoveUserError {
-    fn from(error: sqlx::Error) -> Self {
-        StoreError::from(error).into()
-    }
 }
 
 /// The owners of the browsers that are to be listed or signed out.
@@ -93,24 +77,29 @@ impl Store {
 
     /// Returns all users, sorted by name.
     pub(crate) async fn users(&self, _: &Granted<Everything>) -> Result<Vec<UserInfo>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT id, name, role, created_s, seen_s, (SELECT COUNT(*) FROM browser_sessions \
-             WHERE user_id = users.id AND expires_s > ?) AS sign_ins FROM users ORDER BY name",
-        )
-        .bind(seconds(unix_s()))
-        .fetch_all(&self.read)
-        .await?;
-        let user = |row: &SqliteRow| -> Result<_, StoreError> {
-            Ok(UserInfo {
-                id: row.try_get("id")?,
+        let query = format!(
+            "SELECT id, name, {RIGHTS}, created_s, seen_s, \
+             (SELECT COUNT(*) FROM browser_sessions \
+             WHERE user_id = users.id AND expires_s > ?) AS sign_ins, \
+             EXISTS (SELECT 1 FROM second_factors WHERE user_id = users.id AND confirmed = 1) \
+             AS second_factor FROM users ORDER BY name"
+        );
+        let query = sqlx::query(sqlx::AssertSqlSafe(query)).bind(seconds(unix_s()));
+        let mut users = Vec::new();
+        for row in query.fetch_all(&self.read).await? {
+            let id = row.try_get("id")?;
+            let membership = membership_in(&row, &self.read, Holder::User(id)).await?;
+            users.push(UserInfo {
+                id,
                 name: row.try_get("name")?,
-                role: role(row.try_get("role")?),
-                created_s: time(row, "created_s")?.unwrap_or_default(),
-                seen_s: time(row, "seen_s")?,
+                access: shown(&membership),
+                created_s: time(&row, "created_s")?.unwrap_or_default(),
+                seen_s: time(&row, "seen_s")?,
                 sign_ins: row.try_get("sign_ins")?,
-            })
-        };
-        rows.iter().map(user).collect()
+                second_factor: row.try_get("second_factor")?,
+            });
+        }
+        Ok(users)
     }
 
     /// Returns the browsers that are signed in, the latest first. `current` is the credential of
@@ -136,7 +125,7 @@ impl Store {
         let sign_in = |row: &SqliteRow| -> Result<_, StoreError> {
             let id: String = row.try_get("id")?;
             Ok(SignInInfo {
-                current: current.strip_prefix("cookie:") == Some(id.as_str()),
+                current: cookie_id(current) == Some(id.as_str()),
                 id,
                 user: row.try_get("name")?,
                 created_s: time(row, "created_s")?,
@@ -198,18 +187,20 @@ impl Store {
         &self,
         granted: &Granted<Everything>,
         user: i64,
-    ) -> Result<Option<Removal>, RemoveUserError> {
+    ) -> Result<Option<Removal>, UserError> {
         let mut write = self.begin().await?;
-        let query = "SELECT name, role, \
-                     (SELECT COUNT(*) FROM users WHERE role = 'admin') AS admins \
+        let query = "SELECT name, role, owner, \
+                     (SELECT COUNT(*) FROM user_cameras WHERE user_id = users.id) AS grants \
                      FROM users WHERE id = ?";
         let row = sqlx::query(query).bind(user).fetch_optional(write.db()).await?;
         let Some(row) = row else { return Ok(None) };
-        let is_last = row.try_get::<i64, _>("admins")? < 2;
-        if is_last && role(row.try_get("role")?) == Role::Admin {
-            return Err(RemoveUserError::LastAdmin);
+        let role = role_in(&row)?;
+        granted.over(role)?;
+        if role == Role::Owner {
+            write.check_other_owner(user).await?;
         }
         let mut removal = Removal::default();
+        removal.removed.grants = row.try_get("grants")?;
         sign_out(&mut write, OfUsers::One(user), None, &mut removal).await?;
         remove_given(&mut write, &format!("user:{user}"), &mut removal).await?;
         sqlx::query("DELETE FROM users WHERE id = ?").bind(user).execute(write.db()).await?;
@@ -220,8 +211,8 @@ impl Store {
         Ok(Some(removal))
     }
 
-    /// Gives a user another password and signs it out everywhere. Returns `None` if there is no
-    /// such user.
+    /// Gives a user another password, takes its second factor off and signs it out everywhere.
+    /// Returns `None` if there is no such user.
     pub(crate) async fn reset_user(
         &self,
         granted: &Granted<Everything>,
@@ -239,6 +230,8 @@ impl Store {
         write.audit(&Event::by(granted.principal(), AuditKind::UserReset, name)).await?;
         let mut removal = Removal::default();
         sign_out(&mut write, OfUsers::One(user), None, &mut removal).await?;
+        write.remove_resets(user).await?;
+        write.remove_second_factor(user).await?;
         write.commit().await?;
         Ok(Some(removal))
     }
@@ -289,7 +282,9 @@ impl Store {
         let row = sqlx::query(
             "SELECT \
              (SELECT COUNT(*) FROM cameras WHERE gateway_id = ?1 AND NOT former) AS cameras, \
-             (SELECT COUNT(*) FROM token_cameras WHERE gateway_id = ?1) AS grants, \
+             (SELECT COUNT(*) FROM token_cameras WHERE gateway_id = ?1) \
+             + (SELECT COUNT(*) FROM user_cameras WHERE gateway_id = ?1) \
+             + (SELECT COUNT(*) FROM invitation_cameras WHERE gateway_id = ?1) AS grants, \
              (SELECT COUNT(*) FROM claims WHERE replaces = ?1) AS claims",
         )
         .bind(gateway.as_str())
@@ -330,7 +325,7 @@ impl Store {
 
 /// Returns the column with the name of whoever gave a token or claim code; its subject if it is
 /// gone.
-fn giver_of(table: &str) -> String {
+pub(super) fn giver_of(table: &str) -> String {
     format!(
         "COALESCE((SELECT users.name FROM users WHERE 'user:' || users.id = {table}.giver), \
          (SELECT other.name FROM tokens AS other WHERE 'token:' || other.id = {table}.giver), \
@@ -354,18 +349,18 @@ fn token_info(row: &SqliteRow) -> Result<TokenInfo, StoreError> {
     })
 }
 
-fn time(row: &SqliteRow, column: &str) -> Result<Option<u64>, sqlx::Error> {
+pub(super) fn time(row: &SqliteRow, column: &str) -> Result<Option<u64>, sqlx::Error> {
     let time: Option<i64> = row.try_get(column)?;
     Ok(time.map(i64::unsigned_abs))
 }
 
-fn count(rows: u64) -> u32 {
+pub(super) fn count(rows: u64) -> u32 {
     u32::try_from(rows).unwrap_or(u32::MAX)
 }
 
-/// Removes the tokens and claim codes that a user or token has given, that these have given, and so
-/// on. A token is removed with them.
-async fn remove_given(
+/// Removes the tokens, claim codes and invitations that a user or token has given, that these have
+/// given, and so on. A token is removed with them.
+pub(super) async fn remove_given(
     write: &mut Write,
     subject: &str,
     removal: &mut Removal,
@@ -374,6 +369,9 @@ async fn remove_given(
     let claims = sql("DELETE FROM claims WHERE giver IN (SELECT subject FROM given)");
     let claims = sqlx::query(claims).bind(subject).execute(write.db()).await?;
     removal.removed.claims += count(claims.rows_affected());
+    let invitations = sql("DELETE FROM invitations WHERE giver IN (SELECT subject FROM given)");
+    let invitations = sqlx::query(invitations).bind(subject).execute(write.db()).await?;
+    removal.removed.invitations += count(invitations.rows_affected());
     let grants = sql("DELETE FROM token_cameras \
                       WHERE 'token:' || token_id IN (SELECT subject FROM given)");
     let grants = sqlx::query(grants).bind(subject).execute(write.db()).await?;
@@ -389,24 +387,21 @@ async fn remove_given(
 
 /// Signs browsers out: the one with this id, else all of the users. Returns the name of the user,
 /// if there was anything to do.
-async fn sign_out(
+pub(super) async fn sign_out(
     write: &mut Write,
     of: OfUsers,
     id: Option<&str>,
     removal: &mut Removal,
 ) -> Result<Option<String>, StoreError> {
-    let rows = sqlx::query(
+    let query = format!(
         "DELETE FROM browser_sessions WHERE (?1 IS NULL OR user_id = ?1) \
          AND (?2 IS NULL OR lower(hex(substr(hash, 1, 8))) = ?2) \
-         RETURNING 'cookie:' || lower(hex(substr(hash, 1, 8))) AS credential, \
-         (SELECT name FROM users WHERE id = user_id) AS name",
-    )
-    .bind(of.id())
-    .bind(id)
-    .fetch_all(write.db())
-    .await?;
+         RETURNING {CREDENTIAL} AS credential, \
+         (SELECT name FROM users WHERE id = user_id) AS name"
+    );
+    let query = sqlx::query(sqlx::AssertSqlSafe(query)).bind(of.id()).bind(id);
     let mut name = None;
-    for row in rows {
+    for row in query.fetch_all(write.db()).await? {
         removal.removed.sign_ins += 1;
         removal.credentials.push(row.try_get("credential")?);
         name = row.try_get("name")?;

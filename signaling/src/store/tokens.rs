@@ -8,7 +8,8 @@ use porthole_signaling_proto::{CameraAddress, CameraId, GatewayId};
 use sqlx::Row as _;
 
 use super::audit::Event;
-use super::users::role;
+use super::people::role_name;
+use super::users::{CREDENTIAL, cookie_id, role};
 use super::{Store, StoreError, Write, seconds, unix_s};
 use crate::driver::now;
 use crate::secret;
@@ -33,6 +34,9 @@ pub enum TokenError {
     /// The giver has less than it wants to give.
     #[error(transparent)]
     NotGiven(#[from] NotGiven),
+    /// The token was to be an owner's.
+    #[error("a token cannot own the server: only people can, who sign in")]
+    Owner,
     /// No gateway has enrolled with the id in the address of a camera.
     #[error(
         "no gateway with the id `{0}` has enrolled: the log of a gateway and `/api/v1/gateways` \
@@ -72,6 +76,9 @@ impl Store {
         giver: &Admitted,
         new: &NewToken,
     ) -> Result<Token, TokenError> {
+        if new.role == Role::Owner {
+            return Err(TokenError::Owner);
+        }
         let now = now();
         let mut write = self.begin().await?;
         let objects = match new.cameras.as_slice() {
@@ -149,14 +156,18 @@ impl Store {
 }
 
 impl Write {
-    /// Refuses a giver whose credential was revoked after its request was authenticated.
+    /// Refuses a giver whose credential was revoked after its request was authenticated, or whose
+    /// rights have changed since.
     pub(super) async fn check_giver(&mut self, giver: &Principal) -> Result<(), TokenError> {
         let credential = giver.credential();
         let found = if let Some(id) = credential.strip_prefix("token:") {
             sqlx::query("SELECT 1 FROM tokens WHERE id = CAST(? AS INTEGER)").bind(id.to_owned())
-        } else if let Some(id) = credential.strip_prefix("cookie:") {
-            let query = "SELECT 1 FROM browser_sessions WHERE lower(hex(substr(hash, 1, 8))) = ?";
-            sqlx::query(query).bind(id.to_owned())
+        } else if let Some(id) = cookie_id(credential) {
+            let query = format!(
+                "SELECT 1 FROM browser_sessions WHERE lower(hex(substr(hash, 1, 8))) = ?1 \
+                 AND {CREDENTIAL} = ?2"
+            );
+            sqlx::query(sqlx::AssertSqlSafe(query)).bind(id.to_owned()).bind(credential.to_owned())
         } else {
             // The operator's right is the data folder itself.
             return Ok(());
@@ -187,10 +198,7 @@ async fn insert_token(
     .bind(granted.principal().subject())
     .bind(secret::hash(&token))
     .bind(name)
-    .bind(match role {
-        Role::Admin => "admin",
-        Role::Viewer => "viewer",
-    })
+    .bind(role_name(*role))
     .bind(*objects != Objects::All)
     .bind(control)
     .bind(listen)
@@ -225,18 +233,27 @@ async fn cameras_of_gateways(
 ) -> Result<Objects, TokenError> {
     let mut cameras = Vec::new();
     for address in addresses {
-        let gateway = match gateway_of(write, address).await {
-            Ok(gateway) => gateway,
-            Err(TokenError::Store(error)) => return Err(error.into()),
-            Err(error) => {
-                giver.gives_on_everything(&address.camera)?;
-                return Err(error);
-            }
-        };
-        let gateway = gateway.parse().map_err(|_| TokenError::NoGateway(address.camera.clone()))?;
-        cameras.push((gateway, address.camera.clone()));
+        cameras.push((gateway_in(write, giver, address).await?, address.camera.clone()));
     }
     Ok(cameras.into_iter().collect())
+}
+
+/// Returns the gateway whose camera an address means. Whoever may not know that there is none is
+/// told what they would be told of a camera that is not theirs.
+pub(super) async fn gateway_in(
+    write: &mut Write,
+    giver: &Admitted,
+    address: &CameraAddress,
+) -> Result<GatewayId, TokenError> {
+    let gateway = match gateway_of(write, address).await {
+        Ok(gateway) => gateway,
+        Err(TokenError::Store(error)) => return Err(error.into()),
+        Err(error) => {
+            giver.gives_on_everything(&address.camera)?;
+            return Err(error);
+        }
+    };
+    gateway.parse().map_err(|_| TokenError::NoGateway(address.camera.clone()))
 }
 
 /// Returns the id of the gateway whose camera an address means. It is the one in the address; else

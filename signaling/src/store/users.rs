@@ -8,11 +8,17 @@ use porthole_signaling_proto::rest::{AuditKind, Role};
 use sqlx::Row as _;
 
 use super::audit::Event;
+use super::credentials::Removal;
+use super::people::{Holder, RIGHTS, UserError, membership_in, role_in};
 use super::{Store, StoreError, seconds, unix_s};
 use crate::secret;
 
 /// Time a browser stays signed in.
 pub(crate) const COOKIE_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// The name of the credential in a row of `browser_sessions`: the id of the cookie, and how often
+/// the rights behind it have changed.
+pub(super) const CREDENTIAL: &str =
+    "'cookie:' || lower(hex(substr(hash, 1, 8))) || '.' || rights_version";
 
 #[derive(Debug)]
 pub(crate) struct User {
@@ -23,8 +29,8 @@ pub(crate) struct User {
 }
 
 impl Store {
-    pub(crate) async fn has_admin(&self) -> Result<bool, StoreError> {
-        let row = sqlx::query("SELECT 1 FROM users WHERE role = 'admin' LIMIT 1")
+    pub(crate) async fn has_owner(&self) -> Result<bool, StoreError> {
+        let row = sqlx::query("SELECT 1 FROM users WHERE owner = 1 LIMIT 1")
             .fetch_optional(&self.read)
             .await?;
         Ok(row.is_some())
@@ -51,8 +57,8 @@ impl Store {
         Ok(row.is_some())
     }
 
-    /// Uses up the setup token to create the first admin. Returns `None` if the token is not valid.
-    pub(crate) async fn create_first_admin(
+    /// Uses up the setup token to create the first owner. Returns `None` if the token is not valid.
+    pub(crate) async fn create_first_owner(
         &self,
         token: &str,
         name: &str,
@@ -69,7 +75,8 @@ impl Store {
         }
         let id = write.next_id("user").await?;
         sqlx::query(
-            "INSERT INTO users (id, name, password, role, created_s) VALUES (?, ?, ?, 'admin', ?)",
+            "INSERT INTO users (id, name, password, role, owner, created_s) \
+             VALUES (?, ?, ?, 'admin', 1, ?)",
         )
         .bind(id)
         .bind(name)
@@ -78,14 +85,14 @@ impl Store {
         .execute(write.db())
         .await?;
         let (name, password_hash) = (name.to_owned(), password_hash.to_owned());
-        let user = User { id, name, password_hash, role: Role::Admin };
+        let user = User { id, name, password_hash, role: Role::Owner };
         write.audit(&Event::of_user(&user, AuditKind::SetUp, address)).await?;
         write.commit().await?;
         Ok(Some(user))
     }
 
     pub(crate) async fn find_user(&self, name: &str) -> Result<Option<User>, StoreError> {
-        let row = sqlx::query("SELECT id, name, password, role FROM users WHERE name = ?")
+        let row = sqlx::query("SELECT id, name, password, role, owner FROM users WHERE name = ?")
             .bind(name)
             .fetch_optional(&self.read)
             .await?;
@@ -94,7 +101,7 @@ impl Store {
             id: row.try_get("id")?,
             name: row.try_get("name")?,
             password_hash: row.try_get("password")?,
-            role: role(row.try_get("role")?),
+            role: role_in(&row)?,
         }))
     }
 
@@ -138,38 +145,39 @@ impl Store {
 
     /// Returns the user of a browser session, unless it has expired.
     pub(crate) async fn find_cookie(&self, cookie: &str) -> Result<Option<Principal>, StoreError> {
-        let row = sqlx::query(
-            "SELECT users.id AS id, name, role, expires_s FROM browser_sessions \
-             JOIN users ON users.id = user_id WHERE hash = ? AND expires_s > ?",
-        )
-        .bind(secret::hash(cookie))
-        .bind(seconds(unix_s()))
-        .fetch_optional(&self.read)
-        .await?;
+        let query = format!(
+            "SELECT users.id AS id, name, {RIGHTS}, expires_s, {CREDENTIAL} AS credential \
+             FROM browser_sessions JOIN users ON users.id = user_id \
+             WHERE hash = ? AND expires_s > ?"
+        );
+        let query = sqlx::query(sqlx::AssertSqlSafe(query));
+        let query = query.bind(secret::hash(cookie)).bind(seconds(unix_s()));
+        let row = query.fetch_optional(&self.read).await?;
         let Some(row) = row else { return Ok(None) };
         let id: i64 = row.try_get("id")?;
         let expires_s: i64 = row.try_get("expires_s")?;
         let identity = Identity {
             subject: format!("user:{id}"),
-            credential: cookie_name(cookie),
+            credential: row.try_get("credential")?,
             name: row.try_get("name")?,
         };
-        let role = role(row.try_get("role")?);
+        let membership = membership_in(&row, &self.read, Holder::User(id)).await?;
         let end = Expiry::At(expires_s.unsigned_abs());
-        Ok(Some(Principal::signed_in(identity, role, end)))
+        Ok(Some(Principal::signed_in(identity, &membership, end)))
     }
 
-    /// Creates a user and signs it in. Returns the cookie. No route creates users yet.
+    /// Creates a user and signs it in. Returns the cookie.
     #[cfg(test)]
     pub(crate) async fn create_user_for_test(&self, name: &str, role: Role) -> String {
         let mut write = self.begin().await.unwrap();
         let id = write.next_id("user").await.unwrap();
-        let query = "INSERT INTO users (id, name, password, role, created_s) \
-                     VALUES (?, ?, '', ?, 0)";
+        let query = "INSERT INTO users (id, name, password, role, owner, created_s) \
+                     VALUES (?, ?, '', ?, ?, 0)";
         sqlx::query(query)
             .bind(id)
             .bind(name)
-            .bind(if role == Role::Admin { "admin" } else { "viewer" })
+            .bind(super::people::role_name(role))
+            .bind(role == Role::Owner)
             .execute(write.db())
             .await
             .unwrap();
@@ -191,26 +199,59 @@ impl Store {
         write.commit().await.unwrap();
     }
 
-    /// Signs the browser with this cookie out, by its own request.
-    pub(crate) async fn delete_cookie(&self, cookie: &str) -> Result<(), StoreError> {
+    /// Replaces the password of the user who is signed in, if it is still the one with the old
+    /// hash, and signs its other browsers out. Returns `None` if it is not.
+    pub(crate) async fn change_password(
+        &self,
+        own: &Principal,
+        user: &User,
+        password_hash: &str,
+    ) -> Result<Option<Removal>, UserError> {
+        let mut write = self.begin().await?;
+        write.check_giver(own).await?;
+        let query = "UPDATE users SET password = ? WHERE id = ? AND password = ?";
+        let query = sqlx::query(query).bind(password_hash).bind(user.id).bind(&user.password_hash);
+        if query.execute(write.db()).await?.rows_affected() == 0 {
+            return Ok(None);
+        }
+        write.remove_resets(user.id).await?;
+        let mut removal = Removal::default();
+        let query = format!(
+            "DELETE FROM browser_sessions WHERE user_id = ? AND {CREDENTIAL} <> ? \
+             RETURNING {CREDENTIAL} AS credential"
+        );
+        let query = sqlx::query(sqlx::AssertSqlSafe(query)).bind(user.id).bind(own.credential());
+        for row in query.fetch_all(write.db()).await? {
+            removal.removed.sign_ins += 1;
+            removal.credentials.push(row.try_get("credential")?);
+        }
+        write.audit(&Event::by(own, AuditKind::PasswordChanged, own.name())).await?;
+        write.commit().await?;
+        Ok(Some(removal))
+    }
+
+    /// Signs the browser with this cookie out, by its own request. Returns the name of its
+    /// credential, if there was one.
+    pub(crate) async fn delete_cookie(&self, cookie: &str) -> Result<Option<String>, StoreError> {
         let owner = self.find_cookie(cookie).await?;
         let mut write = self.begin().await?;
-        let deleted = sqlx::query("DELETE FROM browser_sessions WHERE hash = ?")
-            .bind(secret::hash(cookie))
-            .execute(write.db())
-            .await?;
-        if let Some(owner) = owner.filter(|_| deleted.rows_affected() > 0) {
+        let query = format!(
+            "DELETE FROM browser_sessions WHERE hash = ? RETURNING {CREDENTIAL} AS credential"
+        );
+        let query = sqlx::query(sqlx::AssertSqlSafe(query)).bind(secret::hash(cookie));
+        let row = query.fetch_optional(write.db()).await?;
+        if let Some(owner) = owner.filter(|_| row.is_some()) {
             write.audit(&Event::by(&owner, AuditKind::SignedOut, owner.name())).await?;
         }
-        write.commit().await
+        write.commit().await?;
+        Ok(row.map(|row| row.try_get("credential")).transpose()?)
     }
 }
 
-/// Returns the name of a cookie, which does not reveal it.
-pub(crate) fn cookie_name(cookie: &str) -> String {
-    let hash = secret::hash(cookie);
-    let short = hash.iter().take(8).map(|byte| format!("{byte:02x}"));
-    format!("cookie:{}", short.collect::<String>())
+/// Returns the id of the cookie that a credential names; `None` if it names no cookie.
+pub(super) fn cookie_id(credential: &str) -> Option<&str> {
+    let name = credential.strip_prefix("cookie:")?;
+    name.split('.').next()
 }
 
 /// Reads a role, of which the table allows two.

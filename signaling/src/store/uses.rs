@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
+use super::users::cookie_id;
 use super::{Store, StoreError, seconds, unix_s};
 
 /// Time after which the use of a credential is written down again.
@@ -43,7 +44,7 @@ impl Store {
         if let Some(id) = credential.strip_prefix("token:") {
             let query = sqlx::query("UPDATE tokens SET seen_s = ? WHERE id = CAST(? AS INTEGER)");
             query.bind(now).bind(id).execute(write.db()).await?;
-        } else if let Some(id) = credential.strip_prefix("cookie:") {
+        } else if let Some(id) = cookie_id(credential) {
             for query in [
                 "UPDATE users SET seen_s = ?1 WHERE id IN (SELECT user_id FROM browser_sessions \
                  WHERE lower(hex(substr(hash, 1, 8))) = ?2)",

@@ -46,7 +46,8 @@ test.each([
   [1, NOW_S - 60, ['1 browser signed in', 'here now']],
   [3, NOW_S - 3 * DAY_S, ['3 browsers signed in', 'here 3 days ago']],
 ])('a person with %i browsers, seen at %s', (signIns, seenS, expected) => {
-  const user = { id: 1, name: 'n', role: 'viewer', createdS: NOW_S, signIns } as const;
+  const rights = { secondFactor: false, limited: false, cameras: [] };
+  const user = { id: 1, name: 'n', role: 'viewer' as const, createdS: NOW_S, signIns, ...rights };
   const facts = userFacts(seenS === undefined ? user : { ...user, seenS }, NOW_S);
   expect(facts.slice(0, 2)).toEqual(expected);
 });

@@ -72,6 +72,34 @@ const KINDS: Readonly<Record<AuditKind, KindText>> = {
     groups: ['access'],
     say: ({ actor, object }) => t('audit.user-reset', { actor, object }),
   },
+  userChanged: {
+    groups: ['access'],
+    say: ({ actor, object }) => t('audit.user-changed', { actor, object }),
+  },
+  invitationCreated: {
+    groups: ['access'],
+    say: ({ actor, object }) => t('audit.invitation-created', { actor, object }),
+  },
+  invitationRevoked: {
+    groups: ['access'],
+    say: ({ actor, object }) => t('audit.invitation-revoked', { actor, object }),
+  },
+  invitationAccepted: {
+    groups: ['access'],
+    say: ({ object }) => t('audit.invitation-accepted', { object }),
+  },
+  passwordChanged: {
+    groups: ['access'],
+    say: ({ actor }) => t('audit.password-changed', { name: actor }),
+  },
+  secondFactorAdded: {
+    groups: ['access'],
+    say: ({ actor }) => t('audit.second-factor-added', { name: actor }),
+  },
+  secondFactorRemoved: {
+    groups: ['access'],
+    say: ({ actor, object }) => t('audit.second-factor-removed', { actor, object }),
+  },
 };
 
 /** Returns true for events that were refused, which deserve a look. */

@@ -18,7 +18,16 @@ const claim = (id: string, giver?: string): ClaimInfo => ({
   expiresS: 0,
   ...(giver !== undefined && { giver }),
 });
-const user: UserInfo = { id: 2, name: 'grace', role: 'admin', createdS: 0, signIns: 2 };
+const user: UserInfo = {
+  id: 2,
+  name: 'grace',
+  role: 'admin',
+  createdS: 0,
+  signIns: 2,
+  secondFactor: false,
+  limited: false,
+  cameras: [],
+};
 
 /** Grace has given T1, that has given T3, and that T4; Ada has given T5. */
 const GIVEN = {
@@ -83,6 +92,7 @@ const NOTHING: Removed = {
   signIns: 0,
   tokens: 0,
   claims: 0,
+  invitations: 0,
   gateways: 0,
   cameras: 0,
   grants: 0,

@@ -6,6 +6,7 @@ import { t } from './text';
 /** Returns true for a role that may see and change who has access. */
 export function administers(role: Role): boolean {
   switch (role) {
+    case 'owner':
     case 'admin':
       return true;
     case 'viewer':
@@ -15,6 +16,8 @@ export function administers(role: Role): boolean {
 
 export function roleName(role: Role): string {
   switch (role) {
+    case 'owner':
+      return t('account.owner');
     case 'admin':
       return t('account.admin');
     case 'viewer':
@@ -25,6 +28,8 @@ export function roleName(role: Role): string {
 /** Returns one sentence about what a role may do. */
 export function roleText(role: Role): string {
   switch (role) {
+    case 'owner':
+      return t('account.owner-text');
     case 'admin':
       return t('account.admin-text');
     case 'viewer':

@@ -1467,10 +1467,10 @@ changes: Array<SettingChange>, };
 /**
  * The role of a user or token.
  */
-export type Role = "admin" | "viewer";
+export type Role = "owner" | "admin" | "viewer";
 
 /**
- * A request to create the first admin.
+ * A request to create the first owner.
  */
 export type Setup = {
 /**
@@ -1497,7 +1497,12 @@ name: string,
 /**
  * The password of the user.
  */
-password: string, };
+password: string,
+/**
+ * The code of the second factor, or a recovery code, if the user has one. Without it the
+ * refusal has `needsCode`.
+ */
+code?: string, };
 
 /**
  * The user that is signed in.
@@ -1511,6 +1516,86 @@ name: string,
  * The role of the user.
  */
 role: Role, };
+
+/**
+ * A request to change the own password. All other browsers are signed out.
+ */
+export type ChangePassword = {
+/**
+ * The password so far.
+ */
+old: string,
+/**
+ * The new password: at least 10 characters.
+ */
+new: string, };
+
+/**
+ * The own second factor: codes of an app that change every 30 seconds (TOTP).
+ */
+export type SecondFactor = {
+/**
+ * True if a code is asked for at each sign-in.
+ */
+enrolled: boolean,
+/**
+ * The number of recovery codes that are left.
+ */
+recoveryCodes: number, };
+
+/**
+ * The own password, which some requests need again.
+ */
+export type OwnPassword = {
+/**
+ * The password.
+ */
+password: string, };
+
+/**
+ * The secret of a second factor. The server shows it only once, and it counts once it is
+ * confirmed.
+ */
+export type TotpSecret = {
+/**
+ * The address for a QR code (`otpauth://totp/…`).
+ */
+url: string,
+/**
+ * The secret in base32, to be typed into an app.
+ */
+secret: string, };
+
+/**
+ * A code that the app shows.
+ */
+export type OneCode = {
+/**
+ * The code: six digits.
+ */
+code: string, };
+
+/**
+ * The own password and a code.
+ */
+export type PasswordAndCode = {
+/**
+ * The password.
+ */
+password: string,
+/**
+ * The code of the app, or a recovery code.
+ */
+code: string, };
+
+/**
+ * Codes for the loss of the app. The server shows them only once, and each can be used once.
+ */
+export type RecoveryCodes = {
+/**
+ * The codes.
+ */
+codes: Array<string>, };
 
 /**
  * The cameras that the sender of the request may see.
@@ -1685,6 +1770,49 @@ export type TokenList = {
 tokens: Array<TokenInfo>, };
 
 /**
+ * A camera that a viewer may watch, and what else it may do with it.
+ */
+export type CameraGrant = {
+/**
+ * The address of the camera. It is bound to one gateway when it is given; in a list it names
+ * its gateway.
+ */
+camera: CameraAddress,
+/**
+ * False: the viewer may not hear the camera.
+ */
+listen?: boolean,
+/**
+ * True: the viewer may also turn the camera, and zoom.
+ */
+control?: boolean, };
+
+/**
+ * The rights of a user. Owners and admins have all cameras with everything.
+ */
+export type UserAccess = {
+/**
+ * The role of the user.
+ */
+role: Role,
+/**
+ * True: a viewer may watch its `cameras` only; false: all, including ones added later.
+ */
+limited: boolean,
+/**
+ * The cameras of a viewer that is limited to them; none if it is empty.
+ */
+cameras: Array<CameraGrant>,
+/**
+ * False: a viewer of all cameras may not hear them.
+ */
+listen?: boolean,
+/**
+ * True: a viewer of all cameras may also turn them, and zoom.
+ */
+control?: boolean, };
+
+/**
  * A user in the list of all.
  */
 export type UserInfo = {
@@ -1697,10 +1825,6 @@ id: number,
  */
 name: string,
 /**
- * The role of the user.
- */
-role: Role,
-/**
  * The time of its creation, in seconds since 1970.
  */
 createdS: number,
@@ -1711,7 +1835,31 @@ seenS?: number,
 /**
  * The number of browsers that are signed in.
  */
-signIns: number, };
+signIns: number,
+/**
+ * True if the user has a second factor.
+ */
+secondFactor: boolean,
+/**
+ * The role of the user.
+ */
+role: Role,
+/**
+ * True: a viewer may watch its `cameras` only; false: all, including ones added later.
+ */
+limited: boolean,
+/**
+ * The cameras of a viewer that is limited to them; none if it is empty.
+ */
+cameras: Array<CameraGrant>,
+/**
+ * False: a viewer of all cameras may not hear them.
+ */
+listen?: boolean,
+/**
+ * True: a viewer of all cameras may also turn them, and zoom.
+ */
+control?: boolean, };
 
 /**
  * All users, sorted by name.
@@ -1721,6 +1869,158 @@ export type UserList = {
  * The list itself, sorted by name.
  */
 users: Array<UserInfo>, };
+
+/**
+ * A request to invite a person.
+ */
+export type NewInvitation = {
+/**
+ * The person that it is for. It is proposed as the name of the user.
+ */
+name: string,
+/**
+ * The lifetime of the link in seconds, at most 30 days; 7 days if it is absent.
+ */
+expiresInSeconds?: number,
+/**
+ * The role of the user.
+ */
+role: Role,
+/**
+ * True: a viewer may watch its `cameras` only; false: all, including ones added later.
+ */
+limited: boolean,
+/**
+ * The cameras of a viewer that is limited to them; none if it is empty.
+ */
+cameras: Array<CameraGrant>,
+/**
+ * False: a viewer of all cameras may not hear them.
+ */
+listen?: boolean,
+/**
+ * True: a viewer of all cameras may also turn them, and zoom.
+ */
+control?: boolean, };
+
+/**
+ * A link that can be used once. The server shows it only now.
+ */
+export type Invitation = {
+/**
+ * The secret token in the link.
+ */
+token: string,
+/**
+ * The link, from the root of the dashboard: a path, and the token in the fragment, which
+ * browsers send to no server.
+ */
+path: string,
+/**
+ * The time in seconds within which the link can be used.
+ */
+expiresInSeconds: number, };
+
+/**
+ * An invitation in the list of all. The link itself is not stored.
+ */
+export type InvitationInfo = {
+/**
+ * The number of the invitation, by which it is revoked.
+ */
+id: number,
+/**
+ * The person that it is for.
+ */
+name: string,
+/**
+ * True if it is for a user that exists, who sets a new password with it.
+ */
+reset: boolean,
+/**
+ * The name of the user or token that created it; absent if it is not known.
+ */
+giver?: string,
+/**
+ * The time of its creation, in seconds since 1970.
+ */
+createdS: number,
+/**
+ * The time at which it ends.
+ */
+expiresS: number,
+/**
+ * The role of the user.
+ */
+role: Role,
+/**
+ * True: a viewer may watch its `cameras` only; false: all, including ones added later.
+ */
+limited: boolean,
+/**
+ * The cameras of a viewer that is limited to them; none if it is empty.
+ */
+cameras: Array<CameraGrant>,
+/**
+ * False: a viewer of all cameras may not hear them.
+ */
+listen?: boolean,
+/**
+ * True: a viewer of all cameras may also turn them, and zoom.
+ */
+control?: boolean, };
+
+/**
+ * The invitations that can be accepted, the newest first.
+ */
+export type InvitationList = {
+/**
+ * The list itself, the newest first.
+ */
+invitations: Array<InvitationInfo>, };
+
+/**
+ * A request to read what an invitation offers.
+ */
+export type ReadInvitation = {
+/**
+ * The token in the link.
+ */
+token: string, };
+
+/**
+ * What the holder of a link is offered.
+ */
+export type InvitationOffer = {
+/**
+ * The name that is proposed, or that of the user whose password is reset.
+ */
+name: string,
+/**
+ * The role of the user.
+ */
+role: Role,
+/**
+ * True if the user exists and sets a new password.
+ */
+reset: boolean, };
+
+/**
+ * A request to accept an invitation.
+ */
+export type AcceptInvitation = {
+/**
+ * The token in the link.
+ */
+token: string,
+/**
+ * The name of the new user; absent for the one that is proposed. A reset does not change it.
+ */
+name?: string,
+/**
+ * The password: at least 10 characters.
+ */
+password: string, };
 
 /**
  * A browser that is signed in.
@@ -1823,6 +2123,10 @@ tokens: number,
  */
 claims: number,
 /**
+ * The number of invitations that nobody has accepted.
+ */
+invitations: number,
+/**
  * The number of gateways.
  */
 gateways: number,
@@ -1831,7 +2135,7 @@ gateways: number,
  */
 cameras: number,
 /**
- * The number of rights of tokens to single cameras.
+ * The number of rights of users and tokens to single cameras.
  */
 grants: number,
 /**
@@ -1842,7 +2146,7 @@ sessions: number, };
 /**
  * A kind of event in the audit log.
  */
-export type AuditKind = "setUp" | "signedIn" | "signInFailed" | "signedOut" | "giftRefused" | "tokenCreated" | "tokenRevoked" | "claimCreated" | "claimRevoked" | "gatewayEnrolled" | "enrolmentRefused" | "gatewayRemoved" | "userRemoved" | "userReset";
+export type AuditKind = "setUp" | "signedIn" | "signInFailed" | "signedOut" | "giftRefused" | "tokenCreated" | "tokenRevoked" | "claimCreated" | "claimRevoked" | "gatewayEnrolled" | "enrolmentRefused" | "gatewayRemoved" | "userRemoved" | "userReset" | "userChanged" | "invitationCreated" | "invitationRevoked" | "invitationAccepted" | "passwordChanged" | "secondFactorAdded" | "secondFactorRemoved";
 
 /**
  * An event in the audit log, or several of one kind in a row.
@@ -1897,7 +2201,11 @@ export type ErrorBody = {
 /**
  * One sentence that says what to do.
  */
-error: string, };
+error: string,
+/**
+ * True if the same request with the code of the second factor may succeed.
+ */
+needsCode?: boolean, };
 
 /** The requests that a client sends to the server. */
 export type ClientRequests = {

@@ -74,6 +74,18 @@ actions! {
     ReadSelf = Need::Credential;
     /// Revoke the own cookie: `DELETE /api/v1/session`.
     SignOut = Need::Credential;
+    /// Change the own password: `PUT /api/v1/session/password`.
+    ChangePassword = Need::Credential;
+    /// Ask if there is an own second factor: `GET /api/v1/session/second-factor`.
+    ReadSecondFactor = Need::Credential;
+    /// Get the secret of a second factor: `POST /api/v1/session/second-factor`.
+    BeginSecondFactor = Need::Credential;
+    /// Confirm it with a code: `PUT /api/v1/session/second-factor`.
+    ConfirmSecondFactor = Need::Credential;
+    /// Remove the own second factor: `DELETE /api/v1/session/second-factor`.
+    RemoveSecondFactor = Need::Credential;
+    /// Take the second factor off a user: `DELETE /api/v1/users/{user}/second-factor`.
+    TakeSecondFactor = Need::On(Permission::Administer, Kind::Everything);
     /// List cameras: `GET /api/v1/cameras`, and `portholeCameras` to clients.
     ListCameras = Need::On(Permission::Watch, Kind::Camera);
     /// List all gateways: `GET /api/v1/gateways`.
@@ -100,11 +112,26 @@ actions! {
     ReadAudit = Need::On(Permission::Administer, Kind::Everything);
     /// List all users: `GET /api/v1/users`.
     ListUsers = Need::On(Permission::Administer, Kind::Everything);
+    /// Change the role and the cameras of a user: `PATCH /api/v1/users/{user}`. What it gets is
+    /// given, and so compared with what the sender has.
+    ChangeUser = Need::On(Permission::Administer, Kind::Everything);
+    /// Create an invitation: `POST /api/v1/invitations`; and the second half of that.
+    InvitePerson = Need::Give;
+    /// List the invitations that can be accepted: `GET /api/v1/invitations`.
+    ListInvitations = Need::On(Permission::Administer, Kind::Everything);
+    /// Revoke an invitation: `DELETE /api/v1/invitations/{invitation}`.
+    RevokeInvitation = Need::On(Permission::Administer, Kind::Everything);
+    /// Read what an invitation offers, with the token in its link:
+    /// `POST /api/v1/invitations/read`.
+    ReadInvitation = Need::Nothing;
+    /// Accept an invitation with the token in its link: `POST /api/v1/invitations/accept`.
+    AcceptInvitation = Need::Nothing;
     /// Remove a user with its sign-ins and what it has given: `DELETE /api/v1/users/{user}`.
     RemoveUser = Need::On(Permission::Administer, Kind::Everything);
     /// Sign a user out everywhere: `DELETE /api/v1/users/{user}/sign-ins`.
     SignUserOut = Need::On(Permission::Administer, Kind::Everything);
-    /// Give a user another password, on the host only.
+    /// Create a link with which a user sets a new password, for which one needs all that the user
+    /// has: `POST /api/v1/users/{user}/reset`; on the host, give the password itself.
     ResetUser = Need::On(Permission::Administer, Kind::Everything);
     /// List the browsers that are signed in, those of others only for admins:
     /// `GET /api/v1/sign-ins`.

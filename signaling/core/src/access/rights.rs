@@ -23,10 +23,12 @@ pub enum Permission {
     Administer,
     /// Giving others access to an object, no more than the giver has.
     Give,
+    /// Deciding who owns the server, and what becomes of its owners.
+    Own,
 }
 
 impl Permission {
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::Watch,
         Self::Listen,
         Self::Talk,
@@ -34,6 +36,7 @@ impl Permission {
         Self::Manage,
         Self::Administer,
         Self::Give,
+        Self::Own,
     ];
 
     const fn bit(self) -> u8 {
@@ -45,6 +48,7 @@ impl Permission {
             Self::Manage => 1 << 4,
             Self::Administer => 1 << 5,
             Self::Give => 1 << 6,
+            Self::Own => 1 << 7,
         }
     }
 }
@@ -59,6 +63,7 @@ impl fmt::Display for Permission {
             Self::Manage => "managing",
             Self::Administer => "administering",
             Self::Give => "giving others access to",
+            Self::Own => "owning",
         })
     }
 }
@@ -100,6 +105,8 @@ const OF_ADMINS: Permissions = OF_VIEWERS
     .with(Permission::Manage)
     .with(Permission::Administer)
     .with(Permission::Give);
+/// The permissions of an owner.
+const OF_OWNERS: Permissions = OF_ADMINS.with(Permission::Own);
 
 /// The objects of a grant. Groups of cameras will be a variant of their own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -270,6 +277,7 @@ impl Rights {
         let permissions = match role {
             Role::Viewer => OF_VIEWERS,
             Role::Admin => OF_ADMINS,
+            Role::Owner => OF_OWNERS,
         };
         Self::new(vec![Grant::new(permissions, objects, expiry)])
     }

@@ -67,7 +67,7 @@ fn a_grant_covers_its_objects_and_no_others() {
 
 #[test]
 fn each_role_has_its_permissions_on_its_objects() {
-    use Permission::{Administer, Control, Give, Listen, Manage, Talk, Watch};
+    use Permission::{Administer, Control, Give, Listen, Manage, Own, Talk, Watch};
     let (door, yard, gateway) = ("door", "yard", "gw-a".parse().unwrap());
     for (role, permission, expected) in [
         (Role::Viewer, Watch, [true, false, false, false]),
@@ -84,6 +84,9 @@ fn each_role_has_its_permissions_on_its_objects() {
         (Role::Admin, Administer, [true, false, false, false]),
         (Role::Admin, Give, [true, false, false, false]),
         (Role::Viewer, Give, [false; 4]),
+        (Role::Admin, Own, [false; 4]),
+        (Role::Owner, Own, [true, false, false, false]),
+        (Role::Owner, Administer, [true, false, false, false]),
     ] {
         let rights = Rights::of_role(role, cameras(&[door]), Expiry::Never);
         let [door, yard] = [door, yard].map(|id| id.parse().unwrap());

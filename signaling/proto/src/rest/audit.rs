@@ -7,7 +7,7 @@ use ts_rs::TS;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
 pub enum AuditKind {
-    /// The first admin was created with the setup link.
+    /// The first owner was created with the setup link.
     SetUp,
     /// A user has signed in.
     SignedIn,
@@ -33,13 +33,27 @@ pub enum AuditKind {
     GatewayRemoved,
     /// A user was removed.
     UserRemoved,
-    /// A user was given another password on the host.
+    /// A user was given another password on the host, or has set one with a link.
     UserReset,
+    /// The rights of a user were changed.
+    UserChanged,
+    /// An invitation, or a link for a new password, was created.
+    InvitationCreated,
+    /// An invitation was revoked.
+    InvitationRevoked,
+    /// A person has accepted an invitation.
+    InvitationAccepted,
+    /// A user has changed its password.
+    PasswordChanged,
+    /// A user has a second factor now.
+    SecondFactorAdded,
+    /// The second factor of a user was removed, by itself or somebody else.
+    SecondFactorRemoved,
 }
 
 impl AuditKind {
     /// The kinds of events.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 21] = [
         Self::SetUp,
         Self::SignedIn,
         Self::SignInFailed,
@@ -54,6 +68,13 @@ impl AuditKind {
         Self::GatewayRemoved,
         Self::UserRemoved,
         Self::UserReset,
+        Self::UserChanged,
+        Self::InvitationCreated,
+        Self::InvitationRevoked,
+        Self::InvitationAccepted,
+        Self::PasswordChanged,
+        Self::SecondFactorAdded,
+        Self::SecondFactorRemoved,
     ];
 
     /// Returns the name of the kind, in words. The database has it, so it never changes.
@@ -73,6 +94,13 @@ impl AuditKind {
             Self::GatewayRemoved => "gateway removed",
             Self::UserRemoved => "user removed",
             Self::UserReset => "password reset",
+            Self::UserChanged => "user changed",
+            Self::InvitationCreated => "invitation created",
+            Self::InvitationRevoked => "invitation revoked",
+            Self::InvitationAccepted => "invitation accepted",
+            Self::PasswordChanged => "password changed",
+            Self::SecondFactorAdded => "second factor added",
+            Self::SecondFactorRemoved => "second factor removed",
         }
     }
 }

@@ -49,35 +49,6 @@ pub struct TokenList {
     pub tokens: Vec<TokenInfo>,
 }
 
-/// A user in the list of all.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
-#[serde(rename_all = "camelCase")]
-pub struct UserInfo {
-    /// The number of the user.
-    #[ts(type = "number")]
-    pub id: i64,
-    /// The name of the user.
-    pub name: String,
-    /// The role of the user.
-    pub role: Role,
-    /// The time of its creation, in seconds since 1970.
-    #[ts(type = "number")]
-    pub created_s: u64,
-    /// The time at which it was here last, to the minute; absent if it is not known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[ts(optional, type = "number")]
-    pub seen_s: Option<u64>,
-    /// The number of browsers that are signed in.
-    pub sign_ins: u32,
-}
-
-/// All users, sorted by name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
-pub struct UserList {
-    /// The list itself, sorted by name.
-    pub users: Vec<UserInfo>,
-}
-
 /// A browser that is signed in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
@@ -159,11 +130,13 @@ pub struct Removed {
     pub tokens: u32,
     /// The number of claim codes.
     pub claims: u32,
+    /// The number of invitations that nobody has accepted.
+    pub invitations: u32,
     /// The number of gateways.
     pub gateways: u32,
     /// The number of cameras.
     pub cameras: u32,
-    /// The number of rights of tokens to single cameras.
+    /// The number of rights of users and tokens to single cameras.
     pub grants: u32,
     /// The number of sessions: pictures that somebody was watching.
     pub sessions: u32,

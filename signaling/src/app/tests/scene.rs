@@ -18,13 +18,13 @@ use porthole_signaling_proto::method::{
     Challenge, Empty, Enroll, EnrollParams, Method, Offer, OfferResult, Register, RegisterParams,
     Report, ReportParams,
 };
-use porthole_signaling_proto::rest::{NewToken, Role};
+use porthole_signaling_proto::rest::{CameraGrant, NewToken, Role, UserAccess};
 use porthole_signaling_proto::rpc::{Message, RequestId};
 use porthole_signaling_proto::{CameraReport, CameraState, rpc};
 use tower::ServiceExt as _;
 
 use super::super::{App, router};
-use crate::admin::{enrolment_by_operator, operator};
+use crate::admin::{by_operator, enrolment_by_operator, operator};
 use crate::caller::{COOKIE, Caller};
 use crate::config::Config;
 use crate::driver::Socket;
@@ -37,7 +37,7 @@ use crate::store::Store;
 /// The kinds of callers, in the order of the columns. The first gateway has the cameras `cam` and
 /// `other`, the second has a `cam` of its own. A token for cameras is limited to them; they are
 /// those of the first gateway unless its name says more.
-pub(super) const CALLERS: [&str; 14] = [
+pub(super) const CALLERS: [&str; 17] = [
     "nobody",
     "unknown token",
     "expired token",
@@ -52,6 +52,9 @@ pub(super) const CALLERS: [&str; 14] = [
     "admin token for other",
     "admin's cookie",
     "token for cam of the second gateway",
+    "owner's cookie",
+    "cookie of a viewer of cam",
+    "revoked token",
 ];
 /// The index of the owner in [`CALLERS`].
 const OWNER: usize = 7;
@@ -61,7 +64,7 @@ pub(super) struct Scene {
     _server: Server,
     _data: tempfile::TempDir,
     /// A header for each of [`CALLERS`].
-    credentials: [Option<(&'static str, String)>; 14],
+    credentials: [Option<(&'static str, String)>; 17],
 }
 
 impl Scene {
@@ -135,7 +138,7 @@ impl Scene {
     }
 }
 
-async fn credentials(app: &App, gateway: String) -> [Option<(&'static str, String)>; 14] {
+async fn credentials(app: &App, gateway: String) -> [Option<(&'static str, String)>; 17] {
     let store = &app.driver.store;
     let granted = operator(Action::CreateToken).unwrap();
     let bearer = |token: String| Some(("authorization", format!("Bearer {token}")));
@@ -157,6 +160,9 @@ async fn credentials(app: &App, gateway: String) -> [Option<(&'static str, Strin
     };
     let viewer = cookie("bob", Role::Viewer).await;
     let admin = cookie("ann", Role::Admin).await;
+    let owner = cookie("eve", Role::Owner).await;
+    let limited = cookie("dan", Role::Viewer).await;
+    limit_to_cam(store, "dan").await;
     // The last, because a new cookie clears away expired ones.
     let expired = cookie("cid", Role::Admin).await;
     store.expire_cookies_for_test("cid").await;
@@ -175,7 +181,40 @@ async fn credentials(app: &App, gateway: String) -> [Option<(&'static str, Strin
         token(Role::Admin, &["other@FIRST"], None).await,
         admin,
         token(Role::Viewer, &["cam@SECOND"], None).await,
+        owner,
+        limited,
+        revoked(store).await,
     ]
+}
+
+/// Limits a user to `cam` of the first gateway.
+async fn limit_to_cam(store: &Store, name: &str) {
+    let user = store.find_user(name).await.unwrap().unwrap().id;
+    let camera =
+        CameraGrant { camera: named("cam@FIRST").parse().unwrap(), listen: true, control: false };
+    let (listen, control) = (false, false);
+    let cameras = vec![camera];
+    let access = UserAccess { role: Role::Viewer, limited: true, cameras, listen, control };
+    let (granted, giver) = (by_operator(Action::ChangeUser), operator(Action::InvitePerson));
+    let changed = store.change_user(&granted.unwrap(), &giver.unwrap(), user, &access).await;
+    changed.unwrap().unwrap();
+}
+
+/// Returns the header with the token of an admin that was revoked.
+async fn revoked(store: &Store) -> Option<(&'static str, String)> {
+    let new = NewToken {
+        name: "revoked".into(),
+        role: Role::Admin,
+        cameras: Vec::new(),
+        control: false,
+        listen: true,
+        expires_in_seconds: None,
+    };
+    let token = store.create_token(&operator(Action::CreateToken).unwrap(), &new).await.unwrap();
+    let granted = by_operator(Action::RevokeToken).unwrap();
+    let newest = store.tokens(&granted).await.unwrap()[0].id;
+    store.remove_token(&granted, newest).await.unwrap().unwrap();
+    Some(("authorization", format!("Bearer {}", token.token)))
 }
 
 /// Returns an address in which the ids of the gateways stand for `FIRST` and `SECOND`.

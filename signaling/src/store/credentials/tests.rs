@@ -81,9 +81,9 @@ async fn a_token_is_removed_with_everything_that_was_given_with_it() {
 }
 
 #[tokio::test]
-async fn a_user_is_removed_with_its_sign_ins_and_gifts_unless_it_is_the_last_admin() {
+async fn a_user_is_removed_with_its_sign_ins_and_gifts_unless_it_is_the_last_owner() {
     let (_data, store) = store().await;
-    let ann = store.create_user_for_test("ann", Role::Admin).await;
+    let ann = store.create_user_for_test("ann", Role::Owner).await;
     store.create_user_for_test("bob", Role::Viewer).await;
     let listing = by_operator(Action::ListUsers).unwrap();
     let ann = store.find_cookie(&ann).await.unwrap().unwrap();
@@ -94,10 +94,10 @@ async fn a_user_is_removed_with_its_sign_ins_and_gifts_unless_it_is_the_last_adm
     let [ann, bob] = [users[0].id, users[1].id];
 
     let last = store.remove_user(&listing, ann).await.unwrap_err();
-    assert!(matches!(last, RemoveUserError::LastAdmin), "{last}");
+    assert!(matches!(last, UserError::LastOwner), "{last}");
     let removal = store.remove_user(&listing, bob).await.unwrap().unwrap();
     assert_eq!(removal.removed, Removed { users: 1, sign_ins: 1, ..Removed::default() });
-    store.create_user_for_test("eve", Role::Admin).await;
+    store.create_user_for_test("eve", Role::Owner).await;
     let removal = store.remove_user(&listing, ann).await.unwrap().unwrap();
     let expected = Removed { users: 1, sign_ins: 1, tokens: 1, ..Removed::default() };
     assert_eq!(removal.removed, expected);
@@ -125,7 +125,7 @@ async fn a_password_is_reset_and_its_user_signed_out_everywhere() {
         store.remove_sign_ins(&own, OfUsers::One(user.id + 1), Some(&other.id)).await.unwrap();
     assert_eq!(foreign.removed, Removed::default());
     let one = store.remove_sign_ins(&own, OfUsers::All, Some(&other.id)).await.unwrap();
-    assert_eq!(one.credentials, [format!("cookie:{}", other.id)]);
+    assert_eq!(one.credentials, [format!("cookie:{}.0", other.id)]);
     let granted = by_operator(Action::ResetUser).unwrap();
     let removal = store.reset_user(&granted, user.id, "new hash").await.unwrap().unwrap();
     assert_eq!(removal.credentials, [own.credential()]);

@@ -1,6 +1,8 @@
 //! Data folders and configurations of earlier versions, which go on working.
 
 use std::collections::BTreeSet;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -426,5 +428,78 @@ fn programs_that_open_a_new_or_an_old_data_folder_at_once_all_succeed() {
             }
         }
         Ok(())
+    });
+}
+
+/// The browser that is signed in as `ann` in the folder from before servers had owners.
+const COOKIE: &str = "porthole_session=gNzt6lLqzFHZER9VJ19l4ytXe1iQfYngYiXz7fV4tuU";
+/// The tokens of that folder, and what each may do with `door`.
+const OLD_TOKENS: [(&str, &[&str]); 3] = [
+    ("ph_xX4egFTHoKLAs9P8B6vanheoFmC7H83JiDMmTvDZO6E", &["watch", "listen"]),
+    ("ph_nIkZQv6UNdkR1PcoRXMdmNdW_wE4tgrO8h_7OBRtszQ", &["watch"]),
+    (
+        "ph__62waG7BDeGjpS2CEinuTd8m03gmBmwJy49kat-It5g",
+        &["watch", "listen", "talk", "control", "manage"],
+    ),
+];
+
+/// Returns the whole response to the request of a browser for its own user.
+fn ask_who(server: &Server<'_>, cookie: &str) -> Result<String> {
+    let url = server.url("");
+    let address = url.trim_start_matches("http://").trim_end_matches('/');
+    let mut stream = TcpStream::connect(address).with_context(|| address.to_owned())?;
+    let head = format!(
+        "GET /api/v1/session HTTP/1.1\r\nHost: {address}\r\nCookie: {cookie}\r\n\
+         Connection: close\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes())?;
+    let mut response = String::new();
+    stream.read_to_string(&mut response)?;
+    Ok(response)
+}
+
+#[test]
+fn a_data_folder_from_before_servers_had_owners_goes_on_working() {
+    let name = "a_data_folder_from_before_servers_had_owners_goes_on_working";
+    let needs = [Need::Program, Need::Viewer];
+    scene(name, &needs, |scene| {
+        let data = copy_of(scene, "2026-11-29-people")?;
+        let config = data.join("porthole.toml");
+        let config = config.to_str().context("a path of text")?.to_owned();
+        let mut server =
+            Server::start_in(scene, Place::Here, data.clone(), &["--config", &config])?;
+        let (viewer, _) = OLD_TOKENS[0];
+        server.wait_for_camera(viewer, "door", DEADLINE)?;
+        check_private(&data.join("signaling.sqlite3.v7"))?;
+        for (token, expected) in OLD_TOKENS {
+            check_permissions(&server, token, expected)?;
+        }
+        for (name, role) in [("ann", "owner"), ("abe", "admin"), ("cid", "viewer")] {
+            let sign_in = json!({"name": name, "password": "a long password"});
+            let response = server.post("/api/v1/session", None, &sign_in)?;
+            ensure!(response.json()? == json!({"name": name, "role": role}), "{response:?}");
+        }
+        let ann = ask_who(&server, COOKIE)?;
+        ensure!(ann.contains(r#"{"name":"ann","role":"owner"}"#), "{ann}");
+        let mut watched =
+            Viewer::start_as(scene, "viewer", Place::Here, &server.url(""), viewer, "door")?;
+        watched.wait_for_frames(10, DEADLINE)?;
+
+        // The oldest admin is the only owner, and stays one until there is another.
+        let last = server.command(&["user", "change", "ann", "--role", "viewer"]);
+        ensure!(last.is_err(), "{last:?}");
+        server.command(&["user", "change", "abe", "--role", "owner"])?;
+        server.command(&["user", "change", "ann", "--role", "viewer", "--camera", "yard"])?;
+        let ann = ask_who(&server, COOKIE)?;
+        ensure!(ann.contains(r#"{"name":"ann","role":"viewer"}"#), "{ann}");
+        let list = server.command(&["user", "list"])?;
+        for row in [["abe", "owner", "all"], ["ann", "viewer", "yard@gw-znvdaaylrmbb35xo"]] {
+            let is_shown = |line: &str| line.split_whitespace().take(3).eq(row);
+            ensure!(list.lines().any(is_shown), "{row:?} is not in {list}");
+        }
+        server.kill()?;
+        server.run()?;
+        server.wait_for_camera(viewer, "yard", DEADLINE)?;
+        check_permissions(&server, viewer, &["watch", "listen"])
     });
 }

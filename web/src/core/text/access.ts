@@ -61,9 +61,11 @@ export const ACCESS_TEXT = {
 
   'account.title': 'Account',
   'account.label': 'Account: ',
+  'account.owner': 'Owner',
   'account.admin': 'Administrator',
   'account.viewer': 'Viewer',
   'account.sign-out': 'Sign out',
+  'account.owner-text': 'May do everything, and make other owners.',
   'account.admin-text': 'May do everything: cameras, gateways, people and access.',
   'account.viewer-text': 'May watch and hear cameras.',
 
@@ -142,6 +144,8 @@ export const ACCESS_TEXT = {
   'removed.tokens.other': '{count} more access tokens',
   'removed.claims.one': '1 claim code',
   'removed.claims.other': '{count} claim codes',
+  'removed.invitations.one': '1 invitation',
+  'removed.invitations.other': '{count} invitations',
   'removed.browsers.one': '1 sign-in',
   'removed.browsers.other': '{count} sign-ins',
   'removed.pictures.one': '1 picture',

@@ -34,4 +34,11 @@ export const AUDIT_TEXT = {
   'audit.gateway-removed': '{actor} removed the gateway {object}',
   'audit.user-removed': '{actor} removed {object}',
   'audit.user-reset': '{actor} reset the password of {object}',
+  'audit.user-changed': '{actor} changed what {object} may do',
+  'audit.invitation-created': '{actor} made an invitation link for {object}',
+  'audit.invitation-revoked': '{actor} took the invitation link for {object} back',
+  'audit.invitation-accepted': '{object} accepted an invitation',
+  'audit.password-changed': '{name} changed their password',
+  'audit.second-factor-added': '{name} added a second factor',
+  'audit.second-factor-removed': '{actor} removed the second factor of {object}',
 } as const;

@@ -7,7 +7,7 @@ use porthole_signaling_proto::GatewayId;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Action, Identity, Sender};
+use crate::{Action, Identity, Membership, Sender};
 
 const GATEWAYS: [&str; 2] = ["gw-a", "gw-b"];
 const CAMERAS: [&str; 3] = ["door", "door.sub", "yard"];
@@ -140,7 +140,8 @@ fn a_refusal_says_what_is_too_much() {
 fn a_user_gives_for_longer_than_its_cookie_lasts() {
     let [subject, credential, name] = ["user:1", "cookie:1", "ann"].map(str::to_owned);
     let identity = Identity { subject, credential, name };
-    let ann = Principal::signed_in(identity, Role::Admin, Expiry::At(160));
+    let ann = Membership::of_role(Role::Admin);
+    let ann = Principal::signed_in(identity, &ann, Expiry::At(160));
     assert_eq!(ann.expiry(), Expiry::At(160));
     let giver = Action::CreateToken.admit(Sender::Principal(ann.clone()), now()).unwrap();
     let access = Access {

@@ -1,0 +1,141 @@
+//! Tests of invitations in the database.
+
+use porthole_signaling_core::{Action, Principal, Sender};
+use serde_json::json;
+
+use super::*;
+use crate::admin::{by_operator, operator};
+
+/// The address of those who accept.
+const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+async fn store() -> (tempfile::TempDir, Store) {
+    let data = tempfile::tempdir().unwrap();
+    let store = Store::open(data.path()).await.unwrap();
+    (data, store)
+}
+
+fn new(role: &str) -> NewInvitation {
+    serde_json::from_value(json!({"name": "Dan", "role": role, "limited": false})).unwrap()
+}
+
+/// Creates a user and returns its number and its proof that it may invite.
+async fn giver(store: &Store, name: &str, role: Role) -> (i64, Admitted) {
+    let cookie = store.create_user_for_test(name, role).await;
+    let principal = store.find_cookie(&cookie).await.unwrap().unwrap();
+    (store.find_user(name).await.unwrap().unwrap().id, admitted(principal))
+}
+
+fn admitted(principal: Principal) -> Admitted {
+    Action::InvitePerson.admit(Sender::Principal(principal), now()).unwrap()
+}
+
+#[tokio::test]
+async fn a_link_makes_one_user_with_the_rights_that_it_was_made_for() {
+    let (_data, store) = store().await;
+    let (_, ann) = giver(&store, "ann", Role::Owner).await;
+    for (role, expected) in
+        [("viewer", Role::Viewer), ("admin", Role::Admin), ("owner", Role::Owner)]
+    {
+        let link = store.create_invitation(&ann, &new(role)).await.unwrap();
+        assert_eq!(link.path, format!("/invitation#t={}", link.token));
+        let offer = store.read_invitation(&link.token).await.unwrap().unwrap();
+        assert_eq!((offer.name.as_str(), offer.role, offer.reset), ("Dan", expected, false));
+        let taken = store.accept_invitation(&link.token, "ANN", "hash", HERE).await.unwrap();
+        assert!(matches!(taken, Acceptance::NameTaken), "{taken:?}");
+        let joined = store.accept_invitation(&link.token, role, "hash", HERE).await.unwrap();
+        let Acceptance::Joined(user) = joined else { panic!("{joined:?}") };
+        assert_eq!((user.name.as_str(), user.role), (role, expected));
+        assert_eq!(store.role_of_user(user.id).await.unwrap(), Some(expected));
+        let again = store.accept_invitation(&link.token, "eve", "hash", HERE).await.unwrap();
+        assert!(matches!(again, Acceptance::Unknown), "it is used up: {again:?}");
+    }
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_link_ends_with_its_time_its_revocation_and_the_rights_of_its_giver() {
+    let (_data, store) = store().await;
+    giver(&store, "ann", Role::Owner).await;
+    let operator = operator(Action::InvitePerson).unwrap();
+    let granted = by_operator(Action::ChangeUser).unwrap();
+    for way in ["time", "revoked", "giver removed", "giver a viewer", "giver no owner"] {
+        let (bob, giver) = giver(&store, "bob", Role::Owner).await;
+        let lifetime = if way == "time" { 0 } else { 60 };
+        let new = NewInvitation { expires_in_seconds: Some(lifetime), ..new("owner") };
+        let link = store.create_invitation(&giver, &new).await.unwrap();
+        let as_role = async |role: &str| {
+            let access = json!({"role": role, "limited": false});
+            let access = serde_json::from_value(access).unwrap();
+            store.change_user(&granted, &operator, bob, &access).await.unwrap().unwrap()
+        };
+        let removed = match way {
+            "time" => 1,
+            "revoked" => {
+                let listed = store.invitations(&granted).await.unwrap();
+                assert_eq!(listed[0].giver.as_deref(), Some("bob"), "{listed:?}");
+                let removal = store.remove_invitation(&granted, listed[0].id).await.unwrap();
+                removal.unwrap().removed.invitations
+            }
+            "giver a viewer" => as_role("viewer").await.removed.invitations,
+            "giver no owner" => as_role("admin").await.removed.invitations,
+            _ => store.remove_user(&granted, bob).await.unwrap().unwrap().removed.invitations,
+        };
+        assert_eq!(removed, 1, "{way}");
+        assert!(store.read_invitation(&link.token).await.unwrap().is_none(), "{way}");
+        let late = store.accept_invitation(&link.token, "eve", "hash", HERE).await.unwrap();
+        assert!(matches!(late, Acceptance::Unknown), "{way}: {late:?}");
+        let _gone = store.remove_user(&granted, bob).await.unwrap();
+    }
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_link_for_a_password_is_for_those_who_have_what_the_user_has() {
+    let (_data, store) = store().await;
+    let (ann, owner) = giver(&store, "ann", Role::Owner).await;
+    let (bob, admin) = giver(&store, "bob", Role::Admin).await;
+    let refused = store.create_reset(&admin, ann).await.unwrap_err();
+    assert!(refused.to_string().contains("does not include owning"), "{refused}");
+    assert!(store.create_reset(&owner, 99).await.unwrap().is_none());
+
+    let first = store.create_reset(&owner, bob).await.unwrap().unwrap();
+    let link = store.create_reset(&owner, bob).await.unwrap().unwrap();
+    assert!(store.read_invitation(&first.token).await.unwrap().is_none(), "one for each user");
+    let offer = store.read_invitation(&link.token).await.unwrap().unwrap();
+    assert_eq!((offer.name.as_str(), offer.role, offer.reset), ("bob", Role::Admin, true));
+    let reset = store.accept_invitation(&link.token, "ignored", "new", HERE).await.unwrap();
+    let Acceptance::Reset(user, removal) = reset else { panic!("{reset:?}") };
+    assert_eq!((user.name.as_str(), removal.removed.sign_ins), ("bob", 1));
+    assert_eq!(store.find_user("bob").await.unwrap().unwrap().password_hash, "new");
+
+    // Whoever has a link for a user must not get what the user is given later.
+    let link = store.create_reset(&owner, bob).await.unwrap().unwrap();
+    let granted = by_operator(Action::ChangeUser).unwrap();
+    let access = serde_json::from_value(json!({"role": "owner", "limited": false})).unwrap();
+    store.change_user(&granted, &owner, bob, &access).await.unwrap();
+    assert!(store.read_invitation(&link.token).await.unwrap().is_none());
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_token_that_ends_invites_nobody_and_the_number_of_invitations_is_bounded() {
+    let (_data, store) = store().await;
+    let token = operator(Action::CreateToken).unwrap();
+    let hour = json!({"name": "t", "role": "admin", "expiresInSeconds": 3600});
+    let hour = serde_json::from_value(hour).unwrap();
+    let hour = store.create_token(&token, &hour).await.unwrap().token;
+    let super::super::TokenLookup::Valid(hour) = store.find_token(&hour).await.unwrap() else {
+        panic!("it was created just now")
+    };
+    let refused = store.create_invitation(&admitted(hour), &new("viewer")).await.unwrap_err();
+    assert!(refused.to_string().contains("your access ends in"), "{refused}");
+
+    let operator = operator(Action::InvitePerson).unwrap();
+    for _ in 0..MAX_INVITATIONS {
+        store.create_invitation(&operator, &new("viewer")).await.unwrap();
+    }
+    let full = store.create_invitation(&operator, &new("viewer")).await.unwrap_err();
+    assert!(matches!(full, UserError::TooManyInvitations), "{full}");
+    store.close().await;
+}

@@ -1,0 +1,377 @@
+//! Tests of people: how they join, what they may do, and how that ends.
+
+mod support;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use porthole_signaling::admin;
+use porthole_signaling_proto::method::{
+    Close, Connect, ConnectDevice, ConnectDeviceResult, ConnectParams,
+};
+use serde_json::{Value, json};
+
+use support::{HttpResponse, Key, Peer, Running, http};
+
+const JSON: (&str, &str) = ("content-type", "application/json");
+const PASSWORD: &str = "0123456789";
+/// Time within which a change of rights has ended everything.
+const PROMPT: Duration = Duration::from_secs(2);
+
+/// A server with a gateway that has the cameras `demo` and `barn`, and the owner `ann`.
+struct Scene {
+    data: tempfile::TempDir,
+    server: Running,
+    key: Key,
+    gateway: Peer,
+    /// The cookie of the owner.
+    ann: String,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let data = tempfile::tempdir().expect("a temporary folder");
+        let server = Running::start(data.path()).await;
+        let key = Key::new(1);
+        let gateway = key.with_cameras(data.path(), server.address, &["demo", "barn"]).await;
+        let link = server.setup_link.clone().expect("a setup link");
+        let token = link.split_once("#t=").expect("a token").1;
+        let body = json!({"token": token, "name": "ann", "password": PASSWORD}).to_string();
+        let set_up = http(server.address, "POST", "/api/v1/setup", &[JSON], &body).await;
+        assert_eq!(set_up.json(), json!({"name": "ann", "role": "owner"}));
+        let ann = cookie(&set_up);
+        Self { data, server, key, gateway, ann }
+    }
+
+    fn to(&self) -> SocketAddr {
+        self.server.address
+    }
+
+    async fn send(&self, who: &str, method: &str, path: &str, body: Value) -> HttpResponse {
+        let headers = [("cookie", who), JSON];
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        http(self.to(), method, &format!("/api/v1{path}"), &headers, &body).await
+    }
+
+    /// Invites a person with these rights, who accepts. Returns the number and the cookie.
+    async fn invite(&self, name: &str, mut access: Value) -> (i64, String) {
+        access["name"] = name.into();
+        let link = self.send(&self.ann, "POST", "/invitations", access).await.json();
+        let body = json!({"token": link["token"], "password": PASSWORD});
+        let accepted = self.send("", "POST", "/invitations/accept", body).await;
+        assert_eq!(accepted.status, 200, "{accepted:?}");
+        (self.number(name).await, cookie(&accepted))
+    }
+
+    async fn number(&self, name: &str) -> i64 {
+        let users = self.send(&self.ann, "GET", "/users", Value::Null).await.json();
+        let users = users["users"].as_array().expect("a list").clone();
+        let user = users.iter().find(|user| user["name"] == name).expect("the user");
+        user["id"].as_i64().expect("a number")
+    }
+
+    /// Returns what somebody may do, for each camera that they see.
+    async fn permissions(&self, who: &str) -> Vec<(String, Value)> {
+        let list = self.send(who, "GET", "/cameras", Value::Null).await.json();
+        let list = list["cameras"].as_array().expect("a list").clone();
+        let shown = |camera: &Value| {
+            (camera["id"].as_str().expect("an id").to_owned(), camera["permissions"].clone())
+        };
+        list.iter().map(shown).collect()
+    }
+
+    /// Opens the WebSocket of somebody, who starts a session with `demo`.
+    async fn watch(&mut self, who: &str) -> Peer {
+        let mut viewer = Peer::open(self.to(), &[("cookie", who)]).await.expect("a WebSocket");
+        viewer.register(None).await.expect("the cookie counts");
+        let profile = Some("demo".parse().expect("an id"));
+        let params =
+            ConnectParams { peer: self.key.id(), profile, authorization: None, audio: None };
+        let request = viewer.request::<Connect>(&params).await;
+        let (id, _) = self.gateway.next_request::<ConnectDevice>().await;
+        self.gateway.respond::<ConnectDevice>(id, &ConnectDeviceResult::default()).await;
+        viewer.response::<Connect>(request).await.expect("the session is accepted");
+        viewer
+    }
+
+    /// Checks that a WebSocket is closed with this code and its session ends, in time.
+    async fn check_ended(&mut self, viewer: &mut Peer, code: u16, what: &str) {
+        let since = Instant::now();
+        let close = viewer.close_frame().await.expect("a reason");
+        assert_eq!(u16::from(close.code), code, "{what}");
+        self.gateway.next_notification::<Close>().await;
+        assert!(since.elapsed() < PROMPT, "{what} took {:?}", since.elapsed());
+    }
+}
+
+fn cookie(response: &HttpResponse) -> String {
+    let cookie = response.header("set-cookie").expect("a cookie");
+    cookie.split(';').next().unwrap_or_default().to_owned()
+}
+
+fn only(camera: &str) -> Value {
+    json!({"role": "viewer", "limited": true, "cameras": [{"camera": camera, "listen": false}]})
+}
+
+#[tokio::test]
+async fn an_invited_viewer_sees_its_cameras_and_no_others() {
+    let scene = Scene::new().await;
+    let all = json!({"role": "viewer", "limited": false, "control": true});
+    let (_, bob) = scene.invite("bob", all).await;
+    let (_, cid) = scene.invite("cid", only("barn")).await;
+    let (_, dan) = scene.invite("dan", json!({"role": "viewer", "limited": true})).await;
+    let moves = json!(["watch", "listen", "control"]);
+    let both = [("barn".to_owned(), moves.clone()), ("demo".to_owned(), moves)];
+    assert_eq!(scene.permissions(&bob).await, both);
+    assert_eq!(scene.permissions(&cid).await, [("barn".to_owned(), json!(["watch"]))]);
+    assert!(scene.permissions(&dan).await.is_empty());
+    for (who, camera, expected) in
+        [(&cid, "barn", 200), (&cid, "demo", 403), (&dan, "barn", 403), (&bob, "demo", 200)]
+    {
+        let path = format!("/whep/{camera}");
+        let found = http(scene.to(), "GET", &path, &[("cookie", who)], "").await;
+        assert_eq!(found.status, expected, "{camera}");
+    }
+    for who in [&bob, &cid, &dan] {
+        let refused = scene.send(who, "POST", "/invitations", only("barn")).await;
+        assert_eq!(refused.status, 403, "a viewer invites nobody");
+    }
+    scene.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_change_of_rights_ends_what_was_started_with_the_former_ones_within_two_seconds() {
+    let mut scene = Scene::new().await;
+    let (number, bob) = scene.invite("bob", only("demo")).await;
+    let path = format!("/users/{number}");
+    let data = scene.data.path().to_owned();
+    for way in ["by a request", "on the host"] {
+        let mut viewer = scene.watch(&bob).await;
+        match way {
+            "by a request" => {
+                let ann = scene.ann.clone();
+                let ended = scene.send(&ann, "PATCH", &path, only("barn")).await;
+                assert_eq!(ended.json()["sessions"], 1, "{ended:?}");
+            }
+            _ => change_on_the_host(&data, "barn").await,
+        }
+        scene.check_ended(&mut viewer, 4403, way).await;
+        let seen = scene.permissions(&bob).await;
+        assert_eq!(seen, [("barn".to_owned(), json!(["watch"]))], "{way}: the cookie goes on");
+        let mut again = Peer::open(scene.to(), &[("cookie", &bob)]).await.expect("a WebSocket");
+        again.register(None).await.expect("at once, with the new rights");
+        change_on_the_host(&data, "demo").await;
+        assert_eq!(u16::from(again.close_frame().await.expect("a reason").code), 4403, "{way}");
+    }
+    let mut viewer = scene.watch(&bob).await;
+    let ann = scene.ann.clone();
+    let removed = scene.send(&ann, "DELETE", &path, Value::Null).await.json();
+    assert_eq!((&removed["users"], &removed["grants"]), (&json!(1), &json!(1)));
+    scene.check_ended(&mut viewer, 4401, "the removal").await;
+    scene.server.stop().await;
+}
+
+/// Gives `bob` this camera, as the command line does.
+async fn change_on_the_host(data: &Path, camera: &str) {
+    let access = serde_json::from_value(only(camera)).expect("rights");
+    admin::change_user(data, "bob", &access).await.expect("it can be written");
+}
+
+#[tokio::test]
+async fn only_an_owner_touches_an_owner() {
+    let scene = Scene::new().await;
+    let (_, bob) = scene.invite("bob", json!({"role": "admin", "limited": false})).await;
+    let ann = scene.number("ann").await;
+    let sign_ins = scene.send(&bob, "GET", "/sign-ins", Value::Null).await.json();
+    let sign_ins = sign_ins["signIns"].as_array().expect("a list").clone();
+    let of_ann = sign_ins.iter().find(|one| one["user"] == "ann").expect("a sign-in of the owner");
+    let of_ann = format!("/sign-ins/{}", of_ann["id"].as_str().expect("an id"));
+    let owner = json!({"role": "owner", "limited": false});
+    let mut invite = owner.clone();
+    invite["name"] = "eve".into();
+    for (method, path, body) in [
+        ("DELETE", format!("/users/{ann}"), Value::Null),
+        ("PATCH", format!("/users/{ann}"), only("demo")),
+        ("PATCH", format!("/users/{}", scene.number("bob").await), owner),
+        ("POST", format!("/users/{ann}/reset"), Value::Null),
+        ("DELETE", format!("/users/{ann}/sign-ins"), Value::Null),
+        ("DELETE", of_ann, Value::Null),
+        ("POST", "/invitations".to_owned(), invite),
+    ] {
+        let refused = scene.send(&bob, method, &path, body).await;
+        assert_eq!(refused.status, 403, "{method} {path}: {refused:?}");
+    }
+    assert_eq!(scene.send(&scene.ann, "GET", "/session", Value::Null).await.status, 200);
+    scene.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_link_works_once_and_a_user_sets_a_new_password_with_one() {
+    let scene = Scene::new().await;
+    let (bob, old) = scene.invite("bob", only("demo")).await;
+    let link = scene.send(&scene.ann, "POST", &format!("/users/{bob}/reset"), Value::Null).await;
+    let link = link.json();
+    assert_eq!(link["path"], format!("/invitation#t={}", link["token"].as_str().unwrap()));
+    let listed = scene.send(&scene.ann, "GET", "/invitations", Value::Null).await.json();
+    assert_eq!(listed["invitations"][0]["reset"], true, "{listed}");
+    assert!(!listed.to_string().contains(link["token"].as_str().unwrap()), "{listed}");
+    let offer = json!({"token": link["token"]});
+    let offer = scene.send("", "POST", "/invitations/read", offer).await.json();
+    assert_eq!(offer, json!({"name": "bob", "role": "viewer", "reset": true}));
+
+    let accept = |password: &str| json!({"token": link["token"], "password": password});
+    for (password, expected) in
+        [("short", 422), ("another password", 200), ("another password", 403)]
+    {
+        let found = scene.send("", "POST", "/invitations/accept", accept(password)).await;
+        assert_eq!(found.status, expected, "{found:?}");
+    }
+    assert_eq!(scene.send(&old, "GET", "/session", Value::Null).await.status, 401);
+    for (password, expected) in [(PASSWORD, 401), ("another password", 200)] {
+        let body = json!({"name": "bob", "password": password});
+        assert_eq!(scene.send("", "POST", "/session", body).await.status, expected);
+    }
+    for attempt in 0.. {
+        let found = scene.send("", "POST", "/invitations/read", json!({"token": "guess"})).await;
+        match found.status {
+            403 => assert!(attempt < 20, "links can be guessed for ever"),
+            status => {
+                assert_eq!(status, 429);
+                break;
+            }
+        }
+    }
+    scene.server.stop().await;
+}
+
+/// Signs in. Returns the response.
+async fn sign_in(scene: &Scene, name: &str, password: &str, code: Option<&str>) -> HttpResponse {
+    let body = json!({"name": name, "password": password, "code": code});
+    scene.send("", "POST", "/session", body).await
+}
+
+#[tokio::test]
+async fn a_user_changes_its_password_and_is_signed_out_everywhere_else() {
+    let scene = Scene::new().await;
+    let other = cookie(&sign_in(&scene, "ann", PASSWORD, None).await);
+    let change = |old: &str, new: &str| json!({"old": old, "new": new});
+    for (old, new, expected) in
+        [("wrong password", "another password", 403), (PASSWORD, "short", 422)]
+    {
+        let path = "/session/password";
+        let found = scene.send(&scene.ann, "PUT", path, change(old, new)).await;
+        assert_eq!(found.status, expected, "{found:?}");
+    }
+    let new = change(PASSWORD, "another password");
+    let changed = scene.send(&scene.ann, "PUT", "/session/password", new).await.json();
+    assert_eq!(changed["signIns"], 1, "{changed}");
+    for (who, expected) in [(&scene.ann, 200), (&other, 401)] {
+        assert_eq!(scene.send(who, "GET", "/session", Value::Null).await.status, expected);
+    }
+    assert_eq!(sign_in(&scene, "ann", PASSWORD, None).await.status, 401);
+    assert_eq!(sign_in(&scene, "ann", "another password", None).await.status, 200);
+    for attempt in 0.. {
+        let wrong = change("wrong password", "another password");
+        let found = scene.send(&scene.ann, "PUT", "/session/password", wrong).await;
+        match found.status {
+            403 => assert!(attempt < 20, "the password can be guessed for ever"),
+            status => {
+                assert_eq!(status, 429);
+                break;
+            }
+        }
+    }
+    scene.server.stop().await;
+}
+
+/// Gives the user of a cookie a second factor. Returns its recovery codes.
+async fn enrol(scene: &Scene, who: &str) -> Vec<String> {
+    let path = "/session/second-factor";
+    let secret = scene.send(who, "POST", path, json!({"password": PASSWORD})).await.json();
+    let secret = secret["secret"].as_str().expect("a secret").to_owned();
+    let code = Command::new("python3").args(["-c", CODE_OF, &secret]).output();
+    let code = String::from_utf8(code.expect("python3").stdout).expect("text");
+    let confirmed = scene.send(who, "PUT", path, json!({"code": code.trim()})).await;
+    assert_eq!(confirmed.status, 200, "{confirmed:?}");
+    let codes = confirmed.json()["codes"].clone();
+    serde_json::from_value(codes).expect("a list")
+}
+
+/// Computes the code of a secret as an app does, without our code.
+const CODE_OF: &str = "
+import base64, hashlib, hmac, struct, sys, time
+key = base64.b32decode(sys.argv[1])
+digest = hmac.new(key, struct.pack('>Q', int(time.time()) // 30), hashlib.sha1).digest()
+start = digest[-1] & 15
+print('%06d' % ((struct.unpack('>I', digest[start:start + 4])[0] & 0x7fffffff) % 1000000))
+";
+
+#[tokio::test]
+async fn a_user_with_a_second_factor_needs_a_code_to_sign_in() {
+    let scene = Scene::new().await;
+    let (bob, of_bob) = scene.invite("bob", only("demo")).await;
+    let codes = enrol(&scene, &of_bob).await;
+    let listed = scene.send(&scene.ann, "GET", "/users", Value::Null).await.json();
+    let enrolled: Vec<_> =
+        listed["users"].as_array().unwrap().iter().map(|user| &user["secondFactor"]).collect();
+    assert_eq!(enrolled, [&json!(false), &json!(true)]);
+
+    for (password, code, expected, needs_code) in [
+        ("wrong password", Some(codes[0].as_str()), 401, false),
+        ("wrong password", None, 401, false),
+        (PASSWORD, None, 401, true),
+        (PASSWORD, Some("000000"), 401, true),
+        (PASSWORD, Some(codes[0].as_str()), 200, false),
+        (PASSWORD, Some(codes[0].as_str()), 401, true),
+    ] {
+        let found = sign_in(&scene, "bob", password, code).await;
+        assert_eq!(found.status, expected, "{code:?}: {found:?}");
+        assert_eq!(found.json()["needsCode"] == true, needs_code, "{code:?}: {found:?}");
+    }
+    // A link for a new password does not stand for the second factor.
+    let reset = scene.send(&scene.ann, "POST", &format!("/users/{bob}/reset"), Value::Null).await;
+    let body = json!({"token": reset.json()["token"], "password": PASSWORD});
+    let accepted = scene.send("", "POST", "/invitations/accept", body).await;
+    assert_eq!((accepted.status, accepted.header("set-cookie")), (204, None));
+
+    // An admin takes it off.
+    let path = format!("/users/{bob}/second-factor");
+    assert_eq!(scene.send(&scene.ann, "DELETE", &path, Value::Null).await.status, 204);
+    assert_eq!(sign_in(&scene, "bob", PASSWORD, None).await.status, 200);
+    scene.server.stop().await;
+}
+
+#[tokio::test]
+async fn the_own_second_factor_is_removed_with_password_and_code() {
+    let scene = Scene::new().await;
+    let codes = enrol(&scene, &scene.ann).await;
+    let path = "/session/second-factor";
+    let again = scene.send(&scene.ann, "POST", path, json!({"password": PASSWORD})).await;
+    assert_eq!(again.status, 409, "{again:?}");
+    for (password, code, expected) in [
+        ("wrong password", codes[0].as_str(), 403),
+        (PASSWORD, "000000", 403),
+        (PASSWORD, codes[0].as_str(), 204),
+    ] {
+        let body = json!({"password": password, "code": code});
+        assert_eq!(scene.send(&scene.ann, "DELETE", path, body).await.status, expected, "{code}");
+    }
+    let state = scene.send(&scene.ann, "GET", path, Value::Null).await.json();
+    assert_eq!(state, json!({"enrolled": false, "recoveryCodes": 0}));
+    assert_eq!(sign_in(&scene, "ann", PASSWORD, None).await.status, 200);
+    let codes = enrol(&scene, &scene.ann).await;
+    for attempt in 0.. {
+        let found = sign_in(&scene, "ann", PASSWORD, Some("000000")).await;
+        match found.status {
+            401 => assert!(attempt < 10, "codes can be guessed for ever"),
+            status => {
+                assert_eq!(status, 429, "{found:?}");
+                break;
+            }
+        }
+    }
+    assert_eq!(sign_in(&scene, "ann", PASSWORD, Some(&codes[0])).await.status, 429);
+    scene.server.stop().await;
+}

@@ -1,0 +1,229 @@
+//! The commands on those who have access: tokens, claim codes, invitations and users.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use porthole_signaling_proto::CameraAddress;
+
+use super::DataFlag;
+use crate::config::Span;
+
+#[derive(Debug, Subcommand)]
+pub enum Token {
+    /// Create a token and print it.
+    Create(NewToken),
+    /// List the tokens: who has given them, when they were used last, and when they end.
+    List(DataFlag),
+    /// Revoke a token and those that it has given. What is watched with them ends at once.
+    Revoke(NumberedToken),
+}
+
+#[derive(Debug, Args)]
+pub struct NumberedToken {
+    #[command(flatten)]
+    data: DataFlag,
+    /// Number of the token in the list.
+    #[arg(value_name = "NUMBER")]
+    pub token: i64,
+}
+
+/// The permissions of a token.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Role {
+    /// May watch cameras.
+    Viewer,
+    /// May do everything.
+    Admin,
+}
+
+#[derive(Debug, Args)]
+pub struct NewToken {
+    #[command(flatten)]
+    pub data: DataFlag,
+    /// Permissions of the token.
+    #[arg(long)]
+    pub role: Role,
+    /// Display name of the token.
+    #[arg(long, value_name = "N")]
+    pub name: String,
+    /// Restrict the token to this camera: ID, or ID@GATEWAY if several gateways have it
+    /// (repeatable).
+    #[arg(long = "camera", value_name = "ID")]
+    pub cameras: Vec<CameraAddress>,
+    /// Allow the token to turn the cameras, and to zoom.
+    #[arg(long)]
+    pub control: bool,
+    /// Let the token see the cameras, but not hear them.
+    #[arg(long)]
+    pub no_listen: bool,
+    /// Lifetime of the token, such as 15m, 1h or 30d [default: unlimited].
+    #[arg(long, value_name = "TIME")]
+    pub expires: Option<Span>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Claim {
+    /// Create a claim code and print it.
+    Create(DataFlag),
+    /// List the claim codes that can be used.
+    List(DataFlag),
+    /// Revoke a claim code.
+    Revoke(NamedClaim),
+}
+
+#[derive(Debug, Args)]
+pub struct NamedClaim {
+    #[command(flatten)]
+    data: DataFlag,
+    /// Id of the claim code in the list.
+    #[arg(value_name = "ID")]
+    pub id: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Invite {
+    /// Create an invitation and print its link, which can be used once.
+    Create(NewInvitation),
+    /// List the invitations that nobody has accepted yet.
+    List(DataFlag),
+    /// Revoke an invitation.
+    Revoke(NumberedInvitation),
+}
+
+#[derive(Debug, Args)]
+pub struct NewInvitation {
+    #[command(flatten)]
+    data: DataFlag,
+    /// Person that it is for. It is proposed as the name of the user.
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    #[command(flatten)]
+    pub access: UserAccess,
+    /// Lifetime of the link, such as 1h or 30d, which is the longest [default: 7d].
+    #[arg(long, value_name = "TIME")]
+    pub expires: Option<Span>,
+}
+
+#[derive(Debug, Args)]
+pub struct NumberedInvitation {
+    #[command(flatten)]
+    data: DataFlag,
+    /// Number of the invitation in the list.
+    #[arg(value_name = "NUMBER")]
+    pub invitation: i64,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum User {
+    /// List the users.
+    List(DataFlag),
+    /// Change the role and the cameras of a user. What it was watching ends at once.
+    Change(ChangeUser),
+    /// Remove a user, and the tokens and claim codes that it has given.
+    Remove(NamedUser),
+    /// Sign a user out everywhere.
+    SignOut(NamedUser),
+    /// Give a user a new password, and sign it out everywhere: the way back from a lost password.
+    Reset(ResetUser),
+}
+
+#[derive(Debug, Args)]
+pub struct NamedUser {
+    #[command(flatten)]
+    data: DataFlag,
+    /// Name of the user.
+    #[arg(value_name = "NAME")]
+    pub name: String,
+}
+
+/// The roles of people.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum UserRole {
+    /// May watch cameras.
+    Viewer,
+    /// May do everything, except to owners.
+    Admin,
+    /// May do everything, and decides who owns the server.
+    Owner,
+}
+
+/// The rights of a person.
+#[derive(Debug, Args)]
+pub struct UserAccess {
+    /// Role of the person.
+    #[arg(long)]
+    pub role: UserRole,
+    /// Restrict a viewer to this camera: ID, or ID@GATEWAY if several gateways have it
+    /// (repeatable).
+    #[arg(long = "camera", value_name = "ID")]
+    pub cameras: Vec<CameraAddress>,
+    /// Allow a viewer to turn the cameras, and to zoom.
+    #[arg(long)]
+    pub control: bool,
+    /// Let a viewer see the cameras, but not hear them.
+    #[arg(long)]
+    pub no_listen: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ChangeUser {
+    #[command(flatten)]
+    data: DataFlag,
+    /// Name of the user.
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    #[command(flatten)]
+    pub access: UserAccess,
+}
+
+#[derive(Debug, Args)]
+pub struct ResetUser {
+    #[command(flatten)]
+    data: DataFlag,
+    /// Name of the user.
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// File whose first line is the new password; without it, the program asks on a terminal.
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+}
+
+impl Token {
+    pub(super) fn data(&self) -> &DataFlag {
+        match self {
+            Self::Create(flags) => &flags.data,
+            Self::List(data) => data,
+            Self::Revoke(flags) => &flags.data,
+        }
+    }
+}
+
+impl Claim {
+    pub(super) fn data(&self) -> &DataFlag {
+        match self {
+            Self::Create(data) | Self::List(data) => data,
+            Self::Revoke(flags) => &flags.data,
+        }
+    }
+}
+
+impl Invite {
+    pub(super) fn data(&self) -> &DataFlag {
+        match self {
+            Self::Create(flags) => &flags.data,
+            Self::List(data) => data,
+            Self::Revoke(flags) => &flags.data,
+        }
+    }
+}
+
+impl User {
+    pub(super) fn data(&self) -> &DataFlag {
+        match self {
+            Self::List(data) => data,
+            Self::Remove(flags) | Self::SignOut(flags) => &flags.data,
+            Self::Change(flags) => &flags.data,
+            Self::Reset(flags) => &flags.data,
+        }
+    }
+}

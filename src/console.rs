@@ -7,8 +7,7 @@
 use std::fmt;
 use std::io;
 use std::io::{IsTerminal, Write};
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use tracing::{Level, Metadata};
@@ -27,9 +26,6 @@ const DEFAULT_LOG: &str = "info,rtc_dtls=error";
 /// The libraries whose finest level has whole messages, with the secrets in them: tokens, TURN
 /// credentials and the passwords of ICE.
 const WITHOUT_TRACE: [&str; 2] = ["tungstenite", "tokio_tungstenite"];
-
-/// The permission of everybody to read a file.
-const READABLE_BY_ALL: u32 = 0o004;
 
 /// The exit code for an invalid command line, as clap uses it.
 const USAGE: u8 = 2;
@@ -98,23 +94,31 @@ fn without_error_number(text: &str) -> String {
     }
 }
 
-/// Prints that the configuration is valid, and a warning if others can read its secrets.
-pub fn print_valid(file: Option<&Path>, has_secrets: bool) -> anyhow::Result<()> {
-    let mode = file.and_then(|file| Some(file.metadata().ok()?.permissions().mode()));
-    if let Some((file, mode)) = file.zip(mode)
-        && has_secrets
-        && mode & READABLE_BY_ALL != 0
-    {
-        let file = file.display();
-        print_line(format_args!(
-            "warning: every user of this machine can read the secrets in {file}; \
-             make it private with: chmod 600 {file}"
-        ))?;
+/// Prints that the configuration is valid, and a warning for each file with secrets that others can
+/// read.
+pub fn print_valid(file: Option<&Path>, readable: &[PathBuf]) -> anyhow::Result<()> {
+    for secrets in readable {
+        print_line(format_args!("warning: {}", readable_secrets(secrets)))?;
     }
     match file {
         Some(file) => print_line(format_args!("{}: ok", file.display())),
         None => print_line("ok: no configuration file; the defaults apply"),
     }
+}
+
+/// Warns of each file with secrets that others can read.
+pub fn warn_of_readable(files: &[PathBuf]) {
+    for file in files {
+        tracing::warn!("{}", readable_secrets(file));
+    }
+}
+
+fn readable_secrets(file: &Path) -> String {
+    let file = file.display();
+    format!(
+        "every user of this machine can read the secrets in {file}; \
+         make it private with: chmod 600 {file}"
+    )
 }
 
 /// Warns that a password is among the arguments.

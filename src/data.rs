@@ -4,12 +4,12 @@ use std::fs;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, ensure};
 
-use crate::config::Secret;
+use crate::config::{Config, Secret};
 
 /// Accessible to its owner only, because the database, keys and secrets are in it.
 const FOLDER_MODE: u32 = 0o700;
@@ -20,6 +20,13 @@ const TURN_SECRET: &str = "turn.secret";
 /// The largest output size of the HMACs used, SHA-1 and SHA-256: a longer key adds little (RFC 2104
 /// §3).
 const SECRET_BYTES: usize = 32;
+
+/// The files in the data folder that hold secrets, of all roles.
+const SECRETS: [&str; 6] =
+    [TURN_SECRET, "gateway.key", "cameras.key", "cameras.json", "device.key", "signaling.sqlite3"];
+/// The permission of everybody to read a file, and to reach the files in a folder.
+const READABLE_BY_ALL: u32 = 0o004;
+const OPEN_TO_ALL: u32 = 0o001;
 
 /// A file that is written to check that writing works, and then removed.
 const TRIAL: &str = ".trial";
@@ -42,6 +49,20 @@ fn write_error(folder: &Path, error: &io::Error) -> anyhow::Error {
         "cannot write to the data folder {folder}: {error}; make room there, or choose another \
          with --data"
     )
+}
+
+/// Returns the files with secrets that every user of the machine can read: the configuration, the
+/// key of the certificate, and what is in the data folder.
+pub fn readable_secrets(config: &Config, file: Option<&Path>) -> Vec<PathBuf> {
+    let mode = |path: &Path| path.metadata().map_or(0, |metadata| metadata.permissions().mode());
+    let mut files = Vec::new();
+    files.extend(file.filter(|_| config.has_secrets()).map(Path::to_owned));
+    files.extend(config.turn.tls_key.clone());
+    if mode(&config.data) & OPEN_TO_ALL != 0 {
+        files.extend(SECRETS.map(|name| config.data.join(name)));
+    }
+    files.retain(|path| mode(path) & READABLE_BY_ALL != 0);
+    files
 }
 
 /// Returns the TURN server's secret, which is generated on the first start.
@@ -84,8 +105,6 @@ fn create_secret(path: &Path) -> io::Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     #[test]
@@ -99,6 +118,33 @@ mod tests {
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&data), mode(&data.join(TURN_SECRET))), (FOLDER_MODE, SECRET_MODE));
         assert_eq!(fs::read_dir(&data).unwrap().count(), 1, "nothing else is left behind");
+    }
+
+    #[test]
+    fn s15_files_with_secrets_that_others_can_read_are_found_whatever_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let (data, toml) = (folder.path().join("data"), folder.path().join("porthole.toml"));
+        prepare(&data).unwrap();
+        let mut config = Config { data: data.clone(), ..Config::default() };
+        config.turn.secret = Some("s3".to_owned().into());
+        config.turn.tls_key = Some(folder.path().join("tls.pem"));
+        let mut all = vec![toml.clone(), folder.path().join("tls.pem")];
+        all.extend(SECRETS.map(|name| data.join(name)));
+        for path in all.iter().chain([&data.join("cameras.log")]) {
+            fs::write(path, "secret").unwrap();
+            fs::set_permissions(path, fs::Permissions::from_mode(0o640)).unwrap();
+        }
+        assert_eq!(readable_secrets(&config, Some(&toml)), [""; 0].map(PathBuf::from));
+        for (path, expected) in all.iter().zip(1..) {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
+            let found = readable_secrets(&config, Some(&toml));
+            // Those in the folder are its owner's alone, as long as the folder is.
+            assert_eq!(found.len(), expected.min(2), "{}", path.display());
+        }
+        fs::set_permissions(&data, fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(readable_secrets(&config, Some(&toml)), all);
+        config.turn.secret = None;
+        assert_eq!(readable_secrets(&config, Some(&toml)), all[1..], "no secrets in the file");
     }
 
     #[test]

@@ -61,6 +61,10 @@ async fn run(cli: &Arc<Cli>, Loaded { config, file }: Loaded) -> anyhow::Result<
     if cli.command.shows_password() {
         console::warn_of_password();
     }
+    let readable = data::readable_secrets(&config, file.as_deref());
+    if !matches!(cli.command, Command::Config(_)) {
+        console::warn_of_readable(&readable);
+    }
     match &cli.command {
         Command::Up(_) => up::run(&config, load_config).await,
         Command::Gateway(cli::Gateway { manage: Some(manage), .. }) => {
@@ -78,9 +82,7 @@ async fn run(cli: &Arc<Cli>, Loaded { config, file }: Loaded) -> anyhow::Result<
         Command::Invite(command) => admin::invite(&config, command).await,
         Command::User(command) => admin::user(&config, command).await,
         Command::Audit(_) => admin::audit(&config).await,
-        Command::Config(cli::Config::Check(_)) => {
-            console::print_valid(file.as_deref(), config.has_secrets())
-        }
+        Command::Config(cli::Config::Check(_)) => console::print_valid(file.as_deref(), &readable),
         Command::Config(cli::Config::Show(_)) => {
             console::print_line(toml::to_string(&config)?.trim_end())
         }

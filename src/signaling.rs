@@ -7,29 +7,33 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use porthole_signaling::{PlaceLimits, Server, TrustProxy, TurnConfig};
+use porthole_signaling_proto::SessionId;
+use tokio::sync::mpsc;
 
 use crate::config::{Config, Network};
 use crate::{console, data, open_files, shutdown};
 
 /// The lifetime of a session's TURN credentials, within which it must make its allocations.
-const TURN_CREDENTIALS_LIFETIME: Duration = Duration::from_secs(10 * 60);
+pub const TURN_CREDENTIALS_LIFETIME: Duration = Duration::from_secs(10 * 60);
 
 /// Runs a signaling server until the program is told to stop.
 pub async fn run(config: &Config) -> anyhow::Result<()> {
     data::prepare(&config.data)?;
     let stop = shutdown::on_signal()?;
     let places = open_files::raise_limit().map_or_else(PlaceLimits::default, PlaceLimits::within);
-    let server = bind(config, external_turn_config(config)?, places).await?;
+    let server = bind(config, external_turn_config(config)?, places, None).await?;
     console::print_welcome(&dashboard_url(config), server.setup_link().as_deref())?;
     server.run(stop).await;
     Ok(())
 }
 
-/// Starts a signaling server that issues ICE servers according to `turn`, for so many connections.
+/// Starts a signaling server that issues ICE servers according to `turn`, for so many connections,
+/// and tells `ended` which sessions are over.
 pub async fn bind(
     config: &Config,
     turn: Option<TurnConfig>,
     places: PlaceLimits,
+    ended: Option<mpsc::Sender<SessionId>>,
 ) -> anyhow::Result<Server> {
     let http = config.signaling.http;
     console::print_progress(format_args!("starting signaling and dashboard on {http}"));
@@ -39,6 +43,7 @@ pub async fn bind(
     server.gateway_urls.clone_from(&config.signaling.gateway_urls);
     server.turn = turn;
     server.places = places;
+    server.ended_sessions = ended;
     server.assets = asset;
     Ok(Server::bind(server).await?)
 }

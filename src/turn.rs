@@ -5,15 +5,18 @@ mod settings;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{anyhow, ensure};
+use porthole_signaling_proto::SessionId;
 use porthole_turn_admin::{Admin, Reload};
 use porthole_turn_server::{Change, Server, StartError};
 use tokio::runtime::Handle;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Secret};
+use crate::signaling::TURN_CREDENTIALS_LIFETIME;
 use crate::{console, reload, shutdown};
 
 pub use external::resolve_public_address;
@@ -80,6 +83,23 @@ impl TurnServer {
         }
         let drain = Duration::from_secs(turn.drain_s.get().into());
         Ok(Self { server, drain, stop_admin })
+    }
+
+    /// Ends the TURN user of each of these sessions: its allocations, and its credentials.
+    pub fn end_users(&self, mut sessions: mpsc::Receiver<SessionId>) {
+        let server = Arc::downgrade(&self.server);
+        tokio::spawn(async move {
+            while let Some(session) = sessions.recv().await {
+                let Some(server) = server.upgrade() else { return };
+                // Credentials that were made until now have expired by then.
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                let until_s = (now + TURN_CREDENTIALS_LIFETIME).as_secs() + 1;
+                let end = move || server.end_user(session.as_str(), until_s);
+                if let Ok(Err(error)) = tokio::task::spawn_blocking(end).await {
+                    tracing::warn!(%error, "the relays of a session were not ended");
+                }
+            }
+        });
     }
 
     /// Accepts no new allocations, waits up to `turn.drain_s` until the existing ones have ended,

@@ -8,12 +8,16 @@ use porthole_gateway::{Cameras, Gateway};
 use porthole_signaling::{PlaceLimits, Server, admin};
 use porthole_turn_proto::uri::ServerUri;
 use porthole_turn_server::{Change, Effect};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::config::Config;
 use crate::turn::{ApplyRest, LoadConfig, TurnServer};
 use crate::{console, data, gateway, shutdown, signaling, turn};
+
+/// Capacity of the queue of sessions that are over: all of a large server at once.
+const ENDED_QUEUE: usize = 4096;
 
 /// Runs everything until the program is told to stop.
 pub async fn run(config: &Config, load_config: LoadConfig) -> anyhow::Result<()> {
@@ -32,9 +36,11 @@ pub async fn run(config: &Config, load_config: LoadConfig) -> anyhow::Result<()>
     let urls = turn::ice_server_urls(config)?;
     let allowing = allow_own_ice_servers(config, &urls);
     let turn_config = signaling::turn_config(urls, secret.reveal());
+    let (ended, sessions) = mpsc::channel(ENDED_QUEUE);
+    turn_server.end_users(sessions);
     // The TURN server needs open files, too.
     let places = PlaceLimits::default();
-    let signaling = signaling::bind(config, Some(turn_config), places).await?;
+    let signaling = signaling::bind(config, Some(turn_config), places, Some(ended)).await?;
     let gateway = start_gateway(&allowing, signaling.local_addr()).await?;
     // It is set once.
     let _ = cameras.set(gateway.cameras().clone());

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use porthole_signaling_core::{Limits, TurnConfig};
+use porthole_signaling_proto::SessionId;
+use tokio::sync::mpsc;
 use url::Url;
 
 /// Returns true for the address of a proxy that may say which client a request comes from.
@@ -29,6 +31,8 @@ pub struct Config {
     pub data: PathBuf,
     /// The TURN server to issue credentials for, if there is one.
     pub turn: Option<TurnConfig>,
+    /// Takes the sessions that are over, so that their TURN users can be ended.
+    pub ended_sessions: Option<mpsc::Sender<SessionId>>,
     /// Returns the file of the dashboard at a path, which has no leading `/`.
     pub assets: fn(&str) -> Option<Asset>,
     /// The bounds of the hub.
@@ -83,6 +87,7 @@ impl Config {
             gateway_urls: Vec::new(),
             data: data.into(),
             turn: None,
+            ended_sessions: None,
             assets: |_| None,
             limits: Limits::default(),
             places: PlaceLimits::default(),

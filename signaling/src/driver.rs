@@ -12,10 +12,10 @@ use porthole_signaling_core::{
     Close, ConnId, Enrolled, Hub, Lookup, LookupId, LookupResult, Output, Principal, StoredGateway,
     WhepRequestId, WhepResponse,
 };
-use porthole_signaling_proto::GatewayId;
 use porthole_signaling_proto::rest::Removed;
 use porthole_signaling_proto::rpc::{Fault, code};
-use tokio::sync::{Notify, oneshot};
+use porthole_signaling_proto::{GatewayId, SessionId};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
@@ -63,11 +63,18 @@ struct State {
     whep_requests: HashMap<WhepRequestId, oneshot::Sender<Result<WhepResponse, Fault>>>,
     /// The latest state of each gateway that is not written to the database yet.
     unsaved: BTreeMap<GatewayId, StoredGateway>,
+    /// Takes the sessions that are over.
+    ended_sessions: Option<mpsc::Sender<SessionId>>,
     last_id: u64,
 }
 
 impl Driver {
-    pub(crate) fn new(mut hub: Hub, stored: Vec<StoredGateway>, store: Store) -> Arc<Self> {
+    pub(crate) fn new(
+        mut hub: Hub,
+        stored: Vec<StoredGateway>,
+        store: Store,
+        ended_sessions: Option<mpsc::Sender<SessionId>>,
+    ) -> Arc<Self> {
         for gateway in stored {
             hub.restore(gateway);
         }
@@ -76,6 +83,7 @@ impl Driver {
             sockets: HashMap::new(),
             whep_requests: HashMap::new(),
             unsaved: BTreeMap::new(),
+            ended_sessions,
             last_id: 0,
         };
         Arc::new(Self {
@@ -327,6 +335,12 @@ impl State {
                 }
                 Output::Registered { conn, owner } => self.note_owner(conn, &owner),
                 Output::Lookup { id, lookup } => lookups.push((id, lookup)),
+                Output::SessionEnded(session) => {
+                    let ended = self.ended_sessions.as_ref();
+                    if ended.is_some_and(|ended| ended.try_send(session).is_err()) {
+                        warn!("too many sessions have ended at once: one keeps its relays");
+                    }
+                }
                 Output::Persist(stored) => {
                     self.unsaved.insert(stored.id.clone(), stored);
                 }
@@ -425,7 +439,7 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         let store = Store::open(data.path()).await.unwrap();
         let hub = Hub::new(porthole_signaling_core::Config::default(), [7; 32]);
-        let driver = Driver::new(hub, Vec::new(), store);
+        let driver = Driver::new(hub, Vec::new(), store, None);
         let gateway: GatewayId = "gw-a".parse().unwrap();
         let record = |name: &str| StoredGateway {
             id: gateway.clone(),

@@ -69,7 +69,7 @@ impl Server {
     /// Fails if the address cannot be bound or the database cannot be opened.
     pub async fn bind(config: Config) -> Result<Self, StartError> {
         let Config { http, public_url, trusts_proxy, gateway_urls, .. } = config;
-        let Config { data, turn, assets, limits, places, .. } = config;
+        let Config { data, turn, ended_sessions, assets, limits, places, .. } = config;
         let origin = |url: &Url| url.origin().ascii_serialization();
         let origins = Origins {
             public: public_url.as_ref().map(origin),
@@ -101,7 +101,7 @@ impl Server {
         let stored = store.gateways().await?;
         let core = porthole_signaling_core::Config { limits, turn, origins };
         let hub = Hub::new(core, secret::random());
-        let driver = Driver::new(hub, stored, store);
+        let driver = Driver::new(hub, stored, store, ended_sessions);
         let (throttle, devices) = (Mutex::default(), Devices::open(&data));
         let proxies = Proxies::new(trusts_proxy, public_url.as_ref());
         let admission = Admission { prefix: prefix.clone(), proxies, places: Places::new(places) };

@@ -5,6 +5,7 @@ pub(crate) mod handover;
 pub(crate) mod session;
 pub(crate) mod stats;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
@@ -36,6 +37,8 @@ pub(crate) enum Command {
     Sessions { from_slot: u32, limit: usize, reply: SyncSender<Vec<AllocationInfo>> },
     /// Ends an allocation; the reply is false if it does not exist.
     EndSession { id: AllocationId, reply: SyncSender<bool> },
+    /// Ends a time-limited user, whose last credentials expire at `until_s` in seconds since 1970.
+    EndUser { user: Arc<str>, until_s: u64, reply: SyncSender<()> },
     /// Takes over a connection that the kernel gave to another worker.
     Serve { connection: Box<Connection> },
     /// Stops the handover of a client's datagrams to `worker`, which has no allocation of it (any
@@ -154,9 +157,10 @@ impl Control {
         match command {
             Command::Serve { .. } => Some(serve),
             Command::EndHandover { .. } => Some(end_handover),
-            Command::Reconfigure { .. } | Command::Sessions { .. } | Command::EndSession { .. } => {
-                None
-            }
+            Command::Reconfigure { .. }
+            | Command::Sessions { .. }
+            | Command::EndSession { .. }
+            | Command::EndUser { .. } => None,
             #[cfg(test)]
             Command::Panic => None,
         }

@@ -221,6 +221,13 @@ impl Server {
         running.control.request(command)?.wait()
     }
 
+    /// Ends all allocations of a user with time-limited credentials, and refuses these until
+    /// `until_s`, in seconds since 1970, when the last of them has expired.
+    pub fn end_user(&self, user_id: &str, until_s: u64) -> Result<(), WorkerUnresponsive> {
+        let user: Arc<str> = user_id.into();
+        self.request_all(|reply| Command::EndUser { user: Arc::clone(&user), until_s, reply })
+    }
+
     /// Returns true once [`Self::shutdown`] was called: no new allocations are made.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)

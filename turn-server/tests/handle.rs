@@ -228,6 +228,34 @@ fn sessions_are_listed_page_by_page_and_ended_by_their_ids() -> Result<()> {
 }
 
 #[test]
+fn the_end_of_a_user_ends_its_allocations_and_its_credentials_and_no_others() -> Result<()> {
+    let config = Config { rest_secrets: vec!["north".to_owned()], ..config() };
+    let (server, _anna) = start(config)?;
+    let now_s = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
+    let client = |session: &str, lifetime_s| {
+        let (user, password) = rest_credentials("north", session, now_s + lifetime_s);
+        Client::new(&server, &user, &password)
+    };
+    let (mut first, mut second, mut other) =
+        (client("s1", 600)?, client("s1", 601)?, client("s2", 600)?);
+    for client in [&mut first, &mut second, &mut other] {
+        client.allocate()?;
+    }
+    let users = || -> Result<Vec<String>> {
+        let sessions = server.sessions(None, 9)?;
+        let names = sessions.into_iter().map(|session| session.info.username);
+        Ok(names.map(|name| name.rsplit(':').next().unwrap_or_default().to_owned()).collect())
+    };
+    ensure!(users()?.iter().filter(|user| *user == "s1").count() == 2);
+    server.end_user("s1", now_s + 602)?;
+    let left = users()?;
+    ensure!(!left.contains(&"s1".to_owned()) && left.contains(&"s2".to_owned()), "{left:?}");
+    ensure!(client("s1", 600)?.try_allocate()?.is_err(), "its credentials are accepted");
+    ensure!(client("s2", 600)?.try_allocate()?.is_ok(), "those of another are refused");
+    Ok(())
+}
+
+#[test]
 fn a_draining_server_refuses_new_clients_and_new_settings() -> Result<()> {
     let (server, mut anna) = start(config())?;
     let elsewhere = "127.0.0.1:9".parse()?;

@@ -144,7 +144,7 @@ impl Hub {
         let window = self.config.limits.reconnect_window;
         if self.directory.is_away(id, window, now.instant) {
             for session in self.sessions.of_gateway(id) {
-                self.remove_session(&session);
+                self.forget_session(&session);
             }
         }
     }

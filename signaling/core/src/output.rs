@@ -1,5 +1,6 @@
 //! Outputs of the hub: everything it asks its driver to do.
 
+use porthole_signaling_proto::SessionId;
 use porthole_signaling_proto::rpc::{Fault, Message};
 
 use crate::{ConnId, Lookup, LookupId, StoredGateway, WhepRequestId, WhepResponse};
@@ -47,6 +48,8 @@ pub enum Output {
     /// fails, the driver retries or calls [`crate::Hub::handle_persist_failed`]; viewers are not
     /// affected.
     Persist(StoredGateway),
+    /// A session that is over: its TURN credentials are good for nothing any more.
+    SessionEnded(SessionId),
 }
 
 /// Status code and reason of a close frame (RFC 6455 §7.4).

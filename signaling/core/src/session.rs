@@ -18,7 +18,7 @@ use crate::reasons::for_viewers;
 use crate::request::{PendingRequest, RequestKind, shortened};
 use crate::sessions::Session;
 use crate::timer::Timer;
-use crate::{Admitted, ConnId, Hub};
+use crate::{Admitted, ConnId, Hub, Output};
 
 /// The longest `trickle` that is forwarded: a candidate is a line below 512 bytes, the rest is for
 /// the names around it. With longer ones a viewer could fill the send queue of the gateway's
@@ -51,7 +51,17 @@ impl Hub {
         id.parse().expect("hexadecimal digits are the characters of an id")
     }
 
+    /// Removes a session that is over.
     pub(crate) fn remove_session(&mut self, id: &SessionId) -> Option<Session> {
+        let session = self.forget_session(id)?;
+        if self.config.turn.is_some() {
+            self.push_output(Output::SessionEnded(id.clone()));
+        }
+        Some(session)
+    }
+
+    /// Forgets a session that may well go on between its peers.
+    pub(crate) fn forget_session(&mut self, id: &SessionId) -> Option<Session> {
         let session = self.sessions.remove(id)?;
         self.timers.cancel(&Timer::Session(id.clone()));
         self.timers.cancel(&Timer::ClientAway(id.clone()));
@@ -223,7 +233,7 @@ impl Hub {
         // The gateway is not told: a client may close its WebSocket and go on watching (ONVIF
         // WebRTC 26.06 §5.6).
         if away {
-            self.remove_session(id);
+            self.forget_session(id);
         }
     }
 }

@@ -29,6 +29,12 @@ impl Worker {
                 Command::EndHandover { client, worker, at } => {
                     self.server.handle_handover_ended(&client, worker, at);
                 }
+                Command::EndUser { user, until_s, reply } => {
+                    self.server.end_user(now(), &user, until_s);
+                    self.apply_outputs();
+                    self.publish();
+                    send_reply(&reply, ());
+                }
                 #[cfg(test)]
                 Command::Panic => panic!("as a bug would"),
                 Command::EndSession { id, reply } => {

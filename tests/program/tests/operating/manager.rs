@@ -49,6 +49,12 @@ impl Manager {
         self.request(method, &params)
     }
 
+    /// Sends a notification.
+    pub(crate) fn tell(&mut self, method: &str, params: &Value) -> Result<()> {
+        let message = json!({ "jsonrpc": "2.0", "method": method, "params": params });
+        Ok(self.socket.send(Message::text(message.to_string()))?)
+    }
+
     fn request(&mut self, method: &str, params: &Value) -> Result<Value> {
         self.next += 1;
         let request =

@@ -10,6 +10,9 @@ use crate::stun::{Integrity, LongTermKey, Message, PasswordAlgorithm, userhash};
 /// Bytes of the longest username (RFC 8489 §14.3).
 const MAX_USERNAME: usize = 508;
 
+/// Limit of remembered users that have ended. Those beyond it go on until their credentials expire.
+const MAX_ENDED: usize = 65_536;
+
 /// The user that a request names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ClaimedUser<'m> {
@@ -34,6 +37,8 @@ pub(super) struct Accounts {
     /// them.
     by_hash: HashMap<[u8; 32], Arc<str>>,
     rest_secrets: Vec<String>,
+    /// The ids of time-limited users that are no longer accepted, until the second since 1970.
+    ended: HashMap<Box<str>, u64>,
 }
 
 /// Shows no names and keys.
@@ -60,6 +65,7 @@ impl Accounts {
             users: HashMap::new(),
             by_hash: HashMap::new(),
             rest_secrets: Vec::new(),
+            ended: HashMap::new(),
         }
     }
 
@@ -80,6 +86,21 @@ impl Accounts {
             self.users.insert(name, keys);
         }
         self.rest_secrets = rest_secrets;
+    }
+
+    /// Refuses the credentials of a time-limited user until the last of them has expired.
+    pub(super) fn end(&mut self, user_id: &str, until_s: u64, unix_s: u64) {
+        if self.ended.len() >= MAX_ENDED {
+            self.ended.retain(|_, until_s| *until_s > unix_s);
+        }
+        if self.ended.len() < MAX_ENDED {
+            self.ended.insert(user_id.into(), until_s);
+        }
+    }
+
+    fn has_ended(&self, name: &str, unix_s: u64) -> bool {
+        let user = split_rest_username(name).and_then(|(_, user_id)| self.ended.get(user_id));
+        user.is_some_and(|until_s| *until_s > unix_s)
     }
 
     pub(super) fn realm(&self) -> &str {
@@ -121,7 +142,7 @@ impl Accounts {
             return message.has_valid_integrity(&key).then(|| (Arc::clone(name), key));
         }
         let ClaimedUser::Name(name) = named else { return None };
-        if is_expired(name, unix_s)? {
+        if is_expired(name, unix_s)? || self.has_ended(name, unix_s) {
             return None;
         }
         let key = self.time_limited_key(name, means, message)?;

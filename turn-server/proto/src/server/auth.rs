@@ -59,6 +59,12 @@ impl Identity {
         split_rest_username(&self.username).filter(|_| allocates).map(|(expiry_s, _)| expiry_s)
     }
 
+    /// Returns true if this is the time-limited user with this id.
+    pub(super) fn is_time_limited_user(&self, user_id: &str) -> bool {
+        let user = split_rest_username(&self.username).filter(|_| self.is_time_limited);
+        user.is_some_and(|(_, user)| user == user_id)
+    }
+
     /// Returns true if the user has an access token; the next token will have another key.
     pub(super) const fn has_token(&self) -> bool {
         self.token.is_some()
@@ -123,6 +129,11 @@ impl Authenticator {
     ) {
         self.accounts.set(users, rest_secrets);
         self.strict_expiry = strict_expiry;
+    }
+
+    /// Refuses the credentials of a time-limited user until the last of them has expired.
+    pub(super) fn end_user(&mut self, user_id: &str, until_s: u64, now: Now) {
+        self.accounts.end(user_id, until_s, now.unix_s);
     }
 
     /// Replaces the keys of access tokens.

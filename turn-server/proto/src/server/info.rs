@@ -86,6 +86,8 @@ pub enum EndReason {
     ConnectionClosed,
     /// An operator ended it, see [`Server::end_allocation`].
     EndedByOperator,
+    /// Its user has ended, see [`Server::end_user`].
+    UserEnded,
     /// The server was closed, see [`Server::close`].
     Shutdown,
 }
@@ -98,6 +100,7 @@ impl EndReason {
             Self::Released => "released by the client",
             Self::ConnectionClosed => "connection closed",
             Self::EndedByOperator => "ended by the operator",
+            Self::UserEnded => "the session of its user has ended",
             Self::Shutdown => "server shut down",
         }
     }
@@ -140,6 +143,18 @@ impl Server {
         let living = self.table.get(id).is_some();
         self.remove(now, id, EndReason::EndedByOperator);
         living
+    }
+
+    /// Ends every allocation of a time-limited user, and refuses its credentials until `until_s`,
+    /// in seconds since 1970, when the last of them has expired.
+    pub fn end_user(&mut self, now: Now, user_id: &str, until_s: u64) {
+        self.authenticator.end_user(user_id, until_s, now);
+        let all = self.table.iter_from(0);
+        let of_user = all.filter(|(_, one)| one.owner.is_time_limited_user(user_id));
+        let ids: Vec<_> = of_user.map(|(id, _)| id).collect();
+        for id in ids {
+            self.remove(now, id, EndReason::UserEnded);
+        }
     }
 
     /// Ends every allocation. The outputs close the sockets and report the ends.

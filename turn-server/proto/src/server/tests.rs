@@ -279,6 +279,40 @@ fn time_limited_credentials_work_until_they_expire() {
 }
 
 #[test]
+fn s7_the_end_of_a_user_ends_its_relays_and_credentials_and_others_outlive_their_own() {
+    let mut world = World::new();
+    let until_s = world.now.unix_s + 600;
+    let connect = |world: &mut World, user: &str, source: &str| {
+        let (username, password) = rest_credentials("rest-1", user, until_s);
+        let mut config = world.anna(Transport::Udp);
+        (config.username, config.password) = (username, password);
+        world.connect(config, source)
+    };
+    let running = connect(&mut world, "s1", "198.51.100.7:4000");
+    let ending = connect(&mut world, "s2", "198.51.100.8:4000");
+    world.allocate(running);
+    world.allocate(ending);
+    world.server.end_user(world.now, "s2", until_s + 1);
+    world.run();
+    let [AllocationEnd { reason, allocation }] = &world.ended[..] else { panic!("one end") };
+    assert_eq!(*reason, EndReason::UserEnded);
+    assert!(allocation.username.ends_with(":s2"), "{}", allocation.username);
+
+    let again = connect(&mut world, "s2", "198.51.100.8:4001");
+    world.run();
+    let event = world.clients[again].client.poll_event();
+    assert!(matches!(event, Some(ClientEvent::Failed { .. })), "{event:?}");
+    // Three times as long as the credentials are valid, with a refresh every few minutes.
+    for _ in 0..30 {
+        world.advance(Duration::from_secs(60));
+    }
+    assert_eq!(world.clients[running].client.poll_event(), None);
+    let left = world.server.allocation_infos(world.now, 0, 9);
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert!(left[0].username.ends_with(":s1"));
+}
+
+#[test]
 fn quotas_count_users_and_sources_and_units_are_released() {
     let mut world = World::new(); // 3 per user, 4 per source, 5 in total
     let mut allocated = Vec::new();
@@ -400,6 +434,7 @@ fn the_end_of_an_allocation_reports_its_reason_and_traffic() {
             EndReason::Expired => world.server.handle_timeout(world.now),
             EndReason::EndedByOperator => assert!(world.server.end_allocation(world.now, id)),
             EndReason::Shutdown => world.server.close(world.now),
+            EndReason::UserEnded => panic!("it is not among the reasons"),
         }
         world.run();
         let [AllocationEnd { allocation, reason: got }] = &world.ended[..] else {

@@ -83,6 +83,7 @@ impl World {
                 Output::Registered { conn, owner } => {
                     self.owners.insert(conn, owner);
                 }
+                Output::SessionEnded(_) => {}
                 Output::Persist(stored) => self.persisted.push((stored.id, stored.cameras.len())),
                 Output::Lookup { id, lookup } => {
                     let result = self.look_up(lookup);

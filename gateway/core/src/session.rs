@@ -1,8 +1,8 @@
 //! A session: one viewer watching one or several streams.
 //!
 //! A session negotiates a list of [`Section`]s with the viewer ([`crate::sdp`]), each fed by a
-//! stream, and sends what [`crate::rtp`] has numbered over its [`Transports`]. It
-//! connects these parts and decides nothing else.
+//! stream, and sends what [`crate::rtp`] has numbered over its [`PeerTransport`]: one, or two for a
+//! player that does not bundle. It connects these parts and decides nothing else.
 
 mod media;
 mod negotiate;

@@ -61,6 +61,10 @@ fn settings(
 ) -> anyhow::Result<porthole_gateway::Config> {
     let gateway = &config.gateway;
     let authorities = gateway.ca_certificates.as_deref().map(authorities::read).transpose()?;
+    anyhow::ensure!(
+        authorities.as_ref().is_none_or(|found| !found.is_empty()),
+        "the file in gateway.ca_certificates has no certificate"
+    );
     Ok(porthole_gateway::Config {
         server,
         claim,

@@ -1548,7 +1548,7 @@ recoveryCodes: number, };
  */
 export type OwnPassword = {
 /**
- * The password.
+ * The password as it is now.
  */
 password: string, };
 
@@ -1580,7 +1580,7 @@ code: string, };
  */
 export type PasswordAndCode = {
 /**
- * The password.
+ * The password as it is now.
  */
 password: string,
 /**
@@ -1593,7 +1593,7 @@ code: string, };
  */
 export type RecoveryCodes = {
 /**
- * The codes.
+ * The codes themselves, for paper.
  */
 codes: Array<string>, };
 
@@ -1989,7 +1989,7 @@ export type ReadInvitation = {
 token: string, };
 
 /**
- * What the holder of a link is offered.
+ * The offer to the holder of a link.
  */
 export type InvitationOffer = {
 /**

@@ -41,6 +41,8 @@ impl Link {
         let socket = TcpSocket::new_v4()?;
         socket.bind((Ipv4Addr::new(127, 0, 0, host), 0).into())?;
         let stream = socket.connect(server).await?;
+        // As the gateway does: two messages in a row must not wait for an acknowledgement.
+        stream.set_nodelay(true)?;
         let mut request = format!("ws://{server}{WEBSOCKET_PATH}").into_client_request()?;
         request.headers_mut().insert("Sec-WebSocket-Protocol", SUBPROTOCOL.parse()?);
         let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER_BYTES);

@@ -24,6 +24,17 @@ const QUEUE: usize = 16;
 
 /// Creates a certificate for `attic.example` and returns the paths of it and its key.
 pub(crate) fn make_certificate(scene: &Scene, name: &str) -> Result<(String, String)> {
+    make_certificate_for(scene, name, "attic.example", &[])
+}
+
+/// Creates a certificate for this host, with further extensions, and returns the paths of it and
+/// its key.
+pub(crate) fn make_certificate_for(
+    scene: &Scene,
+    name: &str,
+    host: &str,
+    extensions: &[&str],
+) -> Result<(String, String)> {
     let path = |what: &str| {
         let path = scene.folder().join(format!("{name}-{what}.pem"));
         path.to_str().map(str::to_owned).context("a path of text")
@@ -31,8 +42,9 @@ pub(crate) fn make_certificate(scene: &Scene, name: &str) -> Result<(String, Str
     let (certificate, key) = (path("certificate")?, path("key")?);
     let mut openssl = Place::Here.command("openssl");
     openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]);
-    openssl.args(["-nodes", "-days", "2", "-subj", "/CN=attic.example"]);
-    openssl.args(["-addext", "subjectAltName=DNS:attic.example"]);
+    openssl.args(["-nodes", "-days", "2", "-subj", &format!("/CN={host}")]);
+    openssl.args(["-addext", &format!("subjectAltName=DNS:{host}")]);
+    openssl.args(extensions.iter().flat_map(|extension| ["-addext", extension]));
     let made = openssl.args(["-keyout", &key, "-out", &certificate]).output()?;
     ensure!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     Ok((certificate, key))

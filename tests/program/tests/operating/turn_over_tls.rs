@@ -4,36 +4,20 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use porthole_test_support::http;
 use porthole_test_support::porthole::binary;
 use porthole_test_support::ports::free_port;
 use porthole_test_support::program::{Place, Program};
-use porthole_test_support::scene::{Need, Scene, scene};
+use porthole_test_support::scene::{Need, scene};
 use porthole_test_support::viewer::Viewer;
 use porthole_test_support::wait;
 
+use crate::certificate::make_certificate_for;
 use crate::turn_server::TurnServer;
 
 const SECRET: &str = "a-secret-that-both-servers-share";
 const DEADLINE: Duration = Duration::from_secs(30);
-
-/// Creates a certificate for `localhost`, which is its own authority.
-fn make_certificate(scene: &Scene) -> Result<(String, String)> {
-    let path = |what: &str| {
-        let path = scene.folder().join(what);
-        path.to_str().map(str::to_owned).context("a path of text")
-    };
-    let (certificate, key) = (path("certificate.pem")?, path("key.pem")?);
-    let mut openssl = Place::Here.command("openssl");
-    openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]);
-    openssl.args(["-nodes", "-days", "2", "-subj", "/CN=localhost"]);
-    openssl.args(["-addext", "subjectAltName=DNS:localhost"]);
-    openssl.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
-    let made = openssl.args(["-keyout", &key, "-out", &certificate]).output()?;
-    ensure!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    Ok((certificate, key))
-}
 
 /// Runs a command of the program on a data folder, and returns the word that it prints.
 fn word(data: &Path, arguments: &[&str]) -> Result<String> {
@@ -47,7 +31,10 @@ fn a_gateway_relays_over_tls_where_it_trusts_the_certificate() {
     let name = "a_gateway_relays_over_tls_where_it_trusts_the_certificate";
     let needs = [Need::Program, Need::Viewer, Need::Tool("openssl")];
     scene(name, &needs, |scene| {
-        let (certificate, key) = make_certificate(scene)?;
+        // It is its own authority.
+        let no_authority = ["basicConstraints=critical,CA:FALSE"];
+        let (certificate, key) =
+            make_certificate_for(scene, "localhost", "localhost", &no_authority)?;
         let tls = free_port()?;
         let lines = format!(
             "listen_tls = ['{tls}']\nallow_peers = ['127.0.0.0/8']\nsecret = '{SECRET}'\n\

@@ -121,6 +121,7 @@ export function fakeAccess(gateway) {
       },
     ],
     audit: auditOf(gateway),
+    factor: { enrolled: false, recoveryCodes: 0 },
     /** The bodies of requests for new things. */
     asked: [],
     /** The sentence with which the next request for a new thing is refused. */

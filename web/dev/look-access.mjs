@@ -152,6 +152,25 @@ try {
     await dialog.getByRole('button', { name: 'Sign out everywhere' }).click();
     await button('Sign in').waitFor();
   });
+  await step('who has a second factor is asked for a code, and can type it again', async () => {
+    access.state.factor = { enrolled: true, recoveryCodes: 9 };
+    await page.getByLabel('Username').fill('ada');
+    await page.getByLabel('Password', { exact: true }).fill('correct horse battery');
+    await button('Sign in').click();
+    const code = page.getByLabel('Code', { exact: true });
+    await code.waitFor();
+    await checkFocus(code, 'the focus is not on the code');
+    await shoot('sign-in-code');
+    await code.fill('999999');
+    await button('Sign in').click();
+    await says('The code is wrong or was used before');
+    await button('Back').click();
+    await page.getByLabel('Password', { exact: true }).waitFor();
+    await button('Sign in').click();
+    await code.fill('123456');
+    await button('Sign in').click();
+    await says('Where you are signed in');
+  });
   const serious = consoleErrors.filter((text) => !/status of 40[13]/.test(text));
   if (serious.length > 0) throw new Error(serious.join('\n'));
 } catch (error) {

@@ -67,6 +67,10 @@ export function startMock({ port = 8090, expirySeconds = 120 } = {}) {
       if (user?.password !== body.password) {
         return send(401, { error: 'the name or the password is wrong' });
       }
+      if (access?.state.factor.enrolled && body.code !== '123456') {
+        const wrong = 'the code is wrong or was used before; wait for the next one';
+        return send(401, { error: body.code ? wrong : 'enter the code', needsCode: true });
+      }
       return login(user);
     }
     if (!me(request)) return send(401, { error: 'sign in first' });

@@ -32,11 +32,16 @@ export const TEXT = {
   'field.of-password': ' password',
   'field.username': 'Username',
   'field.password': 'Password',
+  'field.code': 'Code',
 
   'sign-in.title': 'Sign in',
   'sign-in.lead': 'Watch your cameras from anywhere.',
   'sign-in.submit': 'Sign in',
   'sign-in.busy': 'Signing in…',
+  'sign-in.code-lead': 'Enter the code that your authenticator app shows.',
+  'sign-in.code-hint': 'Six digits, or one of your recovery codes.',
+  'sign-in.code-footer':
+    'Lost your phone and your recovery codes? Ask an administrator to take your second factor off.',
   'sign-in.footer': 'Setting up Porthole? Open the setup link in the server’s log.',
 
   'setup.title': 'Set up Porthole',

@@ -12,10 +12,13 @@ import { root } from './root';
 /** A failed call; the message is for people. `status` is 0 if the server was not reached. */
 export class ApiError extends Error {
   readonly status: number;
+  /** True if the same request with the code of the second factor may succeed. */
+  readonly needsCode: boolean;
 
-  constructor(status: number, message: string) {
+  constructor(status: number, message: string, needsCode = false) {
     super(message);
     this.status = status;
+    this.needsCode = needsCode;
   }
 }
 
@@ -65,7 +68,10 @@ async function call<T>(method: string, route: string, body?: unknown): Promise<T
   }
   const response = await send(`${root}/api/v1/${route}`, init);
   const result: unknown = await response.json().catch(() => null);
-  if (!response.ok) throw new ApiError(response.status, errorText(response, result));
+  if (!response.ok) {
+    const { needsCode } = (result ?? {}) as Partial<ErrorBody>;
+    throw new ApiError(response.status, errorText(response, result), needsCode);
+  }
   return result as T;
 }
 

@@ -20,6 +20,7 @@ const NOTHING = {
   signIns: 0,
   tokens: 0,
   claims: 0,
+  invitations: 0,
   gateways: 0,
   cameras: 0,
   grants: 0,
@@ -184,12 +185,48 @@ export function fakeAccess(gateway) {
     },
   };
 
+  /** Answers a request about the own password and second factor. */
+  function answerAccount(route, body, send) {
+    const typed = body.old ?? body.password;
+    if (typed !== undefined && typed !== 'correct horse battery') {
+      return send(403, { error: 'the password is wrong' });
+    }
+    switch (route) {
+      case 'PUT password': {
+        const others = signOut((one) => one.user === 'ada' && !one.current);
+        return send(200, { ...NOTHING, ...others });
+      }
+      case 'GET second-factor':
+        return send(200, state.factor);
+      case 'POST second-factor': {
+        const secret = 'JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP';
+        const url = `otpauth://totp/Porthole:ada?secret=${secret}&issuer=Porthole`;
+        return send(200, { secret, url });
+      }
+      case 'PUT second-factor': {
+        if (body.code !== '123456') {
+          return send(422, { error: 'the code is wrong; try the next code' });
+        }
+        state.factor = { enrolled: true, recoveryCodes: 10 };
+        const codes = Array.from({ length: 10 }, (_, i) => `K7QM-${i}ZT4-X2V${i}-9RWB`);
+        return send(200, { codes });
+      }
+      default:
+        state.factor = { enrolled: false, recoveryCodes: 0 };
+        return send(204, null);
+    }
+  }
+
   return {
     state,
     /** Answers a request, if it is about people and access. */
     answer(route, body, me, send) {
       const [method, path] = route.replace(' /api/v1/', ' ').split(' ');
       const [kind, id, below] = path.split('/');
+      if (kind === 'session') {
+        answerAccount(`${method} ${id}`, body, send);
+        return true;
+      }
       if (below === 'sign-ins') {
         const { name } = state.users.find((one) => one.id === Number(id));
         send(200, { ...NOTHING, ...signOut(({ user }) => user === name) });

@@ -5,6 +5,7 @@
  */
 
 import { ACCESS_TEXT } from './text/access';
+import { ACCOUNT_TEXT } from './text/account';
 import { AUDIT_TEXT } from './text/audit';
 import { IMPORT_TEXT } from './text/import';
 import { SHORTCUTS_TEXT } from './text/shortcuts';
@@ -246,6 +247,7 @@ export const TEXT = {
   'address.submit': 'Continue',
 
   ...ACCESS_TEXT,
+  ...ACCOUNT_TEXT,
   ...AUDIT_TEXT,
   ...IMPORT_TEXT,
   ...SHORTCUTS_TEXT,

@@ -3,6 +3,8 @@
 import { sentence } from '../core/reasons';
 import { t } from '../core/text';
 import type { AuditList } from '../protocol';
+import type { ChangePassword, OneCode, OwnPassword, PasswordAndCode } from '../protocol';
+import type { RecoveryCodes, SecondFactor, TotpSecret } from '../protocol';
 import type { Claim, ClaimInfo, ClaimList, ErrorBody, GatewayId, GatewayList } from '../protocol';
 import type { Me, NewClaim, NewToken, Removed, RenameGateway, Setup, SignIn } from '../protocol';
 import type { SignInInfo, SignInList, Token, TokenInfo, TokenList } from '../protocol';
@@ -38,6 +40,11 @@ export const api = {
     }
   },
   signOut: () => call<null>('DELETE', 'session'),
+  changePassword: (body: ChangePassword) => call<Removed>('PUT', 'session/password', body),
+  secondFactor: () => call<SecondFactor>('GET', 'session/second-factor'),
+  startSecondFactor: (body: OwnPassword) => call<TotpSecret>('POST', 'session/second-factor', body),
+  confirmSecondFactor: (body: OneCode) => call<RecoveryCodes>('PUT', 'session/second-factor', body),
+  endSecondFactor: (body: PasswordAndCode) => call<null>('DELETE', 'session/second-factor', body),
   gateways: () => call<GatewayList>('GET', 'gateways'),
   renameGateway: (id: GatewayId, body: RenameGateway) =>
     call<null>('PATCH', `gateways/${id}`, body),

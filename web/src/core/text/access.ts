@@ -44,7 +44,7 @@ export const ACCESS_TEXT = {
     'undone.',
 
   'sign-ins.title': 'Where you are signed in',
-  'sign-ins.lead': 'Sign out what you do not know.',
+  'sign-ins.lead': 'Sign out what you do not know, and then change your password.',
   'sign-ins.current': 'This browser',
   'sign-ins.from': 'from {address}',
   'sign-ins.since': 'since {time}',

@@ -27,6 +27,7 @@ fn two_key_frames(watch: &Watch) -> bool {
 
 /// Checks what must hold for the feed of every camera.
 fn assert_sound(watch: &Watch) {
+    assert_eq!(watch.feed.statistics().refused, 0);
     for pair in watch.packets.windows(2) {
         assert_eq!(pair[1].sequence, pair[0].sequence + 1, "no packet is lost on loopback");
         let step = pair[1].timestamp.wrapping_sub(pair[0].timestamp);

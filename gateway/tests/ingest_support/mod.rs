@@ -12,7 +12,7 @@ use porthole_gateway::ingest::{
     EventSender, Source, SourceBatch, SourceControl, SourceError, SourceEvent,
 };
 use porthole_gateway_core::media::{
-    AudioFeed, Feed, FeedOutput, MediaKind, MediaPacket, NalCodec, byte_stream,
+    AudioFeed, Codec, Feed, FeedOutput, MediaKind, MediaPacket, NalCodec, byte_stream,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -46,8 +46,8 @@ impl Watch {
                 self.audio.set_wanted(true);
             }
             SourceEvent::Packet { track: MediaKind::Video, arrival, packet } => {
-                let result = self.feed.handle_packet(arrival, packet);
-                assert!(result.is_ok(), "{result:?}");
+                // Packets that are refused are counted.
+                let _ = self.feed.handle_packet(arrival, packet);
                 self.silent = false;
             }
             SourceEvent::Packet { track: MediaKind::Audio, arrival, packet } => {
@@ -231,15 +231,43 @@ pub(crate) fn live555() -> Option<Sender> {
 
 /// Returns how many pictures a decoder makes of the packets.
 pub(crate) fn decoded_pictures(packets: &[MediaPacket]) -> usize {
-    let mut decoder = Decoder::new().expect("a decoder");
+    try_decode(Codec::H264, packets).expect("what a camera sends can be decoded")
+}
+
+/// Returns how many pictures a decoder makes of the packets, or what it says about them.
+pub(crate) fn try_decode(codec: Codec, packets: &[MediaPacket]) -> Result<usize, String> {
     // The last access unit may not be complete.
     let complete = packets.iter().rposition(|packet| packet.marker).map_or(0, |last| last + 1);
-    let units = packets[..complete].chunk_by(|a, b| a.timestamp == b.timestamp);
-    let decode = |unit: &[MediaPacket]| {
+    let packets = &packets[..complete];
+    if codec == Codec::H265 {
+        return decode_h265(&byte_stream(NalCodec::H265, packets));
+    }
+    let mut decoder = Decoder::new().map_err(|error| error.to_string())?;
+    let mut count = 0;
+    for unit in packets.chunk_by(|a, b| a.timestamp == b.timestamp) {
         let stream = byte_stream(NalCodec::H264, unit);
-        decoder.decode(&stream).expect("what a camera sends can be decoded").is_some()
-    };
-    units.map(decode).filter(|decoded| *decoded).count()
+        let picture = decoder.decode(&stream).map_err(|error| error.to_string())?;
+        count += usize::from(picture.is_some());
+    }
+    Ok(count)
+}
+
+fn decode_h265(stream: &[u8]) -> Result<usize, String> {
+    let text = |error: std::io::Error| error.to_string();
+    let mut file = tempfile::NamedTempFile::new().map_err(text)?;
+    file.write_all(stream).map_err(text)?;
+    let output = Command::new("ffmpeg")
+        .args(["-hide_banner", "-loglevel", "error", "-nostdin", "-f", "hevc", "-i"])
+        .arg(file.path())
+        .args(["-f", "null", "-", "-progress", "pipe:1"])
+        .stdin(Stdio::null())
+        .output()
+        .map_err(text)?;
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let frames = text.lines().filter_map(|line| line.strip_prefix("frame="));
+    let count = frames.filter_map(|count| count.trim().parse().ok()).next_back();
+    if errors.is_empty() { Ok(count.unwrap_or(0)) } else { Err(errors) }
 }
 
 pub(crate) fn free_udp_port() -> u16 {

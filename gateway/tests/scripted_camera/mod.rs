@@ -2,7 +2,7 @@
 //! changes one by one.
 //!
 //! ```text
-//! let camera = ScriptedCamera::new(pictures(&[]))
+//! let camera = ScriptedCamera::new(pictures(Codec::H264, &[]))
 //!     .answer(|request, reply| match request.method() {
 //!         "SETUP" => reply.with("Session", "1 ;timeout=60"),
 //!         _ => reply,
@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-pub(crate) use encoder::{Picture, h265_pictures, parameter_sets, pictures};
+pub(crate) use encoder::{Picture, attributes, pictures};
 pub(crate) use password::{challenge, digest, is_authorized};
 pub(crate) use proxy::{tls_proxy, tls_refusal, tunnel};
 pub(crate) use quirks::{Quirk, all as all_quirks, groups};
@@ -173,11 +173,8 @@ impl ScriptedCamera {
     pub(crate) fn new(pictures: Vec<Picture>) -> Self {
         let sdp = format!(
             "v=0\r\no=- 1001 1 IN IP4 127.0.0.1\r\ns=Camera\r\nc=IN IP4 0.0.0.0\r\nt=0 0\r\n\
-             a=control:*\r\nm=video 0 RTP/AVP {PAYLOAD_TYPE}\r\n\
-             a=rtpmap:{PAYLOAD_TYPE} H264/90000\r\n\
-             a=fmtp:{PAYLOAD_TYPE} packetization-mode=1;sprop-parameter-sets={}\r\n\
-             a=control:track1\r\n",
-            parameter_sets(&pictures)
+             a=control:*\r\nm=video 0 RTP/AVP {PAYLOAD_TYPE}\r\n{}a=control:track1\r\n",
+            attributes(&pictures, PAYLOAD_TYPE)
         );
         Self {
             pictures,

@@ -1,8 +1,12 @@
 //! The ways in which cameras differ from the standards, each as a script.
 
 mod messages;
+mod numbers;
 mod passwords;
+mod pictures;
 mod streams;
+
+use porthole_gateway_core::media::Codec;
 
 use super::{Reply, Request, ScriptedCamera};
 
@@ -16,13 +20,42 @@ pub(crate) struct Quirk {
     /// User and password in the address.
     pub(crate) user: &'static str,
     /// Further parameters of the encoder.
-    pub(crate) x264: &'static [&'static str],
+    pub(crate) encoder: &'static [&'static str],
+    pub(crate) codec: Codec,
+    /// The timestamps of the camera tell the distance of its pictures.
+    pub(crate) has_clock: bool,
+    /// Number of key frames after which it is known.
+    pub(crate) key_frames: u64,
     pub(crate) script: fn(ScriptedCamera) -> ScriptedCamera,
 }
 
 impl Quirk {
     fn new(name: &'static str, script: fn(ScriptedCamera) -> ScriptedCamera) -> Self {
-        Self { name, path: "/live", options: "", user: "", x264: &[], script }
+        Self {
+            name,
+            path: "/live",
+            options: "",
+            user: "",
+            encoder: &[],
+            codec: Codec::H264,
+            has_clock: true,
+            key_frames: 3,
+            script,
+        }
+    }
+
+    /// Sends H.265 instead of H.264.
+    fn h265(self) -> Self {
+        Self { codec: Codec::H265, ..self }
+    }
+
+    /// Receives over UDP.
+    fn udp(self) -> Self {
+        self.options("#transport=udp")
+    }
+
+    fn without_clock(self) -> Self {
+        Self { has_clock: false, key_frames: 8, ..self }
     }
 
     fn options(self, options: &'static str) -> Self {
@@ -37,8 +70,15 @@ impl Quirk {
         Self { user: super::password::USER, ..self }
     }
 
-    fn x264(self, x264: &'static [&'static str]) -> Self {
-        Self { x264, ..self }
+    fn encoder(self, encoder: &'static [&'static str]) -> Self {
+        Self { encoder, ..self }
+    }
+
+    /// Returns the name with what else tells it from the others.
+    pub(crate) fn label(&self) -> String {
+        let codec = if self.codec == Codec::H264 { "" } else { ", H.265" };
+        let transport = if self.options.contains("udp") { ", UDP" } else { "" };
+        format!("{}{codec}{transport}", self.name)
     }
 
     /// Returns the address at a camera on this port, without the options.
@@ -53,10 +93,10 @@ pub(crate) mod groups {
         addresses, all_tracks, camera_requests, descriptions, folded_headers, keepalives, noise,
         redirects, refusals, replies, sessions, transports,
     };
+    pub(crate) use super::numbers::{numbers, order, repeated, timestamps};
     pub(crate) use super::passwords::{challenges, expiring_nonces, paths};
-    pub(crate) use super::streams::{
-        hidden_units, markers, numbers, order, several_tracks, sources, sparse,
-    };
+    pub(crate) use super::pictures::{hidden_units, markers, sparse, units};
+    pub(crate) use super::streams::{several_tracks, sources};
 }
 
 /// Returns every quirk.
@@ -82,6 +122,9 @@ pub(crate) fn all() -> Vec<Quirk> {
         groups::expiring_nonces(),
         groups::all_tracks(),
         groups::numbers(),
+        groups::repeated(),
+        groups::timestamps(),
+        groups::units(),
         groups::several_tracks(),
         groups::sparse(),
     ]

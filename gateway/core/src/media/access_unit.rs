@@ -6,7 +6,10 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use super::codec::NalCodec;
+use super::nal::payload::is_bare;
 use super::nal::slice::begins_picture;
 use super::nal::unit::{NalKind, Shape};
 use super::ticks::{ahead, ticks};
@@ -64,6 +67,12 @@ impl Place {
             Shape::Fragment(part) => place(part.header.as_bytes(codec), &part.body, part.start),
         }
     }
+
+    /// Returns true if a payload begins a picture, or comes before one.
+    pub(super) fn begins_picture(codec: NalCodec, payload: &Bytes) -> bool {
+        let first = |shape| Self::of(codec, &shape, payload) == Self::First;
+        is_bare(codec, payload) || Shape::of(codec, payload).is_ok_and(first)
+    }
 }
 
 impl AccessUnit {
@@ -102,8 +111,8 @@ impl AccessUnit {
         }
     }
 
-    /// Returns true if a picture with this timestamp of the camera is earlier.
-    pub(super) fn is_after(&self, camera: u32) -> bool {
-        ahead(self.camera, camera) > 0
+    /// Returns the distance to a timestamp of the camera; negative if that is earlier.
+    pub(super) fn step_to(&self, camera: u32) -> i32 {
+        ahead(camera, self.camera)
     }
 }

@@ -5,12 +5,13 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::codec::{Codec, Format};
-use super::forward::{Emitter, Forwarder};
+use super::emitter::Emitter;
+use super::forward::Forwarder;
 use super::frames::FrameForwarder;
 use super::gop::Gop;
 use super::reference::Reference;
 use super::reorder::{InsertOutcome, ReorderBuffer};
-use super::rtp_packet::RtpPacket;
+use super::rtp_packet::{RtpHeader, RtpPacket};
 use super::stream::{Delivery, FeedOutput, FeedStatistics, IngestError, TrackDescription};
 use super::timeline::Timeline;
 
@@ -59,18 +60,43 @@ impl StreamForwarder {
         }
     }
 
-    fn handle_loss(&mut self, lost: u64, emitter: &mut Emitter) {
-        match self {
-            Self::Nal(forwarder) => forwarder.handle_loss(lost, emitter),
-            Self::Frames(_) => emitter.skip(lost),
+    /// Handles a gap in the numbers of packets that arrive in this way.
+    fn handle_gap(
+        &mut self,
+        delivery: Delivery,
+        missing: u64,
+        next: &Bytes,
+        emitter: &mut Emitter,
+    ) {
+        match (self, delivery) {
+            (Self::Nal(forwarder), Delivery::Tcp) => forwarder.handle_gap(missing, next, emitter),
+            (Self::Nal(forwarder), Delivery::Udp) => {
+                forwarder.handle_possible_loss(missing, next, emitter);
+            }
+            (Self::Nal(forwarder), Delivery::InOrder) => forwarder.handle_loss(missing, emitter),
+            (Self::Frames(_), _) => emitter.skip(missing),
         }
     }
 
-    /// Handles a gap in the numbers of a camera of which nothing is lost on the way.
-    fn handle_gap(&mut self, missing: u64, next: &Bytes, emitter: &mut Emitter) {
+    /// Returns true if a payload holds nothing of a picture.
+    fn is_bare(&self, payload: &[u8]) -> bool {
         match self {
-            Self::Nal(forwarder) => forwarder.handle_gap(missing, next, emitter),
-            Self::Frames(_) => emitter.skip(missing),
+            Self::Nal(forwarder) => forwarder.is_bare(payload),
+            Self::Frames(_) => false,
+        }
+    }
+
+    /// Takes a packet that holds nothing of a picture.
+    fn handle_bare(
+        &mut self,
+        timestamp: u32,
+        marker: bool,
+        payload: Bytes,
+        emitter: &mut Emitter,
+    ) -> Result<(), IngestError> {
+        match self {
+            Self::Nal(forwarder) => forwarder.handle_bare(timestamp, marker, payload, emitter),
+            Self::Frames(_) => Ok(()),
         }
     }
 
@@ -207,6 +233,10 @@ impl Feed {
                 self.timeline.restart();
                 self.emitter.statistics.restarts += 1;
             }
+            InsertOutcome::Interrupted => {
+                stream.forwarder.restart(&mut self.emitter);
+                self.emitter.statistics.restarts += 1;
+            }
             InsertOutcome::Late | InsertOutcome::Suspect => self.emitter.statistics.late += 1,
         }
         Ok(())
@@ -218,23 +248,21 @@ impl Feed {
         while let Some(Stream { delivery, reorder_buffer, forwarder }) = &mut self.stream {
             let Some(ordered) = reorder_buffer.pop(now) else { break };
             let RtpPacket { header, payload } = ordered.packet;
-            match delivery {
-                _ if ordered.lost == 0 => {}
-                Delivery::Tcp => forwarder.handle_gap(ordered.lost, &payload, &mut self.emitter),
-                Delivery::InOrder | Delivery::Udp => {
-                    forwarder.handle_loss(ordered.lost, &mut self.emitter);
-                }
+            if ordered.lost > 0 {
+                forwarder.handle_gap(*delivery, ordered.lost, &payload, &mut self.emitter);
             }
-            let timestamp = self.timeline.map(ordered.arrival, header.timestamp);
-            let offset = self.timeline.offset();
-            self.emitter.reference = self.reference.map(|known| known.shifted(offset));
-            let forwarded = forwarder.handle_packet(
-                ordered.arrival,
-                timestamp,
-                header.marker,
-                payload,
-                &mut self.emitter,
-            );
+            let RtpHeader { timestamp, marker, .. } = header;
+            let forwarded = if forwarder.is_bare(&payload) {
+                let timestamp = timestamp.wrapping_add(self.timeline.offset());
+                forwarder.handle_bare(timestamp, marker, payload, &mut self.emitter)
+            } else {
+                let timestamp = self.timeline.map(ordered.arrival, timestamp);
+                let offset = self.timeline.offset();
+                let known = self.reference.filter(|_| self.timeline.is_trusted());
+                self.emitter.reference = known.map(|known| known.shifted(offset));
+                let arrival = ordered.arrival;
+                forwarder.handle_packet(arrival, timestamp, marker, payload, &mut self.emitter)
+            };
             self.emitter.statistics.refused += u64::from(forwarded.is_err());
             result = result.and(forwarded);
         }

@@ -4,88 +4,31 @@
 //! packet ahead of every key frame, so that a viewer can start at any of them however the camera
 //! sends its sets; the rest means nothing to a browser.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
 use super::access_unit::{AccessUnit, Place};
-use super::codec::{Format, NalCodec};
-use super::gop::Gop;
+use super::codec::NalCodec;
+use super::emitter::Emitter;
+use super::gap::{Gap, Steps};
 use super::marks::Marks;
 use super::nal::packetize::{aggregates, fragments, room};
 use super::nal::parameter_sets::{MAX_SET_LEN, ParameterSets};
-use super::nal::payload::{filler, fragment};
+use super::nal::payload::{filler, fragment, is_bare};
 use super::nal::slice::{SliceStart, begins_picture, is_plausible_slice, is_recovery_point};
 use super::nal::start_code;
 use super::nal::unit::{Fragment, NalHeader, NalKind, Shape};
-use super::reference::Reference;
-use super::stream::{FeedOutput, FeedStatistics, IngestError, MAX_PAYLOAD, MediaPacket};
+use super::stream::{IngestError, MAX_PAYLOAD};
 
 /// Maximum time for which a marked slice waits for the next one while it is uncertain whether it is
 /// the last of its picture. The next picture ends the wait, too, so that only cameras with fewer
 /// than 20 pictures a second wait for so long.
 const MARK_HOLD: Duration = Duration::from_millis(50);
 
-/// Numbers packets and puts them into the group of pictures and the output.
-#[derive(Debug, Default)]
-pub(super) struct Emitter {
-    next_sequence: u64,
-    pub(super) gop: Gop,
-    pub(super) output: VecDeque<FeedOutput>,
-    pub(super) statistics: FeedStatistics,
-    /// The format that was last announced.
-    pub(super) format: Option<Format>,
-    /// A moment of the timestamps on our clock; without one, the arrival counts.
-    pub(super) reference: Option<Reference>,
-}
-
-impl Emitter {
-    /// Announces the format of the next packets, if it is known and has changed.
-    pub(super) fn announce_format(&mut self, format: Option<Format>) {
-        if format.is_some() && format != self.format {
-            self.format.clone_from(&format);
-            self.output.extend(format.map(FeedOutput::Format));
-        }
-    }
-
-    /// Leaves a gap in the numbers for packets that never arrived.
-    pub(super) fn skip(&mut self, lost: u64) {
-        self.next_sequence += lost;
-        self.statistics.lost += lost;
-        self.gop.clear();
-    }
-
-    fn push(&mut self, unit: &AccessUnit, payload: Bytes, marker: bool, starts_key_frame: bool) {
-        self.push_packet(unit.timestamp, unit.arrival, payload, marker, starts_key_frame);
-    }
-
-    /// Numbers a packet and puts it out.
-    pub(super) fn push_packet(
-        &mut self,
-        timestamp: u32,
-        arrival: Instant,
-        payload: Bytes,
-        marker: bool,
-        starts_key_frame: bool,
-    ) {
-        let sequence = self.next_sequence;
-        let captured = self.reference.map_or(arrival, |known| known.time_of(timestamp));
-        let packet = MediaPacket {
-            payload,
-            timestamp,
-            marker,
-            sequence,
-            starts_key_frame,
-            arrival,
-            captured,
-        };
-        self.next_sequence += 1;
-        self.statistics.forwarded += 1;
-        self.gop.push(&packet);
-        self.output.push_back(FeedOutput::Packet(packet));
-    }
-}
+/// Maximum number of packets between two pictures that may be no loss over UDP: fewer than the
+/// smallest range of frame numbers of H.264, after which they are the same again.
+const MAX_LEFT_OUT: u64 = 8;
 
 /// The NAL unit whose fragments are arriving.
 #[derive(Debug)]
@@ -134,8 +77,9 @@ pub(super) struct Forwarder {
     lacks_end_bits: bool,
     held: Option<Held>,
     latest_slice: Option<SliceStart>,
-    /// Numbers that the camera left out before the next slice, which tells if they matter.
-    doubtful: u64,
+    /// Numbers that are missing before the next slice, which tells if they matter.
+    gap: Gap,
+    steps: Steps,
 }
 
 impl Forwarder {
@@ -153,7 +97,8 @@ impl Forwarder {
             lacks_end_bits: false,
             held: None,
             latest_slice: None,
-            doubtful: 0,
+            gap: Gap::default(),
+            steps: Steps::default(),
         }
     }
 
@@ -167,7 +112,7 @@ impl Forwarder {
         self.release(true, emitter);
         self.handle_loss(0, emitter);
         self.started = false;
-        (self.latest_slice, self.doubtful) = (None, 0);
+        (self.latest_slice, self.gap) = (None, Gap::default());
         emitter.gop.clear();
     }
 
@@ -191,7 +136,28 @@ impl Forwarder {
         if is_cut || !Shape::begins_unit(self.codec, next) {
             self.handle_loss(missing, emitter);
         } else {
-            self.doubtful += missing;
+            self.gap.add(missing, false);
+        }
+    }
+
+    /// Handles a gap in the numbers of packets that may be lost on the way. It is no loss between
+    /// whole pictures if the next slice shows that none is missing: cameras leave numbers out, and
+    /// what is beside the pictures may be lost.
+    pub(super) fn handle_possible_loss(
+        &mut self,
+        missing: u64,
+        next: &Bytes,
+        emitter: &mut Emitter,
+    ) {
+        let is_held = self.held.is_some();
+        let is_ended = self.unit.as_ref().is_some_and(|unit| {
+            let has_all = is_held && self.marks.may_be_all(unit.markers);
+            unit.is_complete && (unit.is_marked || has_all)
+        });
+        if missing <= MAX_LEFT_OUT && is_ended && Place::begins_picture(self.codec, next) {
+            self.gap.add(missing, true);
+        } else {
+            self.handle_loss(missing, emitter);
         }
     }
 
@@ -227,8 +193,9 @@ impl Forwarder {
         if self.unit.as_ref().is_none_or(|unit| !unit.continues(timestamp, place, is_held)) {
             self.end_unit(emitter);
             self.count_markers();
-            let is_back = self.unit.as_ref().is_some_and(|unit| unit.is_after(timestamp));
-            emitter.statistics.pictures_back += u64::from(is_back);
+            let step = self.unit.as_ref().map_or(0, |unit| unit.step_to(timestamp));
+            emitter.statistics.pictures_back += u64::from(step < 0);
+            self.steps.push(step);
             self.unit = Some(AccessUnit::begin(self.unit.as_ref(), timestamp, arrival));
         }
         if let Some(unit) = &mut self.unit {
@@ -248,6 +215,34 @@ impl Forwarder {
             self.end_unit(emitter);
         }
         Ok(())
+    }
+
+    /// Takes a packet that holds nothing of a picture. Its timestamp is that of a picture only if
+    /// it is the current one's: cameras give parameter sets others, or none.
+    pub(super) fn handle_bare(
+        &mut self,
+        timestamp: u32,
+        marker: bool,
+        payload: Bytes,
+        emitter: &mut Emitter,
+    ) -> Result<(), IngestError> {
+        match Shape::of(self.codec, &payload)? {
+            Shape::Single => self.forward_plain_unit(payload, false, emitter)?,
+            Shape::Aggregate(units) => {
+                self.forward_each(units, false, emitter, Self::forward_plain_unit)?;
+            }
+            Shape::Fragment(_) => {}
+        }
+        let is_current = self.unit.as_ref().is_some_and(|unit| unit.step_to(timestamp) == 0);
+        if marker && is_current && self.held.is_none() {
+            self.end_unit(emitter);
+        }
+        Ok(())
+    }
+
+    /// Returns true if a payload holds nothing of a picture.
+    pub(super) fn is_bare(&self, payload: &[u8]) -> bool {
+        is_bare(self.codec, payload)
     }
 
     /// Returns true if a packet with marker is the last of its access unit.
@@ -348,7 +343,9 @@ impl Forwarder {
         }
         let continues = !part.start && !matches!(self.fragments, Fragments::None);
         if !continues {
-            self.zeros = 0;
+            // A start code may begin where the header should be.
+            let header = part.header.as_bytes(self.codec);
+            self.zeros = if part.start { start_code::trailing_zeros(0, header) } else { 0 };
             self.begin_fragments(&part, emitter);
         }
         let is_plain = !matches!(self.fragments, Fragments::Heading(_))
@@ -486,9 +483,15 @@ impl Forwarder {
     fn count_slice(&mut self, header: &[u8], body: &[u8], emitter: &mut Emitter) {
         let slice = SliceStart::new(header, body);
         let before = self.latest_slice.replace(slice);
-        let missing = std::mem::take(&mut self.doubtful);
-        if missing > 0 && before.is_some_and(|before| !slice.follows(&before, &self.sets)) {
-            emitter.skip(missing);
+        let gap = std::mem::take(&mut self.gap);
+        if let Some(before) = before.filter(|_| gap.missing > 0) {
+            let is_loss = match gap.may_be_lost {
+                true => !self.steps.are_steady() || !slice.is_next(&before, &self.sets),
+                false => !slice.follows(&before, &self.sets),
+            };
+            if is_loss {
+                emitter.skip(gap.missing);
+            }
         }
         emitter.statistics.slices += 1;
         let is_broken = !is_plausible_slice(&self.sets, header, body);
@@ -501,6 +504,7 @@ impl Forwarder {
         let Some(unit) = &mut self.unit else { return false };
         if unit.is_marked && !begins_picture(body) {
             emitter.statistics.late += 1;
+            self.marks.handle_more();
             return false;
         }
         let starts_key_frame = kind == NalKind::KeySlice && !unit.is_key_frame;

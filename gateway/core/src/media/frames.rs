@@ -12,7 +12,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::codec::{Codec, Format, Profile};
-use super::forward::Emitter;
+use super::emitter::Emitter;
 use super::stream::{IngestError, MAX_PAYLOAD};
 
 /// Forwards the packets of one stream.

@@ -13,22 +13,34 @@ pub(super) struct Marks {
     per_picture: u32,
     /// Number of pictures that must still agree.
     doubt: u32,
+    /// More of a picture came after all its markers.
+    are_wrong: bool,
 }
 
 impl Marks {
     /// Begins a stream, of which nothing is known before its first picture has ended.
     pub(super) fn new() -> Self {
-        Self { per_picture: 0, doubt: 1 }
+        Self { per_picture: 0, doubt: 1, are_wrong: false }
     }
 
     /// Returns true while the last marker of a picture shows only when nothing more of it comes.
     pub(super) fn are_uncertain(&self) -> bool {
-        self.doubt > 0
+        self.doubt > 0 || self.are_wrong
+    }
+
+    /// Returns true if no earlier picture had more markers.
+    pub(super) fn may_be_all(&self, count: u32) -> bool {
+        count >= self.per_picture
+    }
+
+    /// Learns that a picture went on after its end: the camera marks something else.
+    pub(super) fn handle_more(&mut self) {
+        self.are_wrong |= !self.are_uncertain();
     }
 
     /// Returns true if this many markers may be all of a picture.
     pub(super) fn are_complete(&self, count: u32) -> bool {
-        self.are_uncertain() || count >= self.per_picture
+        self.are_uncertain() || self.may_be_all(count)
     }
 
     /// Learns from a whole picture, which had this many markers.

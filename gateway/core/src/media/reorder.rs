@@ -41,9 +41,12 @@ const FEW_IRREGULAR: u32 = 2;
 /// The same over TCP, where little speaks for a loss.
 const FEW_IRREGULAR_TCP: u32 = 0;
 
-/// Number of packets whose numbers and timestamps are remembered over TCP, to tell a number that
-/// is used again from a packet that comes twice: more than [`MAX_MISORDER`].
+/// Number of packets of which a trace is kept, to tell a number that is used again from a packet
+/// that comes twice: more than [`MAX_MISORDER`].
 const MAX_SEEN: usize = 128;
+
+/// Number of bytes at the end of a payload by which packets with one number are told apart.
+const TRACE_BYTES: usize = 8;
 
 /// The outcome of inserting a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +61,27 @@ pub(super) enum InsertOutcome {
     Restarted,
     /// Kept as the next packet of the same stream, whose camera has begun its numbers again.
     Renumbered,
+    /// Kept as the next packet of the same stream, whose camera has begun its numbers again after
+    /// packets that may have been lost.
+    Interrupted,
+}
+
+/// Marks by which a packet that comes again is recognized.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Trace {
+    sequence: u16,
+    timestamp: u32,
+    len: usize,
+    end: [u8; TRACE_BYTES],
+}
+
+impl Trace {
+    fn of(packet: &RtpPacket) -> Self {
+        let RtpHeader { sequence, timestamp, .. } = packet.header;
+        let mut end = [0; TRACE_BYTES];
+        end.iter_mut().zip(packet.payload.iter().rev()).for_each(|(to, from)| *to = *from);
+        Self { sequence, timestamp, len: packet.payload.len(), end }
+    }
 }
 
 /// A packet in order.
@@ -88,8 +112,8 @@ pub(super) struct ReorderBuffer {
     is_unnumbered: bool,
     /// The latest packet in arrival order, to which the next one is compared.
     latest: Option<RtpPacket>,
-    /// Numbers and timestamps of the latest packets; over TCP only.
-    seen: VecDeque<(u16, u32)>,
+    /// The latest packets; none if they arrive in order.
+    seen: VecDeque<Trace>,
 }
 
 impl ReorderBuffer {
@@ -126,13 +150,21 @@ impl ReorderBuffer {
                 return self.renumber(now, next, packet);
             }
         }
-        let is_repeated = before == packet;
         if self.is_unnumbered {
-            let before = Some(before).filter(|_| !is_repeated);
+            let before = Some(before).filter(|before| *before != packet);
             return self.insert_unnumbered(now, next, packet, before);
         }
-        let outcome = self.insert_numbered(now, next, packet, &before.header);
-        if outcome == InsertOutcome::Late && !is_repeated {
+        let trace = Trace::of(&packet);
+        let outcome = self.insert_numbered(now, next, packet, (&before.header, trace));
+        let is_irregular = match outcome {
+            InsertOutcome::Late => !self.seen.contains(&trace),
+            InsertOutcome::Interrupted => true,
+            InsertOutcome::Accepted
+            | InsertOutcome::Suspect
+            | InsertOutcome::Restarted
+            | InsertOutcome::Renumbered => false,
+        };
+        if is_irregular {
             self.note(true);
         }
         outcome
@@ -168,12 +200,12 @@ impl ReorderBuffer {
         now: Instant,
         next: u64,
         packet: RtpPacket,
-        before: &RtpHeader,
+        (before, trace): (&RtpHeader, Trace),
     ) -> InsertOutcome {
         let RtpHeader { sequence, timestamp, .. } = packet.header;
         #[expect(clippy::cast_possible_truncation, reason = "the low 16 bits are the wire's")]
         let ahead = sequence.wrapping_add(self.offset).wrapping_sub(next as u16);
-        let keeps_clock = self.delivery == Delivery::Tcp && continues_clock(before, &packet.header);
+        let keeps_clock = continues_clock(before, &packet.header);
         if ahead < MAX_DROPOUT {
             self.suspect = None;
             let before = self.held.len();
@@ -182,21 +214,26 @@ impl ReorderBuffer {
                 return InsertOutcome::Late;
             }
             self.late = 0;
-            self.remember(sequence, timestamp);
+            self.remember(trace);
             return InsertOutcome::Accepted;
         }
         if ahead.wrapping_neg() <= MAX_MISORDER {
-            self.late += 1;
             // A packet that comes twice has its timestamp twice.
-            let is_used_again = self.seen.iter().any(|(s, t)| *s == sequence && *t != timestamp);
-            if !is_used_again && self.late < MAX_LATE {
+            let is_used_again =
+                self.seen.iter().any(|s| s.sequence == sequence && s.timestamp != timestamp);
+            self.late += 1;
+            if !is_used_again && (self.late < MAX_LATE || self.seen.contains(&trace)) {
                 return InsertOutcome::Late;
             }
-            if keeps_clock {
-                return self.renumber(now, next, packet);
+            match self.delivery {
+                Delivery::Tcp if keeps_clock => return self.renumber(now, next, packet),
+                Delivery::Tcp | Delivery::InOrder | Delivery::Udp => {}
             }
             self.begin(now, packet);
-            return InsertOutcome::Restarted;
+            return match is_used_again && keeps_clock {
+                true => InsertOutcome::Interrupted,
+                false => InsertOutcome::Restarted,
+            };
         }
         match self.delivery {
             Delivery::Tcp if keeps_clock => return self.renumber(now, next, packet),
@@ -227,20 +264,19 @@ impl ReorderBuffer {
         let number = self.held.keys().next_back().map_or(next, |last| last + 1);
         #[expect(clippy::cast_possible_truncation, reason = "the low 16 bits are the wire's")]
         let low = number as u16;
-        let RtpHeader { sequence, timestamp, .. } = packet.header;
-        self.offset = low.wrapping_sub(sequence);
+        self.offset = low.wrapping_sub(packet.header.sequence);
         self.late = 0;
         self.seen.clear();
-        self.remember(sequence, timestamp);
+        self.remember(Trace::of(&packet));
         self.held.insert(number, (now, packet));
         self.note(true);
         InsertOutcome::Renumbered
     }
 
-    fn remember(&mut self, sequence: u16, timestamp: u32) {
-        if self.delivery == Delivery::Tcp {
+    fn remember(&mut self, trace: Trace) {
+        if self.delivery != Delivery::InOrder {
             self.seen.truncate(MAX_SEEN - 1);
-            self.seen.push_front((sequence, timestamp));
+            self.seen.push_front(trace);
         }
     }
 
@@ -279,11 +315,10 @@ impl ReorderBuffer {
     }
 
     fn begin(&mut self, now: Instant, packet: RtpPacket) {
-        let RtpHeader { sequence, timestamp, .. } = packet.header;
-        let first = u64::from(sequence);
+        let first = u64::from(packet.header.sequence);
         self.offset = 0;
         self.seen.clear();
-        self.remember(sequence, timestamp);
+        self.remember(Trace::of(&packet));
         self.held.clear();
         self.held.insert(first, (now, packet));
         self.next = Some(first);
@@ -391,7 +426,7 @@ mod tests {
         type Case = (&'static str, fn(u32) -> (u16, u32, u32), Vec<usize>, Vec<usize>);
         // Name, packet by index, and where it is renumbered over TCP, and restarted over UDP.
         let table: [Case; 5] = [
-            ("at 90", |index| ((index % 90) as u16, index * 900, 1), vec![90, 180], vec![105, 195]),
+            ("at 90", |index| ((index % 90) as u16, index * 900, 1), vec![90, 180], vec![]),
             ("far off", |index| ((index / 99 * 9999 + index) as u16, index, 1), vec![99, 198], {
                 vec![100, 199]
             }),
@@ -417,6 +452,37 @@ mod tests {
             let found_over_tcp = found(Delivery::Tcp, InsertOutcome::Renumbered);
             assert_eq!(found_over_tcp, renumbered, "{case}, over TCP");
             assert_eq!(found(Delivery::Udp, InsertOutcome::Restarted), restarted, "{case}");
+        }
+    }
+
+    #[test]
+    fn numbers_that_are_used_again_over_udp_interrupt_the_stream_at_once() {
+        for (case, count) in [("few", 40_u32), ("most", 100)] {
+            let input = (0..300).map(|index| ((index % count) as u16, index * 900, 1));
+            let all = outcomes(Delivery::Udp, input);
+            let expected = (count..300).step_by(count as usize);
+            let expected: Vec<_> =
+                expected.map(|index| (index as usize, InsertOutcome::Interrupted)).collect();
+            assert_eq!(all, expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn what_comes_twice_after_others_is_late_and_not_irregular() {
+        for delivery in [Delivery::Tcp, Delivery::Udp] {
+            let now = Instant::now();
+            let mut reorder_buffer = ReorderBuffer::new(delivery);
+            let mut output = Vec::new();
+            for picture in 0..60_u16 {
+                for sequence in (0..10).chain(0..10).map(|index| picture * 10 + index) {
+                    let payload = vec![sequence as u8; 20].into();
+                    let packet = RtpPacket { payload, ..packet(sequence) };
+                    reorder_buffer.insert(now, packet);
+                    output.extend(std::iter::from_fn(|| reorder_buffer.pop(now)));
+                }
+            }
+            let numbers: Vec<_> = output.iter().map(|out| out.packet.header.sequence).collect();
+            assert_eq!(numbers, (0..600).collect::<Vec<_>>(), "{delivery:?}");
         }
     }
 

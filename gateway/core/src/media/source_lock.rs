@@ -19,6 +19,10 @@ const RESTART_TIMEOUT: Duration = Duration::from_millis(100);
 /// with another SSRC.
 const MAX_STEP: Duration = Duration::from_secs(1);
 
+/// Maximum distance of the numbers of two packets of one stream, of which the second one comes from
+/// another port: packets that overtake each other there.
+const MAX_DISTANCE: u16 = 32;
+
 /// The decision about one packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -42,9 +46,10 @@ type Sender = (SocketAddr, u32, u8);
 /// first, because noise that looks like RTP has no sequence (RFC 3550 §A.1, with the smallest
 /// `MIN_SEQUENTIAL` it names).
 ///
-/// The sender may change its port or its SSRC from one packet to the next, as some do for every
-/// picture: the packet must have the next number and a timestamp close to the last one. Whoever
-/// cannot see the stream would have to guess both, and the rest of its origin, too.
+/// The sender may change its port and its SSRC from one packet to the next, as some do for every
+/// picture: the packet must have the next number, or with another port alone one close to it, and a
+/// timestamp close to the last one. Whoever cannot see the stream would have to guess these, and
+/// its host, too.
 #[derive(Debug)]
 pub struct SourceLock {
     payload_type: Option<u8>,
@@ -74,14 +79,15 @@ impl SourceLock {
             return Verdict::Foreign;
         }
         let sender = (from, header.ssrc, header.payload_type);
-        let is_same = self.sender.is_some_and(|(address, ssrc, payload_type)| {
-            let is_same_origin =
-                address == from || (address.ip() == from.ip() && ssrc == header.ssrc);
-            is_same_origin && payload_type == header.payload_type
+        let of_host = self.sender.filter(|(address, _, payload_type)| {
+            address.ip() == from.ip() && *payload_type == header.payload_type
         });
+        let has_ssrc = of_host.is_some_and(|(_, ssrc, _)| ssrc == header.ssrc);
+        let is_same = has_ssrc || of_host.is_some_and(|(address, ..)| address == from);
+        let goes_on = of_host.is_some() && self.continues(header, has_ssrc);
         let timeout = if is_same { RESTART_TIMEOUT } else { LOCK_TIMEOUT };
         let silent = self.last.is_none_or(|last| now.saturating_duration_since(last) > timeout);
-        if self.sender == Some(sender) || (is_same && self.is_next(header)) {
+        if self.sender == Some(sender) || goes_on {
             self.accept(now, sender, header);
             return Verdict::Accepted;
         }
@@ -98,10 +104,12 @@ impl SourceLock {
         Verdict::Confirmed
     }
 
-    /// Returns true if a packet is the next one of the stream, although its origin has changed.
-    fn is_next(&self, header: &RtpHeader) -> bool {
+    /// Returns true if a packet continues the stream, although its origin has changed.
+    fn continues(&self, header: &RtpHeader, has_ssrc: bool) -> bool {
         self.newest.is_some_and(|(sequence, timestamp)| {
-            header.sequence == sequence.wrapping_add(1)
+            let distance = header.sequence.wrapping_sub(sequence);
+            let is_close = has_ssrc && distance.min(distance.wrapping_neg()) <= MAX_DISTANCE;
+            (distance == 1 || is_close)
                 && ahead(header.timestamp, timestamp).unsigned_abs() <= ticks(MAX_STEP)
         })
     }
@@ -156,15 +164,34 @@ mod tests {
             ("another stream beside it", 2950, b, header(6, 98, 1), Verdict::Foreign),
             ("a new SSRC", 3003, b, header(5, 98, 1), Verdict::Probation),
             ("goes on", 3003, b, header(5, 98, 2), Verdict::Confirmed),
-            ("a new port", 3104, c, header(5, 98, 4), Verdict::Probation),
-            ("goes on as well", 3104, c, header(5, 98, 5), Verdict::Confirmed),
+            ("a new port", 3004, c, header(5, 98, 4), Verdict::Accepted),
+            ("far off", 3005, b, header(5, 98, 99), Verdict::Foreign),
+            ("both at once, far off", 3105, b, header(4, 98, 99), Verdict::Foreign),
+            ("after silence", 4005, b, header(4, 98, 99), Verdict::Probation),
+            ("goes on as well", 4005, b, header(4, 98, 100), Verdict::Confirmed),
         ];
         for (case, ms, from, header, expected) in table {
             assert_eq!(lock.handle_packet(at(ms), from, &header), expected, "{case}");
         }
-        // From one packet to the next, by the same host.
-        let header =
-            |ssrc, sequence, timestamp| RtpHeader { timestamp, ..header(ssrc, 96, sequence) };
+        let header = |payload_type, sequence| header(1, payload_type, sequence);
+        let mut lock = SourceLock::new(Some(35));
+        assert_eq!(lock.handle_packet(start, a, &header(96, 0)), Verdict::Foreign);
+        assert_eq!(lock.handle_packet(start, a, &header(35, 0)), Verdict::Probation);
+        assert_eq!(lock.handle_packet(start, a, &header(35, 1)), Verdict::Confirmed);
+    }
+
+    #[test]
+    fn one_sender_may_change_its_origin() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let header = |ssrc, sequence, timestamp| RtpHeader {
+            marker: false,
+            payload_type: 96,
+            sequence,
+            timestamp,
+            ssrc,
+        };
+        let (a, b) = ("192.0.2.1:5000".parse().unwrap(), "192.0.2.2:5000".parse().unwrap());
         let (a2, a3) = ("192.0.2.1:5002".parse().unwrap(), "192.0.2.1:5004".parse().unwrap());
         let mut lock = SourceLock::new(None);
         let table = [
@@ -173,22 +200,19 @@ mod tests {
             ("another port", 1, a2, header(1, 65535, 6000), Verdict::Accepted),
             ("a third one", 2, a3, header(1, 0, 12_000), Verdict::Accepted),
             ("another SSRC", 3, a3, header(2, 1, 18_000), Verdict::Accepted),
-            ("both at once", 4, a, header(3, 2, 24_000), Verdict::Foreign),
-            ("another host", 4, b, header(2, 2, 24_000), Verdict::Foreign),
-            ("the number before", 4, a, header(2, 0, 24_000), Verdict::Foreign),
-            ("the same number", 4, a, header(2, 1, 24_000), Verdict::Foreign),
-            ("a number left out", 4, a, header(2, 3, 24_000), Verdict::Foreign),
-            ("another time", 4, a, header(2, 2, 900_000), Verdict::Foreign),
-            ("an older packet of the sender", 5, a3, header(2, 0, 12_000), Verdict::Accepted),
-            ("the next one all the same", 6, a, header(2, 2, 24_000), Verdict::Accepted),
+            ("both at once", 4, a, header(3, 2, 24_000), Verdict::Accepted),
+            ("another host", 4, b, header(3, 3, 24_000), Verdict::Foreign),
+            ("both, and a number left out", 4, a2, header(4, 4, 24_000), Verdict::Foreign),
+            ("both, and another time", 4, a2, header(4, 3, 900_000), Verdict::Foreign),
+            ("another SSRC, and the number before", 4, a, header(4, 1, 24_000), Verdict::Foreign),
+            ("another port, and a number left out", 4, a2, header(3, 4, 24_000), Verdict::Accepted),
+            ("another port, and the one left out", 5, a3, header(3, 3, 24_000), Verdict::Accepted),
+            ("another port, and a far number", 5, a, header(3, 40, 24_000), Verdict::Foreign),
+            ("another port, and another time", 5, a, header(3, 5, 900_000), Verdict::Foreign),
+            ("the next one all the same", 6, a, header(3, 5, 24_000), Verdict::Accepted),
         ];
         for (case, ms, from, header, expected) in table {
             assert_eq!(lock.handle_packet(at(ms), from, &header), expected, "{case}");
         }
-        let header = |payload_type, sequence| RtpHeader { payload_type, ..header(1, sequence, 0) };
-        let mut lock = SourceLock::new(Some(35));
-        assert_eq!(lock.handle_packet(start, a, &header(96, 0)), Verdict::Foreign);
-        assert_eq!(lock.handle_packet(start, a, &header(35, 0)), Verdict::Probation);
-        assert_eq!(lock.handle_packet(start, a, &header(35, 1)), Verdict::Confirmed);
     }
 }

@@ -78,7 +78,8 @@ pub enum Delivery {
     /// unless the packets show that something is missing. Behind a proxy that received them over
     /// UDP, packets may be swapped or missing all the same.
     Tcp,
-    /// In datagrams, which may be lost or overtake each other: a gap is a loss.
+    /// In datagrams, which may be lost or overtake each other: a gap is a loss, except between
+    /// whole pictures that follow each other.
     Udp,
 }
 

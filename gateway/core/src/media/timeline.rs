@@ -1,9 +1,10 @@
 //! Continuous timestamps for a camera that may restart its clock.
 
+use std::cmp::Ordering;
 use std::time::{Duration, Instant};
 
 use super::stream::CLOCK_RATE;
-use super::ticks::{ahead, ticks_at};
+use super::ticks::{ahead, ticks, ticks_at};
 
 /// Maximum difference between the step of the timestamp and the time that really passed. More is a
 /// new clock, not a late frame: no camera delays or reorders frames for so long.
@@ -19,23 +20,47 @@ const MAX_STEP_BACK: Duration = Duration::from_secs(1);
 /// s once it has synchronized. A player would show what follows in the wrong order or too early.
 const REORDER_WINDOW: Duration = Duration::from_secs(2);
 
+/// Maximum number of steps back in a row of such pictures: each halves a distance, of which the
+/// first is at most 16 pictures.
+const MAX_BACK_IN_A_ROW: u32 = 4;
+
+/// Time over which the pace of a camera's clock is compared with ours.
+const PACE_WINDOW: Duration = Duration::from_secs(1);
+
+/// Number of windows in a row that must agree before a clock is taken for a wrong one, or for a
+/// right one again. A pause and the burst that follows it are over before.
+const PACE_WINDOWS: u32 = 3;
+
 /// Maps a camera's timestamps to continuous ones.
 #[derive(Debug)]
 pub(super) struct Timeline {
     /// The RTP clock rate in hertz.
     clock_rate: u32,
     offset: u32,
-    last: Option<(Instant, u32)>,
+    last: Option<Last>,
+    /// The pace of a clock of video; sound is played at its own.
+    pace: Option<Pace>,
     /// The latest timestamp, and the one that was the latest before it.
     latest: (u32, u32),
     went_back_at: Option<Instant>,
+    /// Number of steps back in a row.
+    back_in_a_row: u32,
     restarted: bool,
+}
+
+/// The last packet.
+#[derive(Debug, Clone, Copy)]
+struct Last {
+    timestamp: u32,
+    arrival: Instant,
+    /// Arrival of the first packet with its timestamp.
+    began: Instant,
 }
 
 impl Default for Timeline {
     /// Creates the timeline of a track of video.
     fn default() -> Self {
-        Self::with_rate(CLOCK_RATE)
+        Self { pace: Some(Pace::default()), ..Self::with_rate(CLOCK_RATE) }
     }
 }
 
@@ -46,14 +71,21 @@ impl Timeline {
             clock_rate,
             offset: 0,
             last: None,
+            pace: None,
             latest: (0, 0),
             went_back_at: None,
+            back_in_a_row: 0,
             restarted: false,
         }
     }
 
     pub(super) fn clock_rate(&self) -> u32 {
         self.clock_rate
+    }
+
+    /// Returns true unless the camera's clock is too fast or too slow to be one.
+    pub(super) fn is_trusted(&self) -> bool {
+        !self.pace.as_ref().is_some_and(|pace| pace.is_wrong)
     }
 
     /// Returns what is added to the camera's timestamps now.
@@ -72,14 +104,21 @@ impl Timeline {
 
     /// Returns the continuous timestamp for one of the camera's.
     pub(super) fn map(&mut self, arrival: Instant, camera: u32) -> u32 {
+        if let Some(pace) = &mut self.pace {
+            pace.measure(arrival, camera);
+        }
         let mut timestamp = camera.wrapping_add(self.offset);
         let mut is_new_clock = self.last.is_none();
-        if let Some((before, last)) = self.last {
-            let passed = arrival.saturating_duration_since(before);
-            is_new_clock = self.restarted || self.jumps(arrival, last, timestamp, passed);
+        let mut began = arrival;
+        if let Some(last) = self.last {
+            let is_untimed = !self.is_trusted() && timestamp != last.timestamp;
+            is_new_clock = self.restarted || is_untimed || self.jumps(arrival, last, timestamp);
             if is_new_clock {
-                timestamp = last.wrapping_add(self.ticks(passed).max(1));
+                let passed = arrival.saturating_duration_since(last.began);
+                timestamp = last.timestamp.wrapping_add(self.ticks(passed).max(1));
                 self.offset = timestamp.wrapping_sub(camera);
+            } else if timestamp == last.timestamp {
+                began = last.began;
             }
         }
         self.restarted = false;
@@ -89,23 +128,86 @@ impl Timeline {
         } else if ahead(timestamp, self.latest.0) > 0 {
             self.latest = (timestamp, self.latest.0);
         }
-        self.last = Some((arrival, timestamp));
+        self.last = Some(Last { timestamp, arrival, began });
         timestamp
     }
 
-    fn jumps(&mut self, arrival: Instant, last: u32, timestamp: u32, passed: Duration) -> bool {
-        let step = ahead(timestamp, last);
+    fn jumps(&mut self, arrival: Instant, last: Last, timestamp: u32) -> bool {
+        let step = ahead(timestamp, last.timestamp);
         if step < 0 {
+            self.back_in_a_row = self.back_in_a_row.saturating_add(1);
             let before = self.went_back_at.replace(arrival);
             let is_again = before
                 .is_some_and(|before| arrival.saturating_duration_since(before) < REORDER_WINDOW);
             let is_between = ahead(timestamp, self.latest.1) > 0;
             let is_reordered =
                 is_again && is_between && step.unsigned_abs() <= self.ticks(MAX_STEP_BACK);
-            return !is_reordered;
+            return !is_reordered || self.back_in_a_row > MAX_BACK_IN_A_ROW;
         }
+        if step > 0 {
+            self.back_in_a_row = 0;
+        }
+        let passed = arrival.saturating_duration_since(last.arrival);
         let error = i64::from(step) - i64::from(self.ticks(passed));
         error.unsigned_abs() > u64::from(self.ticks(MAX_JUMP))
+    }
+}
+
+/// The pace of a camera's clock. Some count in milliseconds, or in units of their own.
+#[derive(Debug)]
+struct Pace {
+    /// Arrival of the first picture of the window.
+    began: Option<Instant>,
+    /// Ticks of the camera since then.
+    ticks: u64,
+    /// The latest timestamp of the camera.
+    latest: u32,
+    /// Outcome of the last windows, and the number of those that agree.
+    verdict: (Ordering, u32),
+    is_wrong: bool,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { began: None, ticks: 0, latest: 0, verdict: (Ordering::Equal, 0), is_wrong: false }
+    }
+}
+
+impl Pace {
+    /// Measures a packet. A clock that is set, or goes back, is measured from there on.
+    fn measure(&mut self, arrival: Instant, camera: u32) {
+        let step = ahead(camera, std::mem::replace(&mut self.latest, camera));
+        if step == 0 {
+            return;
+        }
+        let step = u32::try_from(step).ok().filter(|step| *step < ticks(MAX_JUMP));
+        let (Some(began), Some(step)) = (self.began, step) else {
+            (self.began, self.ticks) = (Some(arrival), 0);
+            return;
+        };
+        self.ticks += u64::from(step);
+        let passed = arrival.saturating_duration_since(began);
+        if passed >= PACE_WINDOW {
+            let expected = u64::from(ticks(passed));
+            let sent = std::mem::take(&mut self.ticks);
+            self.began = Some(arrival);
+            self.judge(if sent > expected * 2 {
+                Ordering::Greater
+            } else if sent < expected / 2 {
+                Ordering::Less
+            } else {
+                Ordering::Equal
+            });
+        }
+    }
+
+    fn judge(&mut self, verdict: Ordering) {
+        let (before, count) = self.verdict;
+        let count = if before == verdict { count.saturating_add(1) } else { 1 };
+        self.verdict = (verdict, count);
+        if count >= PACE_WINDOWS {
+            self.is_wrong = verdict != Ordering::Equal;
+        }
     }
 }
 
@@ -184,6 +286,62 @@ mod tests {
                 assert!((5999..=6001).contains(&step), "{group}, picture {picture}: {step}");
                 last = mapped;
             }
+        }
+    }
+
+    #[test]
+    fn a_clock_that_counts_down_runs_on() {
+        let start = Instant::now();
+        let mut timeline = Timeline::default();
+        let map = |picture: u32| {
+            let at = start + Duration::from_millis(40) * picture;
+            timeline.map(at, 900_000_000 - picture * 3600)
+        };
+        let mapped: Vec<_> = (0..100).map(map).collect();
+        let back = mapped.windows(2).filter(|two| two[1] < two[0]).count();
+        assert!(back < MAX_BACK_IN_A_ROW as usize, "{back}");
+        assert!(mapped[10..].windows(2).all(|two| two[1] - two[0] == 3600));
+    }
+
+    #[test]
+    fn a_clock_of_another_pace_is_replaced_by_the_arrivals() {
+        let start = Instant::now();
+        let map = |pictures: std::ops::Range<u32>, ticks: u32, timeline: &mut Timeline| {
+            let map = |picture: u32| {
+                let at = start + Duration::from_millis(40) * picture;
+                timeline.map(at, picture * ticks)
+            };
+            pictures.map(map).collect::<Vec<_>>()
+        };
+        let is_steady = |mapped: &[u32]| mapped.windows(2).all(|two| two[1] - two[0] == 3600);
+        for (case, ticks, is_right) in [
+            ("milliseconds", 40, false),
+            ("8 kHz", 320, false),
+            ("microseconds", 40_000, false),
+            ("a camera that says 15 pictures a second", 6000, true),
+            ("one that says 30", 3000, true),
+        ] {
+            let mut timeline = Timeline::default();
+            map(0..100, ticks, &mut timeline);
+            assert_eq!(timeline.is_trusted(), is_right, "{case}");
+            let later = map(100..200, ticks, &mut timeline);
+            assert_eq!(is_steady(&later), !is_right, "{case}");
+            // It is set right.
+            map(200..300, 3600, &mut timeline);
+            assert!(timeline.is_trusted(), "{case}");
+            assert!(is_steady(&map(300..400, 3600, &mut timeline)), "{case}");
+        }
+    }
+
+    #[test]
+    fn a_pause_with_a_burst_behind_it_is_no_other_pace() {
+        let start = Instant::now();
+        let mut timeline = Timeline::default();
+        for picture in 0..1000_u32 {
+            // For five of each ten seconds nothing arrives.
+            let at = if picture % 250 < 125 { picture / 250 * 250 + 125 } else { picture };
+            let at = start + Duration::from_millis(40) * at;
+            assert_eq!(timeline.map(at, picture * 3600), picture * 3600, "{picture}");
         }
     }
 

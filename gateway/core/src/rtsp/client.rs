@@ -1,5 +1,6 @@
 //! The client: one session with one camera, over any number of connections.
 
+mod numbering;
 mod others;
 mod playing;
 mod setup;
@@ -25,6 +26,7 @@ use super::{
     SETUP_REPLIES, Transport, address,
 };
 use crate::media::AudioDescription;
+use numbering::Numbering;
 use others::OtherTracks;
 use playing::Keepalive;
 use track::TrackState;
@@ -77,6 +79,7 @@ pub struct Client {
     lower: Lower,
     tracks: Vec<TrackState>,
     others: OtherTracks,
+    numbering: Numbering,
     /// The sound of the description, unless it is one of the tracks.
     unheard: Option<AudioDescription>,
     /// The camera did not play with its sound.
@@ -133,6 +136,7 @@ impl Client {
             lower,
             tracks: Vec::new(),
             others: OtherTracks::default(),
+            numbering: Numbering::default(),
             unheard: None,
             avoids_audio: false,
             aggregates: VecDeque::new(),
@@ -310,6 +314,7 @@ impl Client {
         self.requests.reset_connection();
         self.tracks.clear();
         self.others = OtherTracks::default();
+        self.numbering = Numbering::default();
         self.unheard = None;
         self.peer = None;
         if let Some(tunnel) = &mut self.tunnel {

@@ -122,6 +122,23 @@ pub(crate) fn descriptions() -> Vec<Quirk> {
                 if is_plain { reply } else { reply.status("500 Wrong Track") }
             })
         }),
+        Quirk::new("carriage returns", |camera| camera.sdp(|sdp| sdp.replace("\r\n", "\r"))),
+        Quirk::new("a zero at the end", |camera| camera.sdp(|sdp| format!("{sdp}\0"))),
+        Quirk::new("tabs", |camera| camera.sdp(|sdp| sdp.replace(' ', "\t"))),
+        Quirk::new("an unknown payload type first", |camera| {
+            camera.sdp(|sdp| {
+                sdp.replace("RTP/AVP 96", "RTP/AVP 97 96") + "a=rtpmap:97 X-FLIGHT/90000\r\n"
+            })
+        }),
+        Quirk::new("the rtpmap of another payload type", |camera| {
+            camera.sdp(|sdp| sdp.replace("a=rtpmap:96", "a=rtpmap:97"))
+        }),
+        Quirk::new("parameters without a payload type", |camera| {
+            camera.sdp(|sdp| sdp.replace("a=fmtp:96 ", "a=fmtp:"))
+        }),
+        Quirk::new("another protocol", |camera| {
+            camera.sdp(|sdp| sdp.replace("RTP/AVP 96", "TCP/RTP/AVP 96"))
+        }),
         Quirk::new("an odd clock rate", |camera| camera.sdp(|sdp| sdp.replace("90000", "0"))),
         Quirk::new("an audio track first", |camera| {
             camera.sdp(|sdp| {
@@ -311,6 +328,34 @@ pub(crate) fn transports() -> Vec<Quirk> {
         }),
         Quirk::new("several", |camera| {
             replying(camera, "RTP/AVP;multicast;port=1-2,RTP/AVP/TCP;unicast;interleaved=0-1")
+        }),
+        Quirk::new("without ports", |camera| replying(camera, "RTP/AVP;unicast")).udp(),
+        Quirk::new("without anything", |camera| {
+            on(camera, "SETUP", |_, reply| reply.without("Transport"))
+        })
+        .udp(),
+        Quirk::new("ports of zero", |camera| {
+            replying(camera, "RTP/AVP;unicast;client_port=0-0;server_port=0-0")
+        })
+        .udp(),
+        Quirk::new("one port", |camera| {
+            on(camera, "SETUP", |_, reply| {
+                let transport = reply.headers.iter().find(|(name, _)| name == "Transport");
+                let transport = transport.map_or("", |(_, value)| value);
+                let transport = transport.rsplit_once('-').map_or("", |(first, _)| first);
+                reply.clone().with("Transport", transport)
+            })
+        })
+        .udp(),
+        Quirk::new("a source that has no address", |camera| {
+            replying(camera, "RTP/AVP/UDP;unicast;source=camera.local;ssrc=x;mode=\"PLAY\"")
+        })
+        .udp(),
+        Quirk::new("the first channel twice", |camera| {
+            replying(camera, "RTP/AVP/TCP;unicast;interleaved=0-0")
+        }),
+        Quirk::new("channels in reverse", |camera| {
+            replying(camera, "RTP/AVP/TCP;unicast;interleaved=1-0")
         }),
         Quirk::new("UDP only", |camera| {
             on(camera, "SETUP", |request, reply| {

@@ -173,6 +173,7 @@ impl AudioFeed {
         match track.reorder_buffer.insert(now, packet) {
             InsertOutcome::Restarted => self.timeline.restart(),
             InsertOutcome::Accepted
+            | InsertOutcome::Interrupted
             | InsertOutcome::Renumbered
             | InsertOutcome::Late
             | InsertOutcome::Suspect => {}

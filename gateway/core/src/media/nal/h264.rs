@@ -51,6 +51,16 @@ pub(super) fn shape(payload: &Bytes) -> Result<Shape, IngestError> {
     }
 }
 
+/// Returns the number of bytes before the units of a payload that may hold nothing of a picture;
+/// `None` if its first byte tells that it does.
+pub(super) fn bare_header_len(payload: &[u8]) -> Option<usize> {
+    match payload.first()? & 0x1f {
+        6..=23 => Some(0),
+        STAP_A => Some(1),
+        _ => None,
+    }
+}
+
 /// Returns the two bytes before the body of an FU-A.
 pub(super) fn fragment_header(header: NalHeader, start: bool, end: bool) -> [u8; 2] {
     let unit = header.0[0];

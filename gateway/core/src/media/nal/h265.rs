@@ -15,6 +15,10 @@ const PACI: u8 = 50;
 pub(super) const FILLER: &[u8] = &[38 << 1, 1, 0x80];
 
 pub(super) fn kind(unit: &[u8]) -> NalKind {
+    // The beginning of a start code, where the header should be.
+    if unit.starts_with(&[0, 0]) {
+        return NalKind::Other;
+    }
     match unit.first().map_or(63, |header| unit_type(*header)) {
         // BLA, IDR and CRA pictures: intra random access points.
         16..=23 => NalKind::KeySlice,
@@ -45,6 +49,16 @@ pub(super) fn shape(payload: &Bytes) -> Result<Shape, IngestError> {
         }
         PACI => Err(IngestError::Unsupported("PACI")),
         _ => Err(IngestError::Malformed("an undefined NAL unit type")),
+    }
+}
+
+/// Returns the number of bytes before the units of a payload that may hold nothing of a picture;
+/// `None` if its first byte tells that it does.
+pub(super) fn bare_header_len(payload: &[u8]) -> Option<usize> {
+    match unit_type(*payload.first()?) {
+        32..=47 => Some(0),
+        AP => Some(2),
+        _ => None,
     }
 }
 

@@ -52,6 +52,33 @@ impl Shape {
     }
 }
 
+/// Returns true if an RTP payload holds nothing of a picture, but whole parameter sets, or units
+/// that are not forwarded.
+pub(crate) fn is_bare(codec: NalCodec, payload: &[u8]) -> bool {
+    let is_bare_unit = |unit: &[u8]| {
+        let is_slice = matches!(NalKind::of(codec, unit), NalKind::KeySlice | NalKind::Slice);
+        !is_slice && start_code::find(codec, 0, unit).is_none()
+    };
+    let header_len = match codec {
+        NalCodec::H264 => h264::bare_header_len(payload),
+        NalCodec::H265 => h265::bare_header_len(payload),
+    };
+    let Some(header_len) = header_len else { return false };
+    if header_len == 0 {
+        return is_bare_unit(payload);
+    }
+    let mut rest = payload.get(header_len..).unwrap_or_default();
+    while let Some((len, after)) = rest.split_first_chunk::<2>() {
+        let len = usize::from(u16::from_be_bytes(*len));
+        let Some((unit, next)) = after.split_at_checked(len).filter(|_| len > 0) else { break };
+        if !is_bare_unit(unit) {
+            return false;
+        }
+        rest = next;
+    }
+    true
+}
+
 /// Returns true if an RTP payload holds, or begins, a slice or frame that a decoder can start from.
 #[must_use]
 pub fn starts_key_slice(codec: Codec, payload: &Bytes) -> bool {
@@ -131,6 +158,32 @@ mod tests {
                 expected,
                 "{codec} {case}"
             );
+        }
+    }
+
+    #[test]
+    fn what_holds_nothing_of_a_picture() {
+        use NalCodec::{H264, H265};
+        let table: [(&str, NalCodec, &[u8], bool); 16] = [
+            ("a parameter set", H264, b"\x67x", true),
+            ("SEI", H264, b"\x06x", true),
+            ("a reserved unit", H264, b"\x17x", true),
+            ("a slice", H264, b"\x41x", false),
+            ("a key slice behind a parameter set", H264, b"\x67x\0\0\x01\x65x", false),
+            ("sets in one packet", H264, b"\x78\0\x02\x67x\0\x02\x68x", true),
+            ("a slice with its set", H264, b"\x78\0\x02\x67x\0\x02\x41x", false),
+            ("a part of a set", H264, b"\x7c\x87x", false),
+            ("a start code", H264, b"\0\0\x01\x67x", false),
+            ("nothing", H264, b"", false),
+            ("a parameter set", H265, b"\x42\x01x", true),
+            ("SEI", H265, b"\x4e\x01x", true),
+            ("a slice", H265, b"\x02\x01x", false),
+            ("sets in one packet", H265, b"\x60\x01\0\x02\x42\x01\0\x02\x44\x01", true),
+            ("a slice with its set", H265, b"\x60\x01\0\x02\x42\x01\0\x02\x02\x01", false),
+            ("a part of a set", H265, b"\x62\x01\xa1x", false),
+        ];
+        for (case, codec, payload, expected) in table {
+            assert_eq!(is_bare(codec, payload), expected, "{case}, {codec:?}");
         }
     }
 }

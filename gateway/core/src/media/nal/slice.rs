@@ -55,18 +55,29 @@ impl SliceStart {
     /// Returns false if pictures that others refer to are missing between the slice `before` and
     /// this one, as their frame numbers tell (H.264 §7.4.3). H.265 has no such numbers.
     pub(crate) fn follows(&self, before: &Self, sets: &ParameterSets) -> bool {
+        self.step_from(before, sets).is_none_or(|step| step <= u32::from(before.is_reference()))
+    }
+
+    /// Returns true if this slice begins the very next picture after that of the slice `before`, as
+    /// far as frame numbers tell.
+    pub(crate) fn is_next(&self, before: &Self, sets: &ParameterSets) -> bool {
+        let is_step = |step| step == u32::from(before.is_reference());
+        begins_picture(&self.body) && self.step_from(before, sets).is_none_or(is_step)
+    }
+
+    fn is_reference(&self) -> bool {
+        self.header & 0x60 != 0
+    }
+
+    /// Returns the distance of the frame numbers; `None` if there are none that can be compared.
+    fn step_from(&self, before: &Self, sets: &ParameterSets) -> Option<u32> {
         let is_key_slice = self.header & 0x1f == 5;
         if is_key_slice || sets.codec() == NalCodec::H265 {
-            return true;
+            return None;
         }
-        let (Some((number, bits)), Some((last, last_bits))) =
-            (self.frame_number(sets), before.frame_number(sets))
-        else {
-            return true;
-        };
-        let step = number.wrapping_sub(last) & ((1 << bits) - 1);
-        let is_reference = before.header & 0x60 != 0;
-        bits != last_bits || step == 0 || (step == 1 && is_reference)
+        let ((number, bits), (last, last_bits)) =
+            (self.frame_number(sets)?, before.frame_number(sets)?);
+        (bits == last_bits).then(|| number.wrapping_sub(last) & ((1 << bits) - 1))
     }
 
     /// Returns the frame number and the number of its bits.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
+use super::track::TrackState;
 use super::{Client, Phase};
 use crate::media::{MediaKind, RtpError, RtpPacket};
 use crate::rtsp::requests::Request;
@@ -109,26 +110,34 @@ impl Client {
 
     /// Handles an interleaved frame.
     pub(super) fn handle_frame(&mut self, now: Instant, channel: u8, payload: Bytes) {
+        let is_rtcp = payload.get(1).is_none_or(|second| RTCP_TYPES.contains(second));
+        let number = if is_rtcp { None } else { self.numbering.number(channel, &payload) };
         let owner =
             self.tracks.iter().position(|t| [t.channels.0, t.channels.1].contains(&channel));
         match owner {
             Some(index) => {
-                let is_rtp = self.tracks.get(index).is_some_and(|t| t.channels.0 == channel);
+                let Some(track) = self.tracks.get_mut(index) else { return };
+                let is_rtp = track.channels.0 == channel;
                 let port = if is_rtp { Port::Rtp } else { Port::Rtcp };
-                self.handle_packet(now, index, port, payload);
+                let payload_type = payload.get(1).map(|second| second & !MARKER);
+                track.uses_channels |= payload_type == Some(track.payload_type);
+                self.handle_packet(now, index, (port, number), payload);
             }
             None if self.others.has_channel(channel) => {}
             // A camera that uses other channels than it says has nobody else to send to.
-            None => self.handle_stray(now, payload),
+            None => self.handle_stray(now, number, payload),
         }
     }
 
-    /// Handles a frame on a channel that nothing was said about.
-    fn handle_stray(&mut self, now: Instant, payload: Bytes) {
+    /// Handles a frame on a channel that nothing was said about: that of a track whose own channels
+    /// are not used.
+    fn handle_stray(&mut self, now: Instant, number: Option<u16>, payload: Bytes) {
         let Ok(packet) = RtpPacket::parse(payload.clone()) else { return };
-        let described = packet.header.payload_type;
-        if let Some(index) = self.tracks.iter().position(|track| track.payload_type == described) {
-            self.handle_packet(now, index, Port::Rtp, payload);
+        let payload_type = packet.header.payload_type;
+        let is_lost =
+            |track: &TrackState| track.payload_type == payload_type && !track.uses_channels;
+        if let Some(index) = self.tracks.iter().position(is_lost) {
+            self.handle_packet(now, index, (Port::Rtp, number), payload);
         }
     }
 
@@ -144,18 +153,25 @@ impl Client {
     ) {
         let index = usize::from(track);
         if self.tracks.get(index).is_some_and(|track| track.is_from(self.peer, from.ip())) {
-            self.handle_packet(now, index, port, bytes);
+            self.handle_packet(now, index, (port, None), bytes);
         }
     }
 
-    fn handle_packet(&mut self, now: Instant, index: usize, port: Port, bytes: Bytes) {
+    /// Handles a packet that came to this port, with its number if that in it is not its track's.
+    fn handle_packet(
+        &mut self,
+        now: Instant,
+        index: usize,
+        (port, number): (Port, Option<u16>),
+        bytes: Bytes,
+    ) {
         if !matches!(self.phase, Phase::Play | Phase::Playing) {
             return;
         }
         let Some(track) = self.tracks.get_mut(index) else { return };
         let kind = track.content.kind();
         match parse(port, track.payload_type, &bytes) {
-            Ok(packet) => {
+            Ok(mut packet) => {
                 let payload_type = packet.header.payload_type;
                 // Some cameras send RTP to the port or channel of RTCP.
                 let is_described = payload_type == track.payload_type;
@@ -163,6 +179,7 @@ impl Client {
                     return;
                 }
                 track.reception.handle_rtp(now, &packet.header);
+                packet.header.sequence = number.unwrap_or(packet.header.sequence);
                 // Sound alone is not what anybody waits for.
                 let is_video = kind == MediaKind::Video;
                 if self.phase == Phase::Play && is_video {

@@ -58,6 +58,8 @@ pub(super) struct TrackState {
     pub(super) source: Option<IpAddr>,
     pub(super) is_multicast: bool,
     pub(super) reception: Reception,
+    /// Packets of the described payload type arrive on its channels.
+    pub(super) uses_channels: bool,
     /// A packet of the described payload type has arrived.
     has_described: bool,
     /// Another payload type, and the number of its packets in a row.
@@ -95,6 +97,7 @@ impl TrackState {
             local_ports: None,
             source: None,
             is_multicast: false,
+            uses_channels: false,
             has_described: false,
             other_type: (0, 0),
         }

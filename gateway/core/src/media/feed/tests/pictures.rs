@@ -49,6 +49,34 @@ fn a_picture_whose_packets_have_several_timestamps_is_one() {
 }
 
 #[test]
+fn parameter_sets_may_have_any_timestamp() {
+    let both = aggregate(&[SPS, PPS]);
+    for (case, first, second) in [
+        ("none", 0, 0),
+        ("that of the picture before", 3609, 3609),
+        ("an old one", 2709, 2809),
+        ("a later one", 9009, 9109),
+        ("another clock's", 0x8000_0000, 0x4000_0000),
+    ] {
+        let sent = send(&[
+            (0, 9, true, IDR),
+            (40, 3609, true, SLICE),
+            (80, first, true, SPS),
+            (80, second, false, PPS),
+            (80, first, false, SEI),
+            (80, second, true, &both),
+            (80, 7209, false, IDR),
+            (80, first, false, PPS),
+            (80, 7209, true, LATER_IDR),
+            (120, 10_809, true, SLICE),
+        ]);
+        assert_eq!(words(&sent), "sets^ idr! slice! sets^ idr idr! slice!", "{case}");
+        let times: Vec<_> = sent.iter().map(|(_, timestamp)| *timestamp).collect();
+        assert_eq!(times, [9, 9, 3609, 7209, 7209, 7209, 10_809], "{case}");
+    }
+}
+
+#[test]
 fn a_marker_within_a_unit_is_not_the_end_of_its_picture() {
     let marked = |len| {
         let parts = [fragment(1, START, len), fragment(1, MIDDLE, len), fragment(1, END, len)];

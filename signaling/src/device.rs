@@ -69,6 +69,14 @@ impl Devices {
         is_valid.then_some(id)
     }
 
+    /// Returns a key of the server for another purpose, which is the same after a restart.
+    pub(crate) fn key_for(&self, purpose: &str) -> [u8; KEY_BYTES] {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes any key");
+        mac.update(b"porthole key\0");
+        mac.update(purpose.as_bytes());
+        mac.finalize().into_bytes().into()
+    }
+
     fn mac(&self, signed: &[u8], name: &str) -> Hmac<Sha256> {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes any key");
         mac.update(b"porthole device\0");

@@ -3,7 +3,7 @@
 //!
 //! Outputs are handled in this order: messages and responses, database lookups, the next deadline.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -32,6 +32,10 @@ const PERSIST_RETRY: Duration = Duration::from_secs(5);
 /// Time after which a revocation by another process takes effect at the latest. Asking is one read
 /// of an empty table.
 const REVOCATION_INTERVAL: Duration = Duration::from_millis(500);
+
+/// The most credentials that wait to be checked. After a restart of the server there is one for
+/// each user and token that goes on watching.
+const MAX_DOUBTFUL: usize = 65_536;
 
 /// Owns the hub, the database and the tasks of the server.
 #[derive(Debug)]
@@ -63,6 +67,8 @@ struct State {
     whep_requests: HashMap<WhepRequestId, oneshot::Sender<Result<WhepResponse, Fault>>>,
     /// The latest state of each gateway that is not written to the database yet.
     unsaved: BTreeMap<GatewayId, StoredGateway>,
+    /// The credentials of sessions of which the hub does not know if they were revoked.
+    doubtful: BTreeSet<String>,
     /// Takes the sessions that are over.
     ended_sessions: Option<mpsc::Sender<SessionId>>,
     last_id: u64,
@@ -83,6 +89,7 @@ impl Driver {
             sockets: HashMap::new(),
             whep_requests: HashMap::new(),
             unsaved: BTreeMap::new(),
+            doubtful: BTreeSet::new(),
             ended_sessions,
             last_id: 0,
         };
@@ -224,6 +231,7 @@ impl Driver {
     }
 
     async fn end_revoked(self: &Arc<Self>) -> Result<(), StoreError> {
+        self.end_doubtful().await?;
         let revoked = self.store.revoked().await?;
         if revoked.is_empty() {
             return Ok(());
@@ -231,6 +239,24 @@ impl Driver {
         // First of all it ends: a full disk must not keep it going.
         self.end_credentials(&revoked);
         self.store.forget_revoked(&revoked).await
+    }
+
+    /// Ends what goes on with credentials that the hub has asked about, if they are gone.
+    async fn end_doubtful(self: &Arc<Self>) -> Result<(), StoreError> {
+        let doubtful = std::mem::take(&mut self.lock().doubtful);
+        if doubtful.is_empty() {
+            return Ok(());
+        }
+        match self.store.without_existing(&doubtful).await {
+            Ok(gone) => {
+                self.end_credentials(&gone);
+                Ok(())
+            }
+            Err(error) => {
+                self.lock().doubtful.extend(doubtful);
+                Err(error)
+            }
+        }
     }
 
     /// Ends what was started with credentials that were removed by a request. Returns everything
@@ -340,6 +366,10 @@ impl State {
                     if ended.is_some_and(|ended| ended.try_send(session).is_err()) {
                         warn!("too many sessions have ended at once: one keeps its relays");
                     }
+                }
+                Output::CheckCredentials(credentials) => {
+                    let room = MAX_DOUBTFUL.saturating_sub(self.doubtful.len());
+                    self.doubtful.extend(credentials.into_iter().take(room));
                 }
                 Output::Persist(stored) => {
                     self.unsaved.insert(stored.id.clone(), stored);

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use porthole_signaling_core::{Hub, Origins};
+use porthole_signaling_core::{Hub, Origins, SessionKey};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -99,10 +99,12 @@ impl Server {
             );
         }
         let stored = store.gateways().await?;
-        let core = porthole_signaling_core::Config { limits, turn, origins };
+        let devices = Devices::open(&data);
+        let session_key = SessionKey::new(devices.key_for("sessions"));
+        let core = porthole_signaling_core::Config { limits, turn, origins, session_key };
         let hub = Hub::new(core, secret::random());
         let driver = Driver::new(hub, stored, store, ended_sessions);
-        let (throttle, devices) = (Mutex::default(), Devices::open(&data));
+        let throttle = Mutex::default();
         let proxies = Proxies::new(trusts_proxy, public_url.as_ref());
         let admission = Admission { prefix: prefix.clone(), proxies, places: Places::new(places) };
         let app = Arc::new(App { driver, public_url, prefix, assets, throttle, devices });

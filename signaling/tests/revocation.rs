@@ -10,13 +10,14 @@ use std::time::{Duration, Instant};
 use porthole_signaling::admin;
 use porthole_signaling_proto::method::{
     Challenge, Close, Connect, ConnectDevice, ConnectDeviceResult, ConnectParams, Empty, Offer,
-    OfferResult,
+    OfferResult, Report, ReportParams,
 };
 use porthole_signaling_proto::rest::Role;
 use porthole_signaling_proto::rpc::code;
+use porthole_signaling_proto::{CameraState, SessionId};
 use serde_json::{Value, json};
 
-use support::{HttpResponse, Key, Peer, Running, http, token};
+use support::{HttpResponse, Key, Peer, Running, camera, http, token};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 const PASSWORD: &str = "a password of ann";
@@ -54,39 +55,49 @@ impl Scene {
     /// Creates a viewer's token, and starts a session on a WebSocket and one over WHEP with it.
     /// Returns its number and the WebSocket.
     async fn watch(&mut self) -> (i64, String, Peer) {
+        let (number, token, mut viewer) = self.viewer().await;
+        self.play(&mut viewer).await;
+        self.play_whep(&[("authorization", &format!("Bearer {token}"))]).await;
+        (number, token, viewer)
+    }
+
+    /// Creates a viewer's token and a WebSocket with it. Returns its number and text, too.
+    async fn viewer(&self) -> (i64, String, Peer) {
         let new = json!({"name": "wall", "role": "viewer"}).to_string();
         let made = self.as_admin("POST", "/api/v1/tokens", &new).await.json();
         let token = made["token"].as_str().expect("a token").to_owned();
         let list = self.as_admin("GET", "/api/v1/tokens", "").await.json();
         assert_eq!(list["tokens"][0]["name"], "wall", "the newest is the first");
         let number = list["tokens"][0]["id"].as_i64().expect("a number");
-        let mut viewer = Peer::viewer(self.to(), &token).await;
-        self.play(&mut viewer).await;
-        self.play_whep(&[("authorization", &format!("Bearer {token}"))]).await;
+        let viewer = Peer::viewer(self.to(), &token).await;
         (number, token, viewer)
     }
 
     /// Starts a session of a viewer, which the gateway accepts.
-    async fn play(&mut self, viewer: &mut Peer) {
+    async fn play(&mut self, viewer: &mut Peer) -> SessionId {
         let profile = Some("demo".parse().expect("an id"));
         let params =
             ConnectParams { peer: self.key.id(), profile, authorization: None, audio: None };
         let request = viewer.request::<Connect>(&params).await;
-        let (id, _) = self.gateway.next_request::<ConnectDevice>().await;
+        let (id, started) = self.gateway.next_request::<ConnectDevice>().await;
         self.gateway.respond::<ConnectDevice>(id, &ConnectDeviceResult::default()).await;
         viewer.response::<Connect>(request).await.expect("the session is accepted");
+        started.session
     }
 
-    async fn play_whep(&mut self, credential: &[(&str, &str)]) {
+    async fn play_whep(&mut self, credential: &[(&str, &str)]) -> SessionId {
         let mut headers = credential.to_vec();
         headers.push(("content-type", "application/sdp"));
         let post =
             http(self.server.address, "POST", "/whep/demo", &headers, "a=ice-ufrag:abcd\r\n");
         let gateway = async {
-            let (id, _) = self.gateway.next_request::<Offer>().await;
+            let (id, started) = self.gateway.next_request::<Offer>().await;
             self.gateway.respond::<Offer>(id, &OfferResult { answer: "a".into() }).await;
+            started.session
         };
-        assert_eq!(tokio::join!(post, gateway).0.status, 201);
+        let (response, session) = tokio::join!(post, gateway);
+        assert_eq!(response.status, 201);
+        session
     }
 
     /// Checks that a viewer's WebSocket is closed, and that the gateway is told to end so many
@@ -247,6 +258,51 @@ async fn a_revoked_claim_code_enrols_nobody() {
     let refused = Key::new(2).enroll(scene.to(), code).await.unwrap_err();
     assert_eq!(refused.code, code::FORBIDDEN, "{refused}");
     scene.server.stop().await;
+}
+
+#[tokio::test]
+async fn sessions_of_before_a_restart_of_the_server_end_with_their_credentials() {
+    let mut scene = Scene::new().await;
+    let (mut tokens, mut sessions) = (Vec::new(), Vec::new());
+    for _ in 0..3 {
+        let (number, token, mut viewer) = scene.viewer().await;
+        let connected = scene.play(&mut viewer).await;
+        let whep = scene.play_whep(&[("authorization", &format!("Bearer {token}"))]).await;
+        tokens.push(number);
+        sessions.push([connected, whep]);
+    }
+    let Scene { data, server, key, .. } = scene;
+    server.stop().await;
+    admin::revoke_token(data.path(), tokens[0]).await.unwrap();
+    let server = Running::start(data.path()).await;
+    let mut gateway = key.connect(server.address).await;
+    let params = ReportParams {
+        cameras: vec![camera("demo", CameraState::Idle)],
+        sessions: Some(sessions.concat()),
+        ..ReportParams::default()
+    };
+    gateway.call::<Report>(&params).await.unwrap();
+    check_closed(&mut gateway, &sessions[0], "while the server was down").await;
+    admin::revoke_token(data.path(), tokens[1]).await.unwrap();
+    check_closed(&mut gateway, &sessions[1], "after the restart").await;
+    // Had the others been ended as well, this would come after their end.
+    admin::revoke_token(data.path(), tokens[2]).await.unwrap();
+    check_closed(&mut gateway, &sessions[2], "later").await;
+    server.stop().await;
+}
+
+/// Checks that a gateway is told to end these sessions next, in time.
+async fn check_closed(gateway: &mut Peer, sessions: &[SessionId], when: &str) {
+    let since = Instant::now();
+    let mut closed = Vec::new();
+    for _ in sessions {
+        closed.push(gateway.next_notification::<Close>().await.session);
+    }
+    closed.sort();
+    let mut expected = sessions.to_vec();
+    expected.sort();
+    assert_eq!(closed, expected, "revoked {when}");
+    assert!(since.elapsed() < PROMPT, "revoked {when}: {:?}", since.elapsed());
 }
 
 /// Creates the first admin, signs in wrongly and rightly, and out again.

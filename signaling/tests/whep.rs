@@ -216,7 +216,7 @@ async fn a_gateway_that_is_full_slow_or_offline_has_its_status() {
     let slow = http(to, "POST", "/whep/demo", &headers, OFFER).await;
     assert_eq!(slow.status, 504);
     let (_, offered) = gateway.next_request::<Offer>().await;
-    assert_eq!(gateway.next_notification::<Close>().await.session.as_str().len(), 33);
+    assert_eq!(gateway.next_notification::<Close>().await.session.as_str().len(), 48);
     assert_eq!(
         gateway.next_notification::<Close>().await.session,
         offered.session,

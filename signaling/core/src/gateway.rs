@@ -197,6 +197,9 @@ impl Hub {
         for session in self.sessions.of_gateway(gateway) {
             self.end_session_on_both_sides(&session);
         }
+        for session in self.forgotten.take_of_gateway(gateway) {
+            self.end_forgotten(&session, gateway);
+        }
         if let Some(conn) = self.directory.remove(gateway) {
             self.close_connection(now, conn, Close::REMOVED);
         }

@@ -13,6 +13,7 @@ use crate::call::Call;
 use crate::cameras::ListPace;
 use crate::directory::Directory;
 use crate::exchanges::Exchanges;
+use crate::forgotten::Forgotten;
 use crate::limits::Rates;
 use crate::links::{Connection, Links, Pace, Peer};
 use crate::lookup::Lookups;
@@ -20,7 +21,8 @@ use crate::revoked::Revoked;
 use crate::sessions::Sessions;
 use crate::timer::{Timer, Timers};
 use crate::{
-    Close, ConnId, Limits, Origins, Output, Principal, TurnConfig, WhepRequestId, WhepResponse,
+    Close, ConnId, Limits, Origins, Output, Principal, SessionKey, TurnConfig, WhepRequestId,
+    WhepResponse,
 };
 
 /// Settings of a hub, fixed for its lifetime.
@@ -32,6 +34,8 @@ pub struct Config {
     pub turn: Option<TurnConfig>,
     /// The origins for which gateways sign in.
     pub origins: Origins,
+    /// The key of the ids of sessions, which is the same after a restart.
+    pub session_key: SessionKey,
 }
 
 /// A gateway as it is in the database.
@@ -71,6 +75,8 @@ pub struct Hub {
     /// The peers that can be addressed, and where they are.
     pub(crate) directory: Directory,
     pub(crate) sessions: Sessions,
+    /// The sessions that go on at their gateways, and are not among these.
+    pub(crate) forgotten: Forgotten,
     /// The WebSockets, and the requests in flight on them.
     pub(crate) links: Links,
     /// The requests to gateways that belong to no session.
@@ -95,6 +101,7 @@ impl Hub {
             config,
             directory: Directory::default(),
             sessions: Sessions::default(),
+            forgotten: Forgotten::default(),
             links: Links::default(),
             exchanges: Exchanges::default(),
             lookups: Lookups::default(),
@@ -193,7 +200,8 @@ impl Hub {
     }
 
     fn end_credential(&mut self, now: Now, credential: &str, close: Close) -> usize {
-        let ended = self.end_sessions_of_credential(credential);
+        let ended = self.end_sessions_of_credential(credential)
+            + self.end_forgotten_of_credential(credential);
         for conn in self.links.of_credential(credential) {
             self.close_connection(now, conn, close.clone());
         }
@@ -290,6 +298,11 @@ impl Hub {
     pub(crate) fn next_client_name(&mut self) -> String {
         self.last_client += 1;
         format!("client-{}", self.last_client)
+    }
+
+    /// Returns 128 random bits.
+    pub(crate) fn random_bytes(&mut self) -> [u8; 16] {
+        self.rng.random()
     }
 
     /// Returns `prefix` followed by 128 random bits in hexadecimal, which is also a valid id.

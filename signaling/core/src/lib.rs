@@ -8,7 +8,7 @@
 //!
 //! Architecture invariant: no clock, socket, task, lock or file in here, and media does not depend
 //! on it: when a WebSocket is lost, its sessions go on between the peers. They end with their
-//! lifetime or, as long as the hub knows them, with their credential.
+//! lifetime or with their credential, which their ids tell a hub that has forgotten them.
 
 #![warn(missing_docs)]
 
@@ -20,6 +20,7 @@ mod client;
 mod connection;
 mod directory;
 mod exchanges;
+mod forgotten;
 mod gateway;
 mod hub;
 mod ice;
@@ -35,6 +36,7 @@ mod recent;
 mod request;
 mod revoked;
 mod session;
+mod session_id;
 mod sessions;
 mod timer;
 mod whep;
@@ -51,6 +53,7 @@ pub use lookup::{Enrolled, Lookup, LookupId, LookupResult};
 pub use origins::Origins;
 pub use output::{Close, Output};
 pub use recent::Recent;
+pub use session_id::SessionKey;
 pub use whep::{IfMatch, WhepDelete, WhepFragment, WhepOffer, WhepPatch, WhepResponse, http};
 
 /// Number of a WebSocket, assigned by the driver and never reused.

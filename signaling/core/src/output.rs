@@ -1,5 +1,7 @@
 //! Outputs of the hub: everything it asks its driver to do.
 
+use std::collections::BTreeSet;
+
 use porthole_signaling_proto::SessionId;
 use porthole_signaling_proto::rpc::{Fault, Message};
 
@@ -48,6 +50,9 @@ pub enum Output {
     /// fails, the driver retries or calls [`crate::Hub::handle_persist_failed`]; viewers are not
     /// affected.
     Persist(StoredGateway),
+    /// Check if these credentials were revoked, and call [`crate::Hub::handle_revoked`] for those
+    /// that were: sessions of before a restart go on with them.
+    CheckCredentials(BTreeSet<String>),
     /// A session that is over: its TURN credentials are good for nothing any more.
     SessionEnded(SessionId),
 }

@@ -38,7 +38,8 @@ impl Hub {
         if !self.directory.knows(session.gateway()) {
             return Err(Fault::new(code::NOT_FOUND, "there is no such gateway"));
         }
-        let id = self.new_session_id();
+        let nonce = self.random_bytes();
+        let id = self.config.session_key.seal(nonce, session.granted().principal().credential());
         let (camera, expires_at) = (session.camera().clone(), session.expires_at());
         self.sessions.add(id.clone(), session, &self.config.limits)?;
         self.timers.set(expires_at, Timer::Session(id.clone()));
@@ -46,27 +47,62 @@ impl Hub {
         Ok(id)
     }
 
-    fn new_session_id(&mut self) -> SessionId {
-        let id = self.random_name("s");
-        id.parse().expect("hexadecimal digits are the characters of an id")
-    }
-
     /// Removes a session that is over.
     pub(crate) fn remove_session(&mut self, id: &SessionId) -> Option<Session> {
-        let session = self.forget_session(id)?;
-        if self.config.turn.is_some() {
-            self.push_output(Output::SessionEnded(id.clone()));
-        }
+        let session = self.take_session(id)?;
+        self.note_ended(id);
         Some(session)
     }
 
-    /// Forgets a session that may well go on between its peers.
-    pub(crate) fn forget_session(&mut self, id: &SessionId) -> Option<Session> {
+    /// Forgets a session that may well go on between its peers, until its credential is revoked.
+    pub(crate) fn forget_session(&mut self, id: &SessionId) {
+        let Some(session) = self.take_session(id) else { return };
+        let credential = session.granted().principal().credential();
+        let limit = self.config.limits.sessions_per_gateway;
+        self.forgotten.add(session.gateway(), id.clone(), credential, limit);
+    }
+
+    fn take_session(&mut self, id: &SessionId) -> Option<Session> {
         let session = self.sessions.remove(id)?;
         self.timers.cancel(&Timer::Session(id.clone()));
         self.timers.cancel(&Timer::ClientAway(id.clone()));
         debug!(session = %id, camera = %session.camera(), "session ends");
         Some(session)
+    }
+
+    /// Notes which of the sessions that a gateway reports are not known, and asks if their
+    /// credentials were revoked meanwhile.
+    fn reconcile_forgotten(&mut self, gateway: &GatewayId, reported: &[SessionId]) {
+        let unknown = reported.iter().filter(|id| self.sessions.get(id).is_none());
+        let unknown = unknown.take(self.config.limits.sessions_per_gateway);
+        let key = &self.config.session_key;
+        let unknown = unknown.map(|id| (id.clone(), key.open(id))).collect();
+        let new = self.forgotten.reconcile(gateway, unknown);
+        if !new.is_empty() {
+            self.push_output(Output::CheckCredentials(new));
+        }
+    }
+
+    /// Ends the forgotten sessions that were started with this credential.
+    pub(crate) fn end_forgotten_of_credential(&mut self, credential: &str) -> usize {
+        let sessions = self.forgotten.take_of_credential(credential);
+        for (id, gateway) in &sessions {
+            self.end_forgotten(id, gateway);
+        }
+        sessions.len()
+    }
+
+    /// Ends a session that goes on at its gateway, and of which no more is known.
+    pub(crate) fn end_forgotten(&mut self, id: &SessionId, gateway: &GatewayId) {
+        debug!(session = %id, %gateway, "a forgotten session ends");
+        self.post(Address::Gateway(gateway), session_closed(id));
+        self.note_ended(id);
+    }
+
+    fn note_ended(&mut self, id: &SessionId) {
+        if self.config.turn.is_some() {
+            self.push_output(Output::SessionEnded(id.clone()));
+        }
     }
 
     /// Ends a session and tells its gateway.
@@ -78,7 +114,8 @@ impl Hub {
 
     /// Removes the sessions that a gateway's report does not list. The gateway may have restarted
     /// since they started, and they would count against their viewers until they expire. Notes
-    /// which of the others are still `starting`, if the gateway reports it.
+    /// which of the others are still `starting`, if the gateway reports it, and which are not known
+    /// here.
     pub(crate) fn reconcile_sessions(
         &mut self,
         now: Now,
@@ -89,6 +126,7 @@ impl Hub {
         if let Some(starting) = starting {
             self.sessions.note_progress(gateway, reported, starting);
         }
+        self.reconcile_forgotten(gateway, reported);
         for id in self.sessions.unreported(now, gateway, reported) {
             self.post(Address::Client(&id), session_closed(&id));
             self.remove_session(&id);

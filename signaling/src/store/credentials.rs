@@ -3,6 +3,8 @@
 //! Triggers of the tables note each credential that is removed, whoever removes it and for whatever
 //! reason. The running server takes these notes and ends what was started with the credential.
 
+use std::collections::BTreeSet;
+
 use porthole_signaling_core::{Everything, Granted, Principal};
 use porthole_signaling_proto::rest::{
     AuditKind, ClaimInfo, Removed, Role, SignInInfo, TokenInfo, UserInfo,
@@ -310,6 +312,30 @@ impl Store {
     pub(crate) async fn revoked(&self) -> Result<Vec<String>, StoreError> {
         let rows = sqlx::query("SELECT credential FROM revoked").fetch_all(&self.read).await?;
         rows.iter().map(|row| Ok(row.try_get("credential")?)).collect()
+    }
+
+    /// Returns those of these credentials that do not exist: they were revoked, have other rights
+    /// now, or have expired long ago.
+    pub(crate) async fn without_existing(
+        &self,
+        credentials: &BTreeSet<String>,
+    ) -> Result<Vec<String>, StoreError> {
+        let mut gone = Vec::new();
+        for credential in credentials {
+            let query = if credential.starts_with("token:") {
+                "SELECT 1 FROM tokens WHERE id = CAST(substr(?, 7) AS INTEGER)".to_owned()
+            } else if credential.starts_with("cookie:") {
+                format!("SELECT 1 FROM browser_sessions WHERE {CREDENTIAL} = ?")
+            } else {
+                continue;
+            };
+            let query = sqlx::query(sqlx::AssertSqlSafe(query)).bind(credential);
+            let row = query.fetch_optional(&self.read).await?;
+            if row.is_none() {
+                gone.push(credential.clone());
+            }
+        }
+        Ok(gone)
     }
 
     /// Notes that the server has ended everything that was started with these credentials.

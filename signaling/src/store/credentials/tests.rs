@@ -152,6 +152,28 @@ async fn whatever_is_deleted_by_another_program_is_noted_as_revoked() {
 }
 
 #[tokio::test]
+async fn a_credential_that_is_gone_or_has_other_rights_does_not_exist() {
+    let (_data, store) = store().await;
+    let cookie = store.create_user_for_test("ann", Role::Admin).await;
+    let cookie = store.find_cookie(&cookie).await.unwrap().unwrap();
+    let token = given_by(&store, &operator(Action::CreateToken).unwrap()).await;
+    let changed = cookie.credential().replace(".0", ".1");
+    let table = [
+        (cookie.credential(), true),
+        (&changed, false),
+        ("cookie:0123456789abcdef.0", false),
+        (token.credential(), true),
+        ("token:999", false),
+        ("operator", true),
+    ];
+    for (credential, exists) in table {
+        let gone = store.without_existing(&[credential.to_owned()].into()).await.unwrap();
+        assert_eq!(gone.is_empty(), exists, "{credential}");
+    }
+    store.close().await;
+}
+
+#[tokio::test]
 async fn a_use_is_in_the_list() {
     let (_data, store) = store().await;
     let token = given_by(&store, &operator(Action::CreateToken).unwrap()).await;

@@ -1,10 +1,19 @@
 //! Tests of what a request can do whose credential is revoked while it is on its way.
 
-use porthole_signaling_proto::method::{Connect, Register, RegisterParams};
-use porthole_signaling_proto::rpc::code;
+use std::time::Duration;
+
+use porthole_signaling_proto::method::{
+    Close as CloseSession, Connect, Register, RegisterParams, Report, ReportParams, SessionParams,
+};
+use porthole_signaling_proto::rest::Role;
+use porthole_signaling_proto::rpc::{Message, code};
+use porthole_signaling_proto::{GatewayId, SessionId};
 
 use super::world::{World, admitted, connect_params, principal};
-use crate::{Action, Close, LookupId, LookupResult, Objects, Output, WhepOffer, WhepRequestId};
+use crate::{
+    Action, Close, ConnId, Hub, Identity, LookupId, LookupResult, Objects, Output, Principal,
+    WhepOffer, WhepRequestId,
+};
 
 #[test]
 fn a_request_that_was_authenticated_before_a_revocation_starts_nothing_after_it() {
@@ -65,4 +74,101 @@ fn a_gateway_that_was_removed_does_not_come_back_with_an_answer_from_before() {
     world.keys.clear();
     let (_, enrolled) = world.gateway(1, &["cam"]);
     assert_eq!(enrolled, id, "a new claim code lets it in");
+}
+
+/// Returns a token, whose number is in the ids of its sessions.
+fn token(number: u64) -> Principal {
+    let [subject, credential] = [format!("token:{number}"), format!("token:{number}")];
+    let identity = Identity { subject, credential, name: "wall".to_owned() };
+    Principal::new(identity, Role::Viewer, Objects::All, None)
+}
+
+/// Starts a session with each of two tokens.
+fn play_two(world: &mut World, gateway: ConnId, id: &GatewayId) -> [(ConnId, SessionId); 2] {
+    [7, 8].map(|number| {
+        let client = world.client(token(number));
+        let params = connect_params(id, "cam");
+        (client, world.play(client, gateway, &params).unwrap().session)
+    })
+}
+
+fn report_sessions(world: &mut World, gateway: ConnId, sessions: &[SessionId]) {
+    let cameras = vec![super::world::camera("cam")];
+    let params =
+        ReportParams { cameras, sessions: Some(sessions.to_vec()), ..ReportParams::default() };
+    world.call::<Report>(gateway, &params).unwrap().unwrap();
+}
+
+/// Returns the messages that end these sessions.
+fn closing(sessions: &[&SessionId]) -> Vec<Message> {
+    let close = |session: &&SessionId| {
+        let params = SessionParams { session: (*session).clone() };
+        Message::notification::<CloseSession>(&params)
+    };
+    sessions.iter().map(close).collect()
+}
+
+#[test]
+fn a_session_of_before_a_restart_goes_on_and_ends_with_its_credential() {
+    let mut world = World::new();
+    let (gateway, id) = world.gateway(1, &["cam"]);
+    let [(_, first), (_, second)] = play_two(&mut world, gateway, &id);
+    // Another hub with the same key, and nothing else.
+    world.hub = Hub::new(world.hub.config.clone(), [8; 32]);
+    let (gateway, _) = world.gateway(1, &["cam"]);
+    let unknown: SessionId = "s0123456789abcdef0123456789abcdef".parse().unwrap();
+    for asked in [vec!["token:7", "token:8"], Vec::new()] {
+        report_sessions(&mut world, gateway, &[first.clone(), second.clone(), unknown.clone()]);
+        assert_eq!(std::mem::take(&mut world.to_check), asked);
+        assert_eq!(world.take(gateway), [], "they go on");
+    }
+    assert_eq!(world.hub.handle_revoked(world.now, "token:7"), 1);
+    world.apply_outputs();
+    assert_eq!(world.take(gateway), closing(&[&first]));
+    assert_eq!(world.hub.handle_revoked(world.now, "token:9"), 0);
+
+    assert_eq!(world.hub.handle_gateway_removed(world.now, &id), 0);
+    world.apply_outputs();
+    assert_eq!(world.take(gateway), closing(&[&second]));
+    assert!(world.hub.forgotten.is_empty());
+}
+
+#[test]
+fn a_session_whose_viewer_is_long_away_ends_with_its_credential() {
+    let mut world = World::new();
+    let (gateway, id) = world.gateway(1, &["cam"]);
+    let [(ann, first), (bob, second)] = play_two(&mut world, gateway, &id);
+    for client in [ann, bob] {
+        world.close(client);
+    }
+    for _ in 0..11 {
+        report_sessions(&mut world, gateway, &[first.clone(), second.clone()]);
+        world.wait(Duration::from_secs(60));
+    }
+    assert_eq!(world.hub.counts().1, 0, "they are forgotten");
+    world.take(gateway);
+    world.hub.handle_revoked(world.now, "token:8");
+    world.apply_outputs();
+    assert_eq!(world.take(gateway), closing(&[&second]));
+    // The other ends without the server.
+    report_sessions(&mut world, gateway, &[]);
+    assert!(world.hub.forgotten.is_empty());
+    assert_eq!(world.to_check, [""; 0]);
+}
+
+#[test]
+fn a_session_that_was_revoked_while_its_gateway_was_away_ends_when_it_comes_back() {
+    let mut world = World::new();
+    let (gateway, id) = world.gateway(1, &["cam"]);
+    let [(_, first), (_, second)] = play_two(&mut world, gateway, &id);
+    world.close(gateway);
+    assert_eq!(world.hub.handle_revoked(world.now, "token:7"), 1);
+    world.apply_outputs();
+    let (gateway, _) = world.gateway(1, &["cam"]);
+    report_sessions(&mut world, gateway, &[first.clone(), second]);
+    assert_eq!(world.to_check, ["token:7"], "the database is asked");
+    assert_eq!(world.hub.handle_revoked(world.now, "token:7"), 2, "told once more");
+    world.apply_outputs();
+    let expected = closing(&[&first]);
+    assert!(world.take(gateway).ends_with(&expected));
 }

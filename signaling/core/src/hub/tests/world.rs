@@ -34,6 +34,8 @@ pub(super) struct World {
     pub(super) owners: BTreeMap<ConnId, String>,
     pub(super) responses: BTreeMap<WhepRequestId, Result<WhepResponse, Fault>>,
     pub(super) persisted: Vec<(GatewayId, usize)>,
+    /// The credentials that the database is to be asked about.
+    pub(super) to_check: Vec<String>,
     pub(super) tokens: HashMap<String, Principal>,
     pub(super) keys: HashMap<GatewayId, [u8; 32]>,
     pub(super) claims: Vec<String>,
@@ -61,6 +63,7 @@ impl World {
             owners: BTreeMap::new(),
             responses: BTreeMap::new(),
             persisted: Vec::new(),
+            to_check: Vec::new(),
             tokens: HashMap::new(),
             keys: HashMap::new(),
             claims: Vec::new(),
@@ -84,6 +87,7 @@ impl World {
                     self.owners.insert(conn, owner);
                 }
                 Output::SessionEnded(_) => {}
+                Output::CheckCredentials(credentials) => self.to_check.extend(credentials),
                 Output::Persist(stored) => self.persisted.push((stored.id, stored.cameras.len())),
                 Output::Lookup { id, lookup } => {
                     let result = self.look_up(lookup);

@@ -9,7 +9,7 @@ use url::Url;
 
 use crate::config::Config;
 use crate::turn::LoadConfig;
-use crate::{authorities, console, data, reload, shutdown};
+use crate::{authorities, console, data, reload, service_manager, shutdown};
 
 /// Runs a gateway until the program is told to stop. SIGHUP reloads its cameras.
 pub async fn run(config: &Config, load_config: LoadConfig) -> anyhow::Result<()> {
@@ -29,6 +29,7 @@ pub async fn run(config: &Config, load_config: LoadConfig) -> anyhow::Result<()>
         anyhow::Ok(differences.len())
     };
     reload::on_hangup(move || apply().map_err(|error| format!("{error:#}")))?;
+    service_manager::report_ready(&stop);
     gateway.run(stop).await?;
     Ok(())
 }

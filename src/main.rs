@@ -14,6 +14,7 @@ mod import;
 mod netcheck;
 mod open_files;
 mod reload;
+mod service_manager;
 mod shutdown;
 mod signaling;
 mod turn;

@@ -11,7 +11,7 @@ use porthole_signaling_proto::SessionId;
 use tokio::sync::mpsc;
 
 use crate::config::{Config, Network};
-use crate::{console, data, open_files, shutdown};
+use crate::{console, data, open_files, service_manager, shutdown};
 
 /// The lifetime of a session's TURN credentials, within which it must make its allocations.
 pub const TURN_CREDENTIALS_LIFETIME: Duration = Duration::from_secs(10 * 60);
@@ -23,6 +23,7 @@ pub async fn run(config: &Config) -> anyhow::Result<()> {
     let places = open_files::raise_limit().map_or_else(PlaceLimits::default, PlaceLimits::within);
     let server = bind(config, external_turn_config(config)?, places, None).await?;
     console::print_welcome(&dashboard_url(config), server.setup_link().as_deref())?;
+    service_manager::report_ready(&stop);
     server.run(stop).await;
     Ok(())
 }

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Secret};
 use crate::signaling::TURN_CREDENTIALS_LIFETIME;
-use crate::{console, reload, shutdown};
+use crate::{console, reload, service_manager, shutdown};
 
 pub use external::resolve_public_address;
 pub use settings::for_sessions;
@@ -35,6 +35,7 @@ pub async fn run(config: &Config, load_config: LoadConfig) -> anyhow::Result<()>
     let secret = config.turn.secret.as_ref();
     let nothing: ApplyRest = Arc::new(|_| Ok(Vec::new()));
     let turn = TurnServer::start(&config, secret, load_config, nothing).await?;
+    service_manager::report_ready(&stop);
     stop.cancelled().await;
     turn.drain().await
 }

@@ -14,7 +14,7 @@ use url::Url;
 
 use crate::config::Config;
 use crate::turn::{ApplyRest, LoadConfig, TurnServer};
-use crate::{console, data, gateway, shutdown, signaling, turn};
+use crate::{console, data, gateway, service_manager, shutdown, signaling, turn};
 
 /// Capacity of the queue of sessions that are over: all of a large server at once.
 const ENDED_QUEUE: usize = 4096;
@@ -46,6 +46,7 @@ pub async fn run(config: &Config, load_config: LoadConfig) -> anyhow::Result<()>
     let _ = cameras.set(gateway.cameras().clone());
     console::print_welcome(&signaling::dashboard_url(config), signaling.setup_link().as_deref())?;
 
+    service_manager::report_ready(&stop);
     let ended = run_both(signaling, gateway, stop).await;
     turn_server.drain().await?;
     ended

@@ -7,6 +7,7 @@ mod logs;
 mod manager;
 mod reload;
 mod session_limits;
+mod systemd;
 mod turn_client;
 mod turn_over_tls;
 mod turn_server;

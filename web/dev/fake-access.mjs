@@ -75,12 +75,23 @@ function auditOf(gateway) {
   ];
 }
 
+const EVERYTHING = { limited: false, cameras: [], secondFactor: false };
+
 /** Returns a server with three people and what they have given. `gateway`: the id of one. */
 export function fakeAccess(gateway) {
   const state = {
     users: [
-      { id: 1, name: 'ada', role: 'admin', createdS: now() - 300 * DAY, seenS: now(), signIns: 2 },
       {
+        ...EVERYTHING,
+        id: 1,
+        name: 'ada',
+        role: 'owner',
+        createdS: now() - 300 * DAY,
+        seenS: now(),
+        signIns: 2,
+      },
+      {
+        ...EVERYTHING,
         id: 2,
         name: 'grace',
         role: 'admin',
@@ -88,7 +99,16 @@ export function fakeAccess(gateway) {
         seenS: now() - 3 * HOUR,
         signIns: 2,
       },
-      { id: 3, name: 'Grandpa Joe', role: 'viewer', createdS: now() - 5 * DAY, signIns: 0 },
+      {
+        id: 3,
+        name: 'Grandpa Joe',
+        role: 'viewer',
+        limited: true,
+        cameras: [{ camera: `door@${gateway}`, listen: false, control: true }],
+        secondFactor: true,
+        createdS: now() - 5 * DAY,
+        signIns: 0,
+      },
     ],
     signIns: [
       signIn('a1', 'ada', AGENTS.firefox, 10, '192.168.1.23', true),
@@ -123,6 +143,19 @@ export function fakeAccess(gateway) {
     ],
     audit: auditOf(gateway),
     factor: { enrolled: false, recoveryCodes: 0 },
+    invitations: [
+      {
+        ...EVERYTHING,
+        id: 1,
+        name: 'Bob',
+        role: 'viewer',
+        reset: false,
+        giver: 'grace',
+        giverSubject: 'user:2',
+        createdS: now() - DAY,
+        expiresS: now() + 6 * DAY,
+      },
+    ],
     /** The bodies of requests for new things. */
     asked: [],
     /** The sentence with which the next request for a new thing is refused. */
@@ -135,12 +168,15 @@ export function fakeAccess(gateway) {
   function removeGiven(subject) {
     const own = state.tokens.filter((one) => one.giverSubject === subject);
     const claims = state.claims.filter((one) => one.giverSubject === subject);
+    const invited = state.invitations.filter((one) => one.giverSubject === subject);
+    state.invitations = without(state.invitations, invited);
     state.tokens = without(state.tokens, own);
     state.claims = without(state.claims, claims);
     const deeper = own.map(({ id }) => removeGiven(`token:${id}`));
     return {
       tokens: own.length + deeper.reduce((sum, { tokens }) => sum + tokens, 0),
       claims: claims.length + deeper.reduce((sum, { claims }) => sum + claims, 0),
+      invitations: invited.length,
     };
   }
 
@@ -151,7 +187,31 @@ export function fakeAccess(gateway) {
     return { signIns: found.length, sessions: found.length > 0 ? 1 : 0 };
   }
 
+  const link = () => {
+    const secret = 'Qm7uT2xVw3TqkZ0nRr1mC7yLh5sAe2dFg8uBp4oIjKx';
+    return { token: secret, path: `/invitation#t=${secret}`, expiresInSeconds: DAY };
+  };
+
   const routes = {
+    'GET invitations': () => ({ invitations: state.invitations }),
+    'POST invitations': (_, body) => {
+      const { expiresInSeconds: lifetime, ...rest } = body;
+      const times = { createdS: now(), expiresS: now() + lifetime };
+      const created = { ...rest, id: 9, reset: false, giver: 'ada', ...times };
+      state.invitations = [created, ...state.invitations];
+      return link();
+    },
+    'DELETE invitations/': (id) => {
+      state.invitations = state.invitations.filter((one) => one.id !== Number(id));
+      return { invitations: 1 };
+    },
+    'PATCH users/': (id, body) => {
+      Object.assign(
+        state.users.find((one) => one.id === Number(id)),
+        body,
+      );
+      return { ...NOTHING, sessions: 1 };
+    },
     'GET audit': () => ({ events: state.audit }),
     'GET users': () => ({ users: state.users }),
     'GET tokens': () => ({ tokens: state.tokens }),
@@ -227,14 +287,28 @@ export function fakeAccess(gateway) {
         answerAccount(`${method} ${id}`, body, send);
         return true;
       }
+      const user = state.users.find((one) => one.id === Number(id));
       if (below === 'sign-ins') {
-        const { name } = state.users.find((one) => one.id === Number(id));
-        send(200, { ...NOTHING, ...signOut(({ user }) => user === name) });
+        send(200, { ...NOTHING, ...signOut((one) => one.user === user.name) });
+        return true;
+      }
+      if (below === 'second-factor') {
+        user.secondFactor = false;
+        send(204, null);
+        return true;
+      }
+      if (below === 'reset') {
+        const { name, role, limited, cameras } = user;
+        const times = { createdS: now(), expiresS: now() + DAY };
+        const access = { role, limited, cameras };
+        const created = { id: 10, name, ...access, reset: true, giver: 'ada', ...times };
+        state.invitations = [created, ...state.invitations];
+        send(200, link());
         return true;
       }
       const run = routes[`${method} ${kind}${id === undefined ? '' : '/'}`];
       if (run === undefined) return false;
-      if (method === 'POST') state.asked.push(body);
+      if (method === 'POST' || method === 'PATCH') state.asked.push(body);
       if (method === 'POST' && state.refusal !== null) {
         send(403, { error: state.refusal });
         state.refusal = null;

@@ -110,6 +110,57 @@ try {
     await says('Chrome on Android');
     await shoot('people', { inGuide: true });
   });
+  await step('a person is invited with a role and cameras', async () => {
+    await button('Invite a person').click();
+    await page.getByText('Only these').click();
+    await button('Create link').click();
+    await says('Say who it is for.');
+    await says('Choose at least one camera.');
+    await shoot('invite', { fullPage: true });
+    check(access.state.asked.length === 0, 'it was sent');
+    await page.getByLabel('Name', { exact: true }).fill('Carol');
+    await page.getByLabel('Porch', { exact: true }).check();
+    await page.getByLabel('Move the cameras').check();
+    await page.getByLabel('Ends after').selectOption('1 day');
+    await button('Create link').click();
+    await says('It works once');
+    await checkFocus(page.getByRole('heading', { name: 'Link for Carol' }), 'the focus is lost');
+    await says(`${mock.url}/invitation#t=Qm7u`);
+    await shoot('invited', { fullPage: true, inGuide: true });
+    const [{ cameras, role, expiresInSeconds }] = access.state.asked.splice(0);
+    check(cameras[0].control && cameras[0].listen, `cameras: ${JSON.stringify(cameras)}`);
+    check(role === 'viewer' && expiresInSeconds === 86_400, 'not what was chosen');
+    await button('I have sent it').click();
+    await page.getByText('Qm7u').waitFor({ state: 'detached' });
+    await page.getByTestId('invitation').filter({ hasText: 'Carol' }).waitFor();
+    await shoot('invitations', { fullPage: true });
+    await button('Revoke Carol').click();
+    await dialog.getByText('no longer work').waitFor();
+    await dialog.getByRole('button', { name: 'Revoke' }).click();
+    await says('Link for Carol was removed.');
+  });
+  await step('a person may do something else from now on', async () => {
+    await button('Change what Grandpa Joe may do').click();
+    await page.getByLabel('Driveway', { exact: true }).check();
+    await page.getByLabel('Hear the cameras').check();
+    await shoot('person-change', { fullPage: true });
+    await button('Save').click();
+    await says('What Grandpa Joe may do was changed.');
+    const [{ cameras }] = access.state.asked.splice(0);
+    check(cameras.length === 2 && cameras.every((one) => one.listen), JSON.stringify(cameras));
+  });
+  await step('a person who has lost the phone and the password gets in again', async () => {
+    await button('Change what Grandpa Joe may do').click();
+    await button('Take the second factor of Grandpa Joe off').click();
+    await dialog.getByText('if the phone is lost').waitFor();
+    await shoot('person-factor');
+    await dialog.getByRole('button', { name: 'Take second factor off' }).click();
+    await says('The second factor of Grandpa Joe was taken off.');
+    await button('New password for Grandpa Joe').click();
+    await says('Link for Grandpa Joe');
+    await shoot('person-reset', { fullPage: true });
+    await button('I have sent it').click();
+  });
   await step('a person is removed with all that it has given', async () => {
     await button('Remove grace').click();
     for (const line of [
@@ -118,6 +169,7 @@ try {
       'Access token “Wall of the porter”',
       'Access token “Builders, in spring”',
       '1 claim code for a gateway',
+      '1 invitation',
     ]) {
       await dialog.getByText(line).waitFor();
     }
@@ -195,7 +247,7 @@ try {
     await says('Only administrators can see who has access.');
     await page.getByRole('button', { name: 'Account: ada' }).click();
     check((await part('People and access').count()) === 0, 'the menu leads there');
-    mock.setRole('admin');
+    mock.setRole('owner');
   });
   await step('who signs out everywhere is asked to sign in again', async () => {
     await page.goto(`${mock.url}/account`);

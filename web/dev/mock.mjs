@@ -28,7 +28,7 @@ export function startMock({ port = 8090, expirySeconds = 120 } = {}) {
   let forgetful = false;
   let paused = false;
   let gateways = [];
-  let role = 'admin';
+  let role = 'owner';
   let release = null;
   let access = null;
   const setupToken = 'setup-' + randomBytes(6).toString('hex');
@@ -59,7 +59,7 @@ export function startMock({ port = 8090, expirySeconds = 120 } = {}) {
       if (body.token !== setupToken || users.size > 0) {
         return send(403, { error: 'the setup link is wrong or has already been used' });
       }
-      users.set(body.name, { name: body.name, password: body.password, role: 'admin' });
+      users.set(body.name, { name: body.name, password: body.password, role: 'owner' });
       return login(users.get(body.name));
     }
     if (route === 'POST /api/v1/session') {
@@ -143,7 +143,7 @@ export function startMock({ port = 8090, expirySeconds = 120 } = {}) {
 
   const tell = (ws, message) => ws?.send(JSON.stringify({ jsonrpc: '2.0', ...message }));
   const rights = () =>
-    role === 'admin' ? ['watch', 'listen', 'talk', 'control', 'manage'] : ['watch', 'listen'];
+    role !== 'viewer' ? ['watch', 'listen', 'talk', 'control', 'manage'] : ['watch', 'listen'];
   const cameraList = () =>
     cameras
       .map((c) => ({ permissions: rights(), ...c }))

@@ -156,6 +156,7 @@ impl Store {
             Ok(ClaimInfo {
                 id: row.try_get("id")?,
                 giver: row.try_get("giver")?,
+                giver_subject: row.try_get("giver_subject")?,
                 created_s: time(row, "created_s")?,
                 expires_s: time(row, "expires_s")?.unwrap_or_default(),
                 replaces: replaces.and_then(|id| id.parse().ok()),
@@ -349,13 +350,13 @@ impl Store {
     }
 }
 
-/// Returns the column with the name of whoever gave a token or claim code; its subject if it is
-/// gone.
+/// Returns the columns with the name of whoever gave a token, claim code or invitation (its subject
+/// if it is gone), and with the subject itself.
 pub(super) fn giver_of(table: &str) -> String {
     format!(
         "COALESCE((SELECT users.name FROM users WHERE 'user:' || users.id = {table}.giver), \
          (SELECT other.name FROM tokens AS other WHERE 'token:' || other.id = {table}.giver), \
-         {table}.giver) AS giver"
+         {table}.giver) AS giver, {table}.giver AS giver_subject"
     )
 }
 
@@ -369,6 +370,7 @@ fn token_info(row: &SqliteRow) -> Result<TokenInfo, StoreError> {
         control: row.try_get("control")?,
         listen: row.try_get("listen")?,
         giver: row.try_get("giver")?,
+        giver_subject: row.try_get("giver_subject")?,
         created_s: time(row, "created_s")?.unwrap_or_default(),
         expires_s: time(row, "expires_s")?,
         seen_s: time(row, "seen_s")?,

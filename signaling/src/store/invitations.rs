@@ -121,6 +121,7 @@ impl Store {
                 access: shown(&membership),
                 reset: user.is_some(),
                 giver: row.try_get("giver")?,
+                giver_subject: row.try_get("giver_subject")?,
                 created_s: time(&row, "created_s")?.unwrap_or_default(),
                 expires_s: time(&row, "expires_s")?.unwrap_or_default(),
             });

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import type { Camera, SignInInfo, TokenInfo } from '../protocol';
-import { codeFacts, inOrder, tokenFacts, userFacts } from './access-text';
+import type { Camera, InvitationInfo, SignInInfo, TokenInfo } from '../protocol';
+import { codeFacts, inOrder, invitationFacts, tokenFacts, userFacts } from './access-text';
 
 const NOW_S = 1_800_000_000;
 const DAY_S = 86_400;
@@ -47,9 +47,9 @@ test.each([
   [3, NOW_S - 3 * DAY_S, ['3 browsers signed in', 'here 3 days ago']],
 ])('a person with %i browsers, seen at %s', (signIns, seenS, expected) => {
   const rights = { secondFactor: false, limited: false, cameras: [] };
-  const user = { id: 1, name: 'n', role: 'viewer' as const, createdS: NOW_S, signIns, ...rights };
-  const facts = userFacts(seenS === undefined ? user : { ...user, seenS }, NOW_S);
-  expect(facts.slice(0, 2)).toEqual(expected);
+  const user = { id: 1, name: 'n', role: 'admin' as const, createdS: NOW_S, signIns, ...rights };
+  const facts = userFacts(seenS === undefined ? user : { ...user, seenS }, CAMERAS, NOW_S);
+  expect(facts.slice(1, 3)).toEqual(expected);
 });
 
 test('a claim code names the gateway whose place is taken; its id if that is gone', () => {
@@ -69,4 +69,31 @@ test('the browser of the page comes first, then the one that was used last', () 
   });
   const list = [one('a', 1), one('b', 3), one('c', 2, true)];
   expect(inOrder(list).map(({ id }) => id)).toEqual(['c', 'b', 'a']);
+});
+
+test.each([
+  [{ role: 'admin' }, ['Administrator', 'ends ']],
+  [{ role: 'owner' }, ['Owner', 'ends ']],
+  [{ role: 'viewer' }, ['Viewer', 'all cameras', 'ends ']],
+  [{ listen: false, control: true }, ['Viewer', 'all cameras', 'moves cameras', 'without sound']],
+  [
+    { limited: true, cameras: [{ camera: 'a@gw-a', listen: false }] },
+    ['Viewer', 'A', 'without sound'],
+  ],
+  [{ limited: true, cameras: [{ camera: 'a@gw-a' }, { camera: 'b@gw-a' }] }, ['Viewer', 'A, B']],
+] as const)('an invitation with %o says what it gives: %o', (changes, expected) => {
+  const invitation = {
+    id: 1,
+    name: 'n',
+    role: 'viewer',
+    limited: false,
+    cameras: [],
+    reset: false,
+    createdS: NOW_S,
+    expiresS: NOW_S + DAY_S,
+    ...changes,
+  } as unknown as InvitationInfo;
+  const facts = invitationFacts(invitation, CAMERAS, NOW_S);
+  const shown = facts.map((fact) => fact.replace(/^ends .*/, 'ends '));
+  expect(shown.slice(0, expected.length)).toEqual(expected);
 });

@@ -1,9 +1,12 @@
 /** Facts about people, access tokens, browsers and claim codes, in the order of their lists. */
 
-import type { Camera, ClaimInfo, Gateway, SignInInfo, TokenInfo, UserInfo } from '../protocol';
+import type { Camera, CameraAddress, ClaimInfo, Gateway, InvitationInfo } from '../protocol';
+import type { SignInInfo, TokenInfo, UserAccess, UserInfo } from '../protocol';
+import { draftOf } from './access-draft';
 import { cameraName } from './camera-names';
 import * as format from './format';
 import { endText, usedText } from './lifetime';
+import { administers, roleName } from './roles';
 import { plural, t } from './text';
 
 /** So many cameras of a token are listed by name; the others are counted. */
@@ -11,11 +14,41 @@ const MAX_NAMED = 3;
 /** The server notes to the minute when somebody was there last. */
 const NOW_S = 120;
 
-export function userFacts({ seenS, createdS, signIns }: UserInfo, nowS: number): string[] {
+export function userFacts(user: UserInfo, cameras: readonly Camera[], nowS: number): string[] {
+  const { seenS, createdS, signIns, secondFactor } = user;
   return [
+    roleName(user.role),
+    ...accessFacts(user, cameras),
+    ...(secondFactor ? [t('person.factor')] : []),
     signIns === 0 ? t('people.no-browsers') : plural('people.browsers', signIns),
     seenText(seenS, nowS),
     t('people.since', { time: format.date(createdS) }),
+  ];
+}
+
+/** Returns what a viewer may do; the role of others says it. */
+function accessFacts(access: UserAccess, cameras: readonly Camera[]): string[] {
+  if (administers(access.role)) return [];
+  const { listen, control } = draftOf(access);
+  const addresses = access.cameras.map(({ camera }) => camera);
+  return [
+    camerasText(access.limited, addresses, cameras),
+    ...(control ? [t('tokens.control')] : []),
+    ...(listen ? [] : [t('tokens.silent')]),
+  ];
+}
+
+export function invitationFacts(
+  invitation: InvitationInfo,
+  cameras: readonly Camera[],
+  nowS: number,
+): string[] {
+  const { role, expiresS, giver } = invitation;
+  return [
+    roleName(role),
+    ...accessFacts(invitation, cameras),
+    endText(expiresS, nowS),
+    ...(giver === undefined ? [] : [t('access.given-by', { name: giver })]),
   ];
 }
 
@@ -29,7 +62,7 @@ export function tokenFacts(token: TokenInfo, cameras: readonly Camera[], nowS: n
   const { role, control, listen, seenS, expiresS, giver } = token;
   const isViewer = role === 'viewer';
   return [
-    camerasText(token, cameras),
+    camerasText(token.limited, token.cameras, cameras),
     ...(isViewer && control ? [t('tokens.control')] : []),
     ...(isViewer && !listen ? [t('tokens.silent')] : []),
     usedText(seenS, nowS),
@@ -38,7 +71,11 @@ export function tokenFacts(token: TokenInfo, cameras: readonly Camera[], nowS: n
   ];
 }
 
-function camerasText({ limited, cameras }: TokenInfo, known: readonly Camera[]): string {
+function camerasText(
+  limited: boolean,
+  cameras: readonly CameraAddress[],
+  known: readonly Camera[],
+): string {
   if (!limited) return t('tokens.all-cameras');
   if (cameras.length === 0) return t('tokens.no-cameras');
   const named = cameras.slice(0, MAX_NAMED).map((address) => cameraName(address, known));

@@ -1,66 +1,61 @@
 /** Things that are removed together with a user or an access token, in words. */
 
-import type { ClaimInfo, Removed, TokenInfo, UserInfo } from '../protocol';
+import type { ClaimInfo, InvitationInfo, Removed, TokenInfo, UserInfo } from '../protocol';
 import { plural, t, type PluralKey } from './text';
 
 /** The lists that a removal is looked up in. */
 export interface Given {
-  readonly users: readonly UserInfo[];
   readonly tokens: readonly TokenInfo[];
   readonly claims: readonly ClaimInfo[];
+  readonly invitations: readonly InvitationInfo[];
 }
 
 /** Credentials that one user or token has given, that these have given on, and so on. */
 export interface Belongings {
   readonly tokens: readonly TokenInfo[];
   readonly claims: number;
-  /** True if somebody else has one of the names, so that some of it may stay. */
-  readonly isUnclear: boolean;
+  readonly invitations: number;
 }
 
 /** So many access tokens are listed by name; the others are counted. */
 const MAX_NAMED = 6;
 
-/** The giver of what was given with a command on the host. */
-const OPERATOR = 'operator';
-
-/** Returns what is removed with a user or token, by the names that the lists have. */
-export function belongings(name: string, { users, tokens, claims }: Given): Belongings {
-  const names = new Set([name]);
-  const found = new Set<TokenInfo>();
-  // The set grows while it is walked through, and ends: no name is in it twice.
-  for (const giver of names) {
-    for (const token of tokens.filter((one) => one.giver === giver)) {
-      found.add(token);
-      names.add(token.name);
+/** Returns what is removed with a user or token, such as `user:3` or `token:7`. */
+export function belongings(subject: string, { tokens, claims, invitations }: Given): Belongings {
+  const subjects = new Set([subject]);
+  const found: TokenInfo[] = [];
+  // The set grows while it is walked through, and ends: no subject is in it twice.
+  for (const giver of subjects) {
+    for (const token of tokens.filter((one) => one.giverSubject === giver)) {
+      found.push(token);
+      subjects.add(`token:${token.id}`);
     }
   }
-  const all = [OPERATOR, ...users.map((one) => one.name), ...tokens.map((one) => one.name)];
-  return {
-    tokens: [...found],
-    claims: claims.filter(({ giver }) => giver !== undefined && names.has(giver)).length,
-    isUnclear: all.filter((one) => names.has(one)).length > names.size,
-  };
+  const count = (all: readonly { readonly giverSubject?: string }[]) =>
+    all.filter(({ giverSubject: giver }) => giver !== undefined && subjects.has(giver)).length;
+  return { tokens: found, claims: count(claims), invitations: count(invitations) };
 }
 
 /** Returns one line for each thing that goes with a user. */
 export function linesOfUser(user: UserInfo, given: Given): string[] {
-  return [...counted('removal.browsers', user.signIns), ...linesOf(belongings(user.name, given))];
+  return [
+    ...counted('removal.browsers', user.signIns),
+    ...linesOf(belongings(`user:${user.id}`, given)),
+  ];
 }
 
 /** Returns one line for each thing that goes with an access token. */
 export function linesOfToken(token: TokenInfo, given: Given): string[] {
-  const { tokens, ...others } = belongings(token.name, given);
-  return linesOf({ ...others, tokens: tokens.filter((one) => one !== token) });
+  return linesOf(belongings(`token:${token.id}`, given));
 }
 
-function linesOf({ tokens, claims, isUnclear }: Belongings): string[] {
+function linesOf({ tokens, claims, invitations }: Belongings): string[] {
   const named = tokens.slice(0, MAX_NAMED).map(({ name }) => t('removal.token', { name }));
   return [
     ...named,
     ...counted('removal.more-tokens', tokens.length - named.length),
     ...counted('removal.claims', claims),
-    ...(isUnclear && tokens.length + claims > 0 ? [t('removal.unclear')] : []),
+    ...counted('removal.invitations', invitations),
   ];
 }
 

@@ -14,6 +14,18 @@ export function administers(role: Role): boolean {
   }
 }
 
+/** Returns the roles that somebody may give to others, and whose people it may change. */
+export function rolesToGive(role: Role): readonly Role[] {
+  switch (role) {
+    case 'owner':
+      return ['viewer', 'admin', 'owner'];
+    case 'admin':
+      return ['viewer', 'admin'];
+    case 'viewer':
+      return [];
+  }
+}
+
 export function roleName(role: Role): string {
   switch (role) {
     case 'owner':

@@ -8,6 +8,7 @@ import { ACCESS_TEXT } from './text/access';
 import { ACCOUNT_TEXT } from './text/account';
 import { AUDIT_TEXT } from './text/audit';
 import { IMPORT_TEXT } from './text/import';
+import { PEOPLE_TEXT } from './text/people';
 import { SHORTCUTS_TEXT } from './text/shortcuts';
 import { SOUND_TEXT } from './text/sound';
 
@@ -250,6 +251,7 @@ export const TEXT = {
   ...ACCOUNT_TEXT,
   ...AUDIT_TEXT,
   ...IMPORT_TEXT,
+  ...PEOPLE_TEXT,
   ...SHORTCUTS_TEXT,
   ...SOUND_TEXT,
 

@@ -8,7 +8,8 @@ import type { RecoveryCodes, SecondFactor, TotpSecret } from '../protocol';
 import type { Claim, ClaimInfo, ClaimList, ErrorBody, GatewayId, GatewayList } from '../protocol';
 import type { Me, NewClaim, NewToken, Removed, RenameGateway, Setup, SignIn } from '../protocol';
 import type { SignInInfo, SignInList, Token, TokenInfo, TokenList } from '../protocol';
-import type { UserInfo, UserList } from '../protocol';
+import type { Invitation, InvitationInfo, InvitationList, NewInvitation } from '../protocol';
+import type { UserAccess, UserInfo, UserList } from '../protocol';
 import { root } from './root';
 
 /** A failed call; the message is for people. `status` is 0 if the server was not reached. */
@@ -61,6 +62,12 @@ export const api = {
   users: () => call<UserList>('GET', 'users'),
   removeUser: ({ id }: UserInfo) => call<Removed>('DELETE', `users/${id}`),
   signUserOut: ({ id }: UserInfo) => call<Removed>('DELETE', `users/${id}/sign-ins`),
+  changeUser: ({ id }: UserInfo, body: UserAccess) => call<Removed>('PATCH', `users/${id}`, body),
+  resetPassword: ({ id }: UserInfo) => call<Invitation>('POST', `users/${id}/reset`),
+  takeFactorOff: ({ id }: UserInfo) => call<null>('DELETE', `users/${id}/second-factor`),
+  invitations: () => call<InvitationList>('GET', 'invitations'),
+  invite: (body: NewInvitation) => call<Invitation>('POST', 'invitations', body),
+  revokeInvitation: ({ id }: InvitationInfo) => call<Removed>('DELETE', `invitations/${id}`),
   signIns: () => call<SignInList>('GET', 'sign-ins'),
   signOutBrowser: ({ id }: SignInInfo) => call<Removed>('DELETE', `sign-ins/${id}`),
   signOutEverywhere: () => call<Removed>('DELETE', 'sign-ins'),

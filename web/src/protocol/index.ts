@@ -1748,6 +1748,10 @@ listen: boolean,
  */
 giver?: string,
 /**
+ * The user or token that created it, as `user:3` or `token:7`: it is removed with that one.
+ */
+giverSubject?: string,
+/**
  * The time of its creation, in seconds since 1970.
  */
 createdS: number,
@@ -1942,6 +1946,10 @@ reset: boolean,
  */
 giver?: string,
 /**
+ * The user or token that created it, as `user:3` or `token:7`: it is removed with that one.
+ */
+giverSubject?: string,
+/**
  * The time of its creation, in seconds since 1970.
  */
 createdS: number,
@@ -2080,6 +2088,10 @@ id: string,
  * The name of the user or token that created it; absent if it is not known.
  */
 giver?: string,
+/**
+ * The user or token that created it, as `user:3` or `token:7`: it is removed with that one.
+ */
+giverSubject?: string,
 /**
  * The time of its creation, in seconds since 1970; absent if it is not known.
  */

@@ -4,7 +4,8 @@ import { doneText, signedOutText, type Given } from '../core/removal';
 import { codeName } from '../core/access-text';
 import { t } from '../core/text';
 import { api } from '../drivers/api';
-import type { ClaimInfo, Gateway, Removed, TokenInfo, UserInfo } from '../protocol';
+import type { ClaimInfo, Gateway, Invitation, InvitationInfo, Removed } from '../protocol';
+import type { TokenInfo, UserAccess, UserInfo } from '../protocol';
 import { attempt } from './attempt';
 import { auth } from './auth.svelte';
 import { SignIns } from './sign-ins.svelte';
@@ -14,6 +15,7 @@ export class AccessPage {
   users = $state.raw<readonly UserInfo[] | null>(null);
   tokens = $state.raw<readonly TokenInfo[]>([]);
   claims = $state.raw<readonly ClaimInfo[]>([]);
+  invitations = $state.raw<readonly InvitationInfo[]>([]);
   gateways = $state.raw<readonly Gateway[]>([]);
   readonly signIns = new SignIns();
   error = $state<string | null>(null);
@@ -25,19 +27,21 @@ export class AccessPage {
   }
 
   async #reload(): Promise<void> {
-    const [{ users }, { tokens }, { claims }, { gateways }] = await Promise.all([
+    const [{ users }, { tokens }, { claims }, { gateways }, { invitations }] = await Promise.all([
       api.users(),
       api.tokens(),
       api.claims(),
       api.gateways(),
+      api.invitations(),
       this.signIns.reload(),
     ]);
+    this.invitations = invitations;
     [this.users, this.tokens, this.claims, this.gateways] = [users, tokens, claims, gateways];
   }
 
   /** Returns the lists that a removal is looked up in. */
   get given(): Given {
-    return { users: this.users ?? [], tokens: this.tokens, claims: this.claims };
+    return { tokens: this.tokens, claims: this.claims, invitations: this.invitations };
   }
 
   /** Forgets what was done, once another part of the page is shown. */
@@ -56,6 +60,42 @@ export class AccessPage {
   /** Signs a user out everywhere. Returns an error for people, or `null`. */
   signUserOut(user: UserInfo): Promise<string | null> {
     return this.#end(() => api.signUserOut(user), signedOutText);
+  }
+
+  /** Changes what a user may do. Returns an error for people, or `null`. */
+  changeUser(user: UserInfo, access: UserAccess): Promise<string | null> {
+    return this.#end(
+      () => api.changeUser(user, access),
+      () => t('person.changed', { name: user.name }),
+    );
+  }
+
+  /** Makes a link with which a user sets a new password. Returns it, or an error for people. */
+  async resetPassword(user: UserInfo): Promise<Invitation | { readonly error: string }> {
+    try {
+      const invitation = await api.resetPassword(user);
+      void this.load();
+      return invitation;
+    } catch (error) {
+      return { error: error instanceof Error ? error.message : String(error) };
+    }
+  }
+
+  /** Takes the second factor off a user. Returns an error for people, or `null`. */
+  takeFactorOff(user: UserInfo): Promise<string | null> {
+    return attempt(async () => {
+      await api.takeFactorOff(user);
+      await this.#reload();
+      this.done = t('person.factor-done', { name: user.name });
+    });
+  }
+
+  /** Revokes an invitation. Returns an error for people, or `null`. */
+  revokeInvitation(invitation: InvitationInfo): Promise<string | null> {
+    return this.#end(
+      () => api.revokeInvitation(invitation),
+      () => t('removed.alone', { name: t('invitation.link-for', invitation) }),
+    );
   }
 
   /** Revokes an access token. Returns an error for people, or `null`. */

@@ -29,6 +29,10 @@ pub struct TokenInfo {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub giver: Option<String>,
+    /// The user or token that created it, as `user:3` or `token:7`: it is removed with that one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub giver_subject: Option<String>,
     /// The time of its creation, in seconds since 1970.
     #[ts(type = "number")]
     pub created_s: u64,
@@ -98,6 +102,10 @@ pub struct ClaimInfo {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub giver: Option<String>,
+    /// The user or token that created it, as `user:3` or `token:7`: it is removed with that one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub giver_subject: Option<String>,
     /// The time of its creation, in seconds since 1970; absent if it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional, type = "number")]

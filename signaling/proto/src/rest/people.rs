@@ -120,6 +120,10 @@ pub struct InvitationInfo {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub giver: Option<String>,
+    /// The user or token that created it, as `user:3` or `token:7`: it is removed with that one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub giver_subject: Option<String>,
     /// The time of its creation, in seconds since 1970.
     #[ts(type = "number")]
     pub created_s: u64,

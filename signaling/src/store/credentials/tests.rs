@@ -53,10 +53,15 @@ async fn a_token_is_removed_with_everything_that_was_given_with_it() {
     store.create_claim(&granted, None).await.unwrap();
 
     let listing = by_operator(Action::ListTokens).unwrap();
-    let givers: Vec<_> = store.tokens(&listing).await.unwrap();
-    let givers: Vec<_> = givers.iter().map(|token| token.giver.as_deref().unwrap()).collect();
+    let tokens = store.tokens(&listing).await.unwrap();
+    let givers: Vec<_> = tokens.iter().map(|token| token.giver.as_deref().unwrap()).collect();
     assert_eq!(givers, ["operator", "admin", "admin", "operator"]);
-    assert_eq!(store.claims(&listing).await.unwrap().len(), 1);
+    let subjects = tokens.iter().map(|token| token.giver_subject.as_deref().unwrap());
+    let expected = ["operator", second.subject(), first.subject(), "operator"];
+    assert_eq!(subjects.collect::<Vec<_>>(), expected);
+    let claims = store.claims(&listing).await.unwrap();
+    let subjects = claims.iter().map(|claim| claim.giver_subject.as_deref().unwrap());
+    assert_eq!(subjects.collect::<Vec<_>>(), [third.subject()]);
 
     let removal = store.remove_token(&listing, number(&first)).await.unwrap().unwrap();
     let expected = Removed { tokens: 3, claims: 1, ..Removed::default() };

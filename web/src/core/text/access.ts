@@ -135,7 +135,8 @@ export const ACCESS_TEXT = {
   'removal.more-tokens.other': '{count} more access tokens',
   'removal.claims.one': '1 claim code for a gateway',
   'removal.claims.other': '{count} claim codes for gateways',
-  'removal.unclear': 'Somebody else has the same name: what they created stays',
+  'removal.invitations.one': '1 invitation',
+  'removal.invitations.other': '{count} invitations',
 
   'removed.alone': '{name} was removed.',
   'removed.with': '{name} was removed. Ended with it: {others}.',

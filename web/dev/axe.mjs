@@ -174,6 +174,11 @@ try {
   await page.getByLabel('Code', { exact: true }).fill('123456');
   await button('Sign in').click();
   await page.getByText('Page not found').waitFor();
+  for (const token of ['used', 'good', 'reset']) {
+    await page.goto(`${mock.url}/invitation#t=${token}`);
+    await page.getByRole('heading').first().waitFor();
+    await check(`invitation: ${token}`);
+  }
   mock.setCameras([]);
   await page.goto(`${mock.url}/`);
   await page.getByText('No cameras yet').waitFor();

@@ -156,6 +156,12 @@ export function fakeAccess(gateway) {
         expiresS: now() + 6 * DAY,
       },
     ],
+    /** The offers of links, by token. */
+    links: {
+      good: { name: 'Bob', role: 'viewer', reset: false },
+      admin: { name: 'Carol', role: 'admin', reset: false },
+      reset: { name: 'Grandpa Joe', role: 'viewer', reset: true },
+    },
     /** The bodies of requests for new things. */
     asked: [],
     /** The sentence with which the next request for a new thing is refused. */
@@ -277,8 +283,25 @@ export function fakeAccess(gateway) {
     }
   }
 
+  /** Answers the requests of somebody who has a link, which need no sign-in. */
+  function acceptLink(path, body, login, send) {
+    const offer = state.links[body.token];
+    const invalid = 'the link is wrong, has expired or has already been used; ask for a new one';
+    if (offer === undefined) send(403, { error: invalid });
+    else if (path.endsWith('/read')) send(200, offer);
+    else if (body.name === 'ada')
+      send(409, { error: 'another user has this name; choose another' });
+    else {
+      delete state.links[body.token];
+      if (offer.reset) send(204, null);
+      else login({ name: body.name, password: body.password, role: offer.role });
+    }
+    return true;
+  }
+
   return {
     state,
+    acceptLink,
     /** Answers a request, if it is about people and access. */
     answer(route, body, me, send) {
       const [method, path] = route.replace(' /api/v1/', ' ').split(' ');

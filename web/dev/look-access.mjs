@@ -151,7 +151,7 @@ try {
   });
   await step('a person who has lost the phone and the password gets in again', async () => {
     await button('Change what Grandpa Joe may do').click();
-    await button('Take the second factor of Grandpa Joe off').click();
+    await button('Take second factor off: Grandpa Joe').click();
     await dialog.getByText('if the phone is lost').waitFor();
     await shoot('person-factor');
     await dialog.getByRole('button', { name: 'Take second factor off' }).click();
@@ -275,7 +275,57 @@ try {
     await button('Sign in').click();
     await says('Where you are signed in');
   });
-  const serious = consoleErrors.filter((text) => !/status of (40[13]|422)/.test(text));
+  await step('a link that does not work says so', async () => {
+    await page.goto(`${mock.url}/invitation#t=used`);
+    await says('This link does not work');
+    await says('The link is wrong, has expired or has already been used; ask for a new one.');
+    await shoot('invitation-invalid');
+    await page.goto(`${mock.url}/invitation`);
+    await says('Copy the whole link');
+  });
+  await step('whoever is signed in is told that a link changes it', async () => {
+    await page.goto(`${mock.url}/invitation#t=admin`);
+    await says('This browser is signed in as ada');
+    await says('May do everything: cameras');
+    await shoot('invitation-signed-in');
+  });
+  await step('a person accepts an invitation, and is signed in', async () => {
+    await page.goto(`${mock.url}/account`);
+    await page.getByRole('button', { name: 'Account: ada' }).click();
+    await button('Sign out').click();
+    await button('Sign in').waitFor();
+    await page.goto(`${mock.url}/invitation#t=good`);
+    await says('You are invited');
+    const password = page.getByLabel('New password', { exact: true });
+    await checkFocus(password, 'the focus is not on the password');
+    await shoot('invitation');
+    await password.fill('short');
+    await button('Create account').click();
+    await says('Use at least 10 characters.');
+    await page.getByLabel('Username').fill('ada');
+    await password.fill('a quiet garden gate');
+    await button('Create account').click();
+    await says('Another user has this name; choose another.');
+    await shoot('invitation-refused');
+    await page.getByLabel('Username').fill('Bob');
+    await button('Create account').click();
+    await page.getByRole('button', { name: 'Account: Bob' }).waitFor();
+    check(new URL(page.url()).pathname === '/', `it leads to ${page.url()}`);
+  });
+  await step(
+    'a new password is set by a link, and somebody with a second factor signs in',
+    async () => {
+      await page.goto(`${mock.url}/invitation#t=reset`);
+      await says('For Grandpa Joe.');
+      await shoot('invitation-reset');
+      await page.getByLabel('New password', { exact: true }).fill('a quiet garden gate');
+      await button('Set password').click();
+      await says('The password was set');
+      await shoot('invitation-set');
+      check((await part('Sign in').count()) === 1, 'there is no link to sign in');
+    },
+  );
+  const serious = consoleErrors.filter((text) => !/status of (40[139]|422)/.test(text));
   if (serious.length > 0) throw new Error(serious.join('\n'));
 } catch (error) {
   console.error(error);

@@ -73,6 +73,8 @@ export function startMock({ port = 8090, expirySeconds = 120 } = {}) {
       }
       return login(user);
     }
+    const isOfLink = route.startsWith('POST /api/v1/invitations/');
+    if (isOfLink && access?.acceptLink(path, body, login, send)) return;
     if (!me(request)) return send(401, { error: 'sign in first' });
     if (route === 'GET /api/v1/session') return send(200, { name: me(request).name, role });
     if (route === 'DELETE /api/v1/session') {

@@ -22,9 +22,11 @@ test.each([
   ['/sign-in', '', { page: 'sign-in' }],
   ['/setup', '#t=abc-123', { page: 'setup', token: 'abc-123' }],
   ['/setup', '', { page: 'setup', token: null }],
+  ['/invitation', '#t=abc-123', { page: 'invitation', token: 'abc-123' }],
+  ['/invitation/', '', { page: 'invitation', token: null }],
   ['/elsewhere', '', { page: 'not-found' }],
 ] as const)('%s%s leads to its page', (path, hash, route) => {
   expect(routeOf(path, hash)).toEqual(route);
-  if (route.page !== 'not-found' && hash === '' && route.page !== 'setup')
+  if (route.page !== 'not-found' && hash === '' && !('token' in route))
     expect(routeOf(pathTo(route), '')).toEqual(route);
 });

@@ -9,6 +9,7 @@ export type Route =
   | { readonly page: 'account' }
   | { readonly page: 'access'; readonly part: AccessPart }
   | { readonly page: 'setup'; readonly token: string | null }
+  | { readonly page: 'invitation'; readonly token: string | null }
   | { readonly page: 'sign-in' }
   | { readonly page: 'not-found' };
 
@@ -21,7 +22,7 @@ const CAMERA =
 const CHANGE =
   /^\/gateways\/([A-Za-z0-9_][A-Za-z0-9._-]{0,63})\/([A-Za-z0-9_][A-Za-z0-9._-]{0,63})$/;
 
-/** Returns the page at an address; the setup token is in the hash. */
+/** Returns the page at an address; the token of a link is in the hash. */
 export function routeOf(pathname: string, hash: string): Route {
   const path = pathname.replace(/\/+$/, '') || '/';
   if (path === '/') return { page: 'cameras' };
@@ -33,8 +34,9 @@ export function routeOf(pathname: string, hash: string): Route {
   if (path === '/access/codes') return { page: 'access', part: 'codes' };
   if (path === '/access/log') return { page: 'access', part: 'log' };
   if (path === '/sign-in') return { page: 'sign-in' };
-  if (path === '/setup')
-    return { page: 'setup', token: new URLSearchParams(hash.slice(1)).get('t') };
+  const token = new URLSearchParams(hash.slice(1)).get('t');
+  if (path === '/setup') return { page: 'setup', token };
+  if (path === '/invitation') return { page: 'invitation', token };
   const change = CHANGE.exec(path);
   if (change?.[1] !== undefined && change[2] !== undefined) {
     return { page: 'change', gateway: change[1], camera: change[2] };
@@ -61,6 +63,8 @@ export function pathTo(route: Route): string {
       return route.part === 'people' ? '/access' : `/access/${route.part}`;
     case 'setup':
       return '/setup';
+    case 'invitation':
+      return '/invitation';
     case 'sign-in':
       return '/sign-in';
     case 'cameras':

@@ -8,6 +8,7 @@ import type { RecoveryCodes, SecondFactor, TotpSecret } from '../protocol';
 import type { Claim, ClaimInfo, ClaimList, ErrorBody, GatewayId, GatewayList } from '../protocol';
 import type { Me, NewClaim, NewToken, Removed, RenameGateway, Setup, SignIn } from '../protocol';
 import type { SignInInfo, SignInList, Token, TokenInfo, TokenList } from '../protocol';
+import type { AcceptInvitation, InvitationOffer, ReadInvitation } from '../protocol';
 import type { Invitation, InvitationInfo, InvitationList, NewInvitation } from '../protocol';
 import type { UserAccess, UserInfo, UserList } from '../protocol';
 import { root } from './root';
@@ -68,6 +69,9 @@ export const api = {
   invitations: () => call<InvitationList>('GET', 'invitations'),
   invite: (body: NewInvitation) => call<Invitation>('POST', 'invitations', body),
   revokeInvitation: ({ id }: InvitationInfo) => call<Removed>('DELETE', `invitations/${id}`),
+  readInvitation: (body: ReadInvitation) => call<InvitationOffer>('POST', 'invitations/read', body),
+  /** Returns `null` if the user has a second factor, and has to sign in. */
+  accept: (body: AcceptInvitation) => call<Me | null>('POST', 'invitations/accept', body),
   signIns: () => call<SignInList>('GET', 'sign-ins'),
   signOutBrowser: ({ id }: SignInInfo) => call<Removed>('DELETE', `sign-ins/${id}`),
   signOutEverywhere: () => call<Removed>('DELETE', 'sign-ins'),

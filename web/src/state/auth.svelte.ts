@@ -1,7 +1,7 @@
 /** The signed-in user. */
 
 import { api } from '../drivers/api';
-import type { Me, Setup, SignIn } from '../protocol';
+import type { AcceptInvitation, Me, Setup, SignIn } from '../protocol';
 
 class Auth {
   /** The signed-in user, `null` if nobody is signed in, `undefined` before the server answered. */
@@ -29,6 +29,16 @@ class Auth {
   async setUp(body: Setup): Promise<void> {
     this.me = await api.setUp(body);
     this.isFirstRun = true;
+  }
+
+  /**
+   * Accepts an invitation. Returns true if its user is signed in then: with a second factor, it
+   * still has to.
+   */
+  async accept(body: AcceptInvitation): Promise<boolean> {
+    const me = await api.accept(body);
+    if (me !== null) this.me = me;
+    return me !== null;
   }
 
   async signOut(): Promise<void> {

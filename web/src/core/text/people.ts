@@ -18,6 +18,19 @@ export const PEOPLE_TEXT = {
   'invitation.reset-badge': 'New password',
   'invitation.revoke-text': 'The link will no longer work. You can create another one.',
 
+  'invitation.join': 'You are invited',
+  'invitation.join-lead':
+    'Choose a password to watch cameras with Porthole. Your role: {role}. {text}',
+  'invitation.reset': 'Choose a new password',
+  'invitation.reset-lead': 'For {name}. All browsers that are signed in will be signed out.',
+  'invitation.set': 'Set password',
+  'invitation.was-set': 'The password was set',
+  'invitation.was-set-lead': 'Sign in with it and with a code from your app.',
+  'invitation.invalid': 'This link does not work',
+  'invitation.incomplete': 'It must end in #t= and a code. Copy the whole link.',
+  'invitation.signed-in':
+    'This browser is signed in as {name}. It will be signed in as the user of this link instead.',
+
   'person.role': 'Role',
   'person.change': 'Change',
   'person.change-label': 'Change what {name} may do',
@@ -27,7 +40,7 @@ export const PEOPLE_TEXT = {
   'person.new-password-label': 'New password for {name}',
   'person.factor': 'second factor',
   'person.factor-off': 'Take second factor off',
-  'person.factor-off-label': 'Take the second factor of {name} off',
+  'person.factor-off-label': 'Take second factor off: {name}',
   'person.factor-off-title': 'Take the second factor of {name} off?',
   'person.factor-off-text':
     'Signing in will then ask for the password only. Do this if the phone is lost, and ask ' +

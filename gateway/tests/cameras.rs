@@ -455,6 +455,9 @@ async fn a_hostile_camera_costs_little_and_gets_one_sentence() {
     let endless = [b"RTSP/1.0 200 OK\r\n".to_vec(), b"X: y\r\n".repeat(100_000)].concat();
     let replies = b"RTSP/1.0 200 OK\r\nCSeq: 9999\r\n\r\n".repeat(10_000);
     let attributes = "m=video 0 RTP/AVP 96\r\n".to_owned() + &"a=x:y\r\n".repeat(30_000);
+    let video = "m=video 0 RTP/AVP 96\r\na=rtpmap:96 ";
+    let srtp = format!("{video}H264/90000\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:WVNf\r\n");
+    let srtp = srtp.replace("RTP/AVP", "RTP/SAVP");
     let table: Vec<(&str, ScriptedCamera, &str)> = vec![
         ("an endless header", hostile(endless), "a header of more than 16384 bytes"),
         ("an endless line", hostile(vec![b'A'; 1 << 20]), "a header of more than 16384 bytes"),
@@ -469,7 +472,17 @@ async fn a_hostile_camera_costs_little_and_gets_one_sentence() {
         ("attributes without end", described(attributes), "an unnamed codec"),
         ("a redirect in a circle", ScriptedCamera::new(Vec::new()).answer(around), "too often"),
         ("nothing", hostile(b"\r\n".to_vec()), "does not answer within 2 s"),
+        ("Motion JPEG", described("m=video 0 RTP/AVP 26\r\n".into()), "no browser can play"),
+        ("MPEG-TS", described("m=video 0 RTP/AVP 33\r\n".into()), "MP2T, which no browser can"),
+        ("MPEG-4", described(format!("{video}MP4V-ES/90000\r\n")), "MPEG-4 Part 2, which no"),
+        ("SRTP", described(srtp), "encrypts its stream with SRTP: turn that off"),
     ];
+    // Another camera notices nothing of them.
+    let Some(pictures) = encoded(&[]) else { return };
+    let healthy = ScriptedCamera::new(pictures).start().await;
+    let address = healthy.url("");
+    let beside = async move { watch(&address, PATIENCE, key_frames(7)).await };
+    let beside = tokio::spawn(beside);
     for (case, camera, expected) in table {
         let camera = camera.start().await;
         let timeouts = Timeouts { connect: Duration::from_secs(2), ..Timeouts::default() };
@@ -480,6 +493,8 @@ async fn a_hostile_camera_costs_little_and_gets_one_sentence() {
         assert!(text.contains(expected) && !text.contains('\n'), "{case}: {text}");
         assert!(start.elapsed() < Duration::from_secs(8), "{case}: {:?}", start.elapsed());
     }
+    let watched = beside.await.expect("no panic").expect("it plays");
+    check(&watched, Codec::H264).expect("at its rate");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -96,6 +96,17 @@ pub enum Transport {
     Http,
 }
 
+impl Transport {
+    /// Returns the transport that is tried first.
+    fn first(self) -> Lower {
+        match self {
+            Self::Auto | Self::Tcp | Self::Http => Lower::Tcp,
+            Self::Udp => Lower::Udp,
+            Self::Multicast => Lower::Multicast,
+        }
+    }
+}
+
 /// Bounds for the time in which a camera must do something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {

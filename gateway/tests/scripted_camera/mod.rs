@@ -165,7 +165,9 @@ pub(crate) struct ScriptedCamera {
     packets: Box<Packets>,
     aside: Box<Aside>,
     swaps: bool,
+    lags: bool,
     moves: bool,
+    is_elsewhere: bool,
 }
 
 impl ScriptedCamera {
@@ -184,7 +186,9 @@ impl ScriptedCamera {
             packets: Box::new(|_, _| {}),
             aside: Box::new(|_| Vec::new()),
             swaps: false,
+            lags: false,
             moves: false,
+            is_elsewhere: false,
         }
     }
 
@@ -234,6 +238,18 @@ impl ScriptedCamera {
     /// Sends one of 200 datagrams after its successor.
     pub(crate) fn swapping(mut self) -> Self {
         self.swaps = true;
+        self
+    }
+
+    /// Sends one of 60 datagrams later than the ones after it.
+    pub(crate) fn lagging(mut self) -> Self {
+        self.lags = true;
+        self
+    }
+
+    /// Sends datagrams from another address than its own.
+    pub(crate) fn elsewhere(mut self) -> Self {
+        self.is_elsewhere = true;
         self
     }
 

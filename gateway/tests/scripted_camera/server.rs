@@ -19,6 +19,9 @@ use super::{FIRST_SEQUENCE, PAYLOAD_TYPE, Packet, Reply, Request, ScriptedCamera
 /// Time between two pictures.
 const PERIOD: Duration = Duration::from_nanos(1_000_000_000 / 15);
 
+/// Time by which a datagram is late.
+const LAG: Duration = Duration::from_millis(30);
+
 /// SSRC of an ordinary camera.
 const SSRC: u32 = 0x1234_5678;
 
@@ -154,7 +157,8 @@ impl Session {
 
     async fn open_udp(&mut self, ports: &str) -> String {
         let port = ports.split('-').next().and_then(|port| port.parse().ok()).expect("a port");
-        let socket = UdpSocket::bind("127.0.0.1:0").await.expect("loopback");
+        let from = if self.camera.is_elsewhere { "127.0.0.2:0" } else { "127.0.0.1:0" };
+        let socket = UdpSocket::bind(from).await.expect("loopback");
         let own = socket.local_addr().expect("bound").port();
         self.udp = Some((Arc::new(socket), SocketAddr::new(self.peer.ip(), port)));
         format!("RTP/AVP;unicast;client_port={ports};server_port={own}-{}", own + 1)
@@ -228,6 +232,14 @@ async fn play(
                     sent += 1;
                     if camera.swaps && sent % 200 == 50 {
                         delayed = Some(bytes);
+                        continue;
+                    }
+                    if camera.lags && sent % 60 == 50 {
+                        let (socket, to) = (Arc::clone(socket), *to);
+                        tokio::spawn(async move {
+                            tokio::time::sleep(LAG).await;
+                            let _ = socket.send_to(&bytes, to).await;
+                        });
                         continue;
                     }
                     for bytes in [Some(bytes), delayed.take()].into_iter().flatten() {

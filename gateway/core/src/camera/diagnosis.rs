@@ -54,6 +54,8 @@ pub(super) enum Problem {
     NoKeyFrames,
     /// Pictures are refreshed gradually, without key frames.
     GradualRefresh,
+    /// Key frames come without the parameter sets that they need, for this time.
+    NoParameterSets { seconds: u64 },
 }
 
 /// A reason for which the picture is not as it should be.
@@ -92,6 +94,11 @@ impl fmt::Display for Problem {
                 f,
                 "no key frame for {seconds} s; a picture can only start at one: set the camera's \
                  I-frame interval (GOP) to 1 or 2 s, and its smart codec off"
+            ),
+            Self::NoParameterSets { seconds } => write!(
+                f,
+                "for {seconds} s the camera has sent key frames without the parameter sets (SPS, \
+                 PPS) that say how to decode them: restart it, or set its codec or resolution anew"
             ),
             Self::NoKeyFrames => never(f, "smart codec off"),
             Self::GradualRefresh => never(f, "intra refresh off"),
@@ -192,7 +199,9 @@ impl Diagnosis {
             return Finding::Fine;
         }
         let seconds = whole_intervals(since).as_secs();
-        Finding::NoPicture(if slices > 0 && since < KEY_FRAME_NEVER {
+        Finding::NoPicture(if statistics.bare_key_frames > self.before.bare_key_frames {
+            Problem::NoParameterSets { seconds }
+        } else if slices > 0 && since < KEY_FRAME_NEVER {
             Problem::KeyFrameIsLate { seconds }
         } else if slices > 0 && statistics.recovery_points > self.before.recovery_points {
             Problem::GradualRefresh
@@ -282,6 +291,12 @@ mod tests {
                 "only data beside pictures (SEI",
             ),
             ("nothing known", FeedStatistics { slices: 0, ..base }, 5, "set its video to H.264"),
+            (
+                "no parameter sets",
+                FeedStatistics { bare_key_frames: 5, ..base },
+                5,
+                "without the parameter sets (SPS, PPS)",
+            ),
             ("encrypted", FeedStatistics { broken_slices: 200, ..base }, 1, "encryption off"),
         ];
         for (case, statistics, seconds, expected) in table {

@@ -22,6 +22,13 @@ const MAX_SECTIONS: usize = 64;
 /// Maximum number of attributes that are read of one section; further ones are ignored.
 const MAX_ATTRIBUTES: usize = 256;
 
+/// Maximum number of parameter sets that are taken from a description: with more, a camera is no
+/// worse off than without any.
+const MAX_SETS: usize = 64;
+
+/// The start code of NAL units in a file (H.264 annex B), with any zeros before it.
+const START_CODE: [u8; 3] = [0, 0, 1];
+
 /// The place of a track: where its packets are, and how they are asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
@@ -87,6 +94,18 @@ pub enum CameraSdpError {
 /// # Errors
 /// If no stream can be forwarded: the problem of the first video section.
 pub fn find_video(sdp: &str) -> Result<VideoSection, CameraSdpError> {
+    find_other_video(sdp, &[])
+}
+
+/// Finds the video stream as [`find_video`] does, without the sections with these indices, which
+/// the camera does not send.
+///
+/// # Errors
+/// As [`find_video`].
+pub(crate) fn find_other_video(
+    sdp: &str,
+    refused: &[usize],
+) -> Result<VideoSection, CameraSdpError> {
     if sdp.len() > MAX_LEN {
         return Err(CameraSdpError::TooLong);
     }
@@ -94,7 +113,7 @@ pub fn find_video(sdp: &str) -> Result<VideoSection, CameraSdpError> {
     let mut refusal = CameraSdpError::NoVideo;
     let mut usable = Vec::new();
     for (index, media) in media.iter().enumerate() {
-        if !media.kind.eq_ignore_ascii_case("video") {
+        if !media.kind.eq_ignore_ascii_case("video") || refused.contains(&index) {
             continue;
         }
         match media.video(index, &session) {
@@ -103,18 +122,18 @@ pub fn find_video(sdp: &str) -> Result<VideoSection, CameraSdpError> {
                     refusal = CameraSdpError::Encrypted;
                 }
             }
-            Ok(video) => usable.push((media.is_secure, video)),
+            Ok(video) => usable.push(((media.is_secure, media.is_inactive()), video)),
             Err(error) if refusal == CameraSdpError::NoVideo => refusal = error,
             Err(_) => {}
         }
     }
-    let rank = |(is_secure, video): &(bool, VideoSection)| {
+    let rank = |(disadvantages, video): &((bool, bool), VideoSection)| {
         let codec = match video.codec {
             Codec::H264 => 0,
             Codec::Vp8 | Codec::Vp9 | Codec::Av1 => 1,
             Codec::H265 => 2,
         };
-        (*is_secure, codec)
+        (*disadvantages, codec)
     };
     usable.into_iter().min_by_key(rank).map(|(_, video)| video).ok_or(refusal)
 }
@@ -154,14 +173,22 @@ pub fn parameter_sets(list: &str) -> Vec<Bytes> {
         let text = text.trim().trim_end_matches('=');
         STANDARD_NO_PAD.decode(text).ok()
     };
-    let units = list.trim_matches('"').split(',').filter_map(decode);
-    // Some cameras keep the start code, or a zero after the unit.
-    let unit = |bytes: Vec<u8>| {
-        let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
-        let code = (zeros >= 2 && bytes.get(zeros) == Some(&1)).then_some(zeros + 1);
-        Bytes::from(bytes).slice(code.unwrap_or(0)..)
-    };
-    units.map(unit).filter(|unit| !unit.is_empty()).collect()
+    let items = list.trim_matches('"').split(',').filter_map(decode);
+    items.flat_map(units).take(MAX_SETS).collect()
+}
+
+/// Splits what a camera gives as one NAL unit at the start codes that some keep in it.
+fn units(bytes: Vec<u8>) -> Vec<Bytes> {
+    let (mut rest, mut units) = (Bytes::from(bytes), Vec::new());
+    while let Some(at) = rest.windows(START_CODE.len()).position(|window| window == START_CODE) {
+        let unit = rest.split_to(at);
+        rest = rest.slice(START_CODE.len()..);
+        let zeros = unit.iter().rev().take_while(|byte| **byte == 0).count();
+        units.push(unit.slice(..unit.len() - zeros));
+    }
+    units.push(rest);
+    units.retain(|unit| !unit.is_empty());
+    units
 }
 
 /// Parses the value of a `c=` line, such as `IN IP4 239.1.2.3/127`.
@@ -253,6 +280,11 @@ impl<'a> Section<'a> {
         self.is_secure && names.into_iter().any(|name| has(self, name) || has(session, name))
     }
 
+    /// Returns true if the camera says that it does not send the section.
+    fn is_inactive(&self) -> bool {
+        self.named("inactive").next().is_some()
+    }
+
     /// Returns the payload types of the `m=` line; those of `rtpmap` if it has none.
     fn all_payload_types(&self) -> Vec<u8> {
         if !self.payload_types.is_empty() {
@@ -268,6 +300,7 @@ impl<'a> Section<'a> {
         session: &Self,
     ) -> Result<(Codec, Vec<Bytes>), CameraSdpError> {
         let (map, parameters) = self.map_and_parameters(payload_type, session);
+        let parameters = parameters.as_str();
         // The clock rate may be missing or wrong: that of these codecs is always the same.
         let name = match map {
             Some(map) => map.split('/').next().unwrap_or_default().trim(),
@@ -292,21 +325,25 @@ impl<'a> Section<'a> {
         Ok((codec, sets))
     }
 
-    /// Returns the `rtpmap` of a payload type, if it has one, and its format parameters. Those of
-    /// another payload type are better than none.
-    fn map_and_parameters(&self, payload_type: u8, session: &Self) -> (Option<&'a str>, &'a str) {
-        let attribute = |name| {
-            self.attribute(name, payload_type).or_else(|| session.attribute(name, payload_type))
+    /// Returns the `rtpmap` of a payload type, if it has one, and its format parameters, which may
+    /// be in several lines. Those of another payload type are better than none.
+    fn map_and_parameters(&self, payload_type: u8, session: &Self) -> (Option<&'a str>, String) {
+        let map = self.attributes_of("rtpmap", payload_type).next();
+        let map = map.or_else(|| session.attributes_of("rtpmap", payload_type).next());
+        let join = |section: &Self| {
+            let lines: Vec<_> = section.attributes_of("fmtp", payload_type).collect();
+            (!lines.is_empty()).then(|| lines.join(";"))
         };
-        let parameters = attribute("fmtp")
-            .or_else(|| self.named("fmtp").find_map(|value| Some(numbered(value)?.1)));
-        (attribute("rtpmap"), parameters.unwrap_or_default())
+        let of_another =
+            || self.named("fmtp").find_map(|value| Some(numbered(value)?.1.to_owned()));
+        let parameters = join(self).or_else(|| join(session)).or_else(of_another);
+        (map, parameters.unwrap_or_default())
     }
 
-    /// Returns the value of `a=rtpmap:96 …`, `a=fmtp:96 …` and so on.
-    fn attribute(&self, name: &str, payload_type: u8) -> Option<&'a str> {
+    /// Returns the values of `a=rtpmap:96 …`, `a=fmtp:96 …` and so on.
+    fn attributes_of(&self, name: &str, payload_type: u8) -> impl Iterator<Item = &'a str> {
         let values = self.named(name).filter_map(numbered);
-        values.filter(|(number, _)| *number == payload_type).map(|(_, rest)| rest).next()
+        values.filter(move |(number, _)| *number == payload_type).map(|(_, rest)| rest)
     }
 
     fn control(&self) -> Option<String> {
@@ -377,170 +414,4 @@ fn display_name(name: &str, payload_type: u8) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    /// A file that ffmpeg wrote.
-    const FFMPEG: &str = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=No Name\r\nc=IN IP4 127.0.0.1\r\n\
-        t=0 0\r\na=tool:libavformat 59.27.100\r\nm=video 5004 RTP/AVP 96\r\nb=AS:200\r\n\
-        a=rtpmap:96 H264/90000\r\n\
-        a=fmtp:96 packetization-mode=1; sprop-parameter-sets=Z0LAHtkA,aMuMsg==; \
-        profile-level-id=42C01E\r\n";
-
-    #[test]
-    fn the_file_ffmpeg_writes() {
-        let expected = VideoSection {
-            codec: Codec::H264,
-            parameter_sets: vec![
-                Bytes::from_static(b"\x67\x42\xc0\x1e\xd9\0"),
-                Bytes::from_static(b"\x68\xcb\x8c\xb2"),
-            ],
-            place: Place {
-                payload_type: 96,
-                port: 5004,
-                address: Some([127, 0, 0, 1].into()),
-                index: 0,
-                control: None,
-            },
-            session_control: None,
-        };
-        assert_eq!(find_video(FFMPEG), Ok(expected));
-    }
-
-    #[test]
-    fn the_first_stream_that_can_be_forwarded_is_chosen() {
-        let h265 = "m=audio 0 RTP/AVP 0\nm=video 0/2 RTP/AVP 97\na=rtpmap:97 h265/90000\n\
-            a=fmtp:97 sprop-vps=QAEM; sprop-sps=QgEB; sprop-pps=RAHA\nc=IN IP6 2001:db8::1\n";
-        let found = find_video(h265).unwrap();
-        assert_eq!(
-            (found.codec, found.place.payload_type, found.place.index),
-            (Codec::H265, 97, 1)
-        );
-        assert_eq!(found.parameter_sets.len(), 3);
-        assert_eq!(found.place.address, Some("2001:db8::1".parse().unwrap()));
-
-        let second = "m=video 0 RTP/AVP 26\nm=video 0 RTP/AVP 99\na=rtpmap:99 H264/90000\n";
-        assert_eq!(find_video(second).unwrap().place.index, 1);
-        let several = "m=video 0 RTP/AVP 98 99\na=rtpmap:98 theora/90000\na=rtpmap:99 H264/90000\n";
-        assert_eq!(find_video(several).unwrap().place.payload_type, 99);
-    }
-
-    #[test]
-    fn h264_is_chosen_among_several_tracks() {
-        let sdp = "m=video 0 RTP/AVP 96\na=rtpmap:96 H265/90000\na=control:big\n\
-            m=video 0 RTP/AVP 97\na=rtpmap:97 H264/90000\na=control:small\n";
-        let found = find_video(sdp).unwrap();
-        assert_eq!((found.codec, found.place.control.as_deref()), (Codec::H264, Some("small")));
-        let first = sdp.split("m=video 0 RTP/AVP 97").next().unwrap();
-        assert_eq!(find_video(first).unwrap().codec, Codec::H265);
-    }
-
-    #[test]
-    fn a_careless_description_is_understood_if_one_section_is_usable() {
-        let table = [
-            (
-                "no addresses",
-                "v=0\no=- 1001 1 IN\nc=IN\nm=video 0 RTP/AVP 96\n\
-                a=rtpmap:96 H264/90000\n",
-            ),
-            ("nothing but the section", "m=video 0 RTP/AVP 96\na=rtpmap:96 H264/90000"),
-            (
-                "blank lines and blanks",
-                "\n\n v = 0 \n\n m = video 0 RTP/AVP 96 \n\n \
-                a = rtpmap : 96   H264/90000 \n",
-            ),
-            ("bare carriage returns", "v=0\rm=video 0 RTP/AVP 96\ra=rtpmap:96 H264/90000\r"),
-            ("any case", "M=VIDEO 0 rtp/avp 96\nA=RTPMAP:96 h264/90000"),
-            ("no clock rate", "m=video 0 RTP/AVP 96\na=rtpmap:96 H264"),
-            ("an odd clock rate", "m=video 0 RTP/AVP 96\na=rtpmap:96 H264/1000"),
-            ("blanks in the rtpmap", "m=video 0 RTP/AVP 96\na=rtpmap: 96 H264 / 90000"),
-            (
-                "parameters first",
-                "m=video 0 RTP/AVP 96\na=fmtp:96 packetization-mode=1\n\
-                a=rtpmap:96 H264/90000",
-            ),
-            ("no rtpmap", "m=video 0 RTP/AVP 96\na=fmtp:96 packetization-mode=1"),
-            ("no payload type", "m=video 0 RTP/AVP\na=rtpmap:96 H264/90000"),
-            ("no port", "m=video RTP/AVP 96\na=rtpmap:96 H264/90000"),
-            ("the rtpmap before the section", "a=rtpmap:96 H264/90000\nm=video 0 RTP/AVP 96"),
-            ("an unusual name", "m=video 0 RTP/AVP 96\na=rtpmap:96 H.264/90000"),
-            ("another charset", "s=K\u{fffd}che\nm=video 0 RTP/AVP 96\na=rtpmap:96 H264/90000"),
-            ("noise", "hello\n=\na=\nm=audio\nm=video 0 RTP/AVP 96\na=rtpmap:96 H264/90000"),
-            ("SRTP without a key", "m=video 0 RTP/SAVP 96\na=rtpmap:96 H264/90000"),
-            (
-                "SRTP first",
-                "m=video 0 RTP/SAVPF 97\na=rtpmap:97 H264/90000\na=crypto:1 AES inline:x\n\
-                m=video 0 RTP/SAVP 98\na=rtpmap:98 H264/90000\n\
-                m=video 0 RTP/AVP 96\na=rtpmap:96 H264/90000",
-            ),
-            (
-                "interleaved, as it says",
-                "m=video 0 RTP/AVP 96\na=rtpmap:96 H264/90000\n\
-                a=fmtp:96 packetization-mode=2;sprop-max-don-diff=3",
-            ),
-        ];
-        for (case, sdp) in table {
-            let found = find_video(sdp)
-                .map(|video| (video.codec, video.place.payload_type, video.place.port));
-            assert_eq!(found, Ok((Codec::H264, 96, 0)), "{case}");
-        }
-    }
-
-    #[test]
-    fn parameter_sets_are_read_however_they_are_written() {
-        let expected: &[u8] = b"\x67\x42\xc0\x1e\xd9\0";
-        for list in
-            ["Z0LAHtkA", " Z0LAHtkA==, ", "\"Z0LAHtkA\"", "AAAAAWdCwB7ZAA==", "***,Z0LAHtkA"]
-        {
-            assert_eq!(parameter_sets(list), [Bytes::from_static(expected)], "{list}");
-        }
-    }
-
-    #[test]
-    fn unusable_descriptions_are_refused_with_the_reason() {
-        let unsupported = |name: &str| CameraSdpError::UnsupportedCodec(name.to_owned());
-        let table = [
-            ("", CameraSdpError::NoVideo),
-            ("m=audio 0 RTP/AVP 0", CameraSdpError::NoVideo),
-            ("m=video 0 RTP/AVP", CameraSdpError::NoVideo),
-            ("m=video 0 RTP/AVP 26", unsupported("Motion JPEG")),
-            ("m=video 0 RTP/AVP 96\na=rtpmap:96 theora/90000", unsupported("theora")),
-            ("m=video 0 RTP/AVP 96", unsupported("an unnamed codec (payload type 96)")),
-            (
-                "m=video 0 RTP/SAVP 96\na=rtpmap:96 H264/90000\na=crypto:1 AES inline:x",
-                CameraSdpError::Encrypted,
-            ),
-            (
-                "a=key-mgmt:mikey AQ==\nm=video 0 RTP/SAVPF 96\na=rtpmap:96 H265/90000",
-                CameraSdpError::Encrypted,
-            ),
-            (
-                "m=video 0 RTP/AVP 96\na=rtpmap:96 H265/90000\na=fmtp:96 sprop-max-don-diff=3",
-                CameraSdpError::Interleaved(Codec::H265),
-            ),
-        ];
-        for (sdp, expected) in table {
-            assert_eq!(find_video(sdp), Err(expected), "{sdp}");
-        }
-        assert_eq!(find_video(&"a".repeat(MAX_LEN + 1)), Err(CameraSdpError::TooLong));
-        let message = unsupported("Motion JPEG").to_string();
-        assert!(message.contains("Motion JPEG") && message.contains("H.264"), "{message}");
-    }
-
-    proptest! {
-        #[test]
-        fn any_text_is_read_or_refused(
-            words in prop::collection::vec(
-                prop::sample::select(vec![
-                    "m=", "video ", "5004", "/2", " RTP/AVP ", "96", " ", "\r\n", "a=rtpmap:",
-                    "H264", "/90000", "a=fmtp:", ";", "=", "c=IN IP4 ", "sprop-sps", "é", "",
-                ]),
-                0..60,
-            ),
-        ) {
-            let _ = find_video(&words.concat());
-        }
-    }
-}
+mod tests;

@@ -510,6 +510,7 @@ impl Forwarder {
         let starts_key_frame = kind == NalKind::KeySlice && !unit.is_key_frame;
         if starts_key_frame {
             if self.sets.format().is_none() {
+                emitter.statistics.bare_key_frames += 1;
                 self.started = false;
                 return false;
             }

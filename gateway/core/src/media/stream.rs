@@ -122,6 +122,8 @@ pub struct FeedStatistics {
     pub forwarded: u64,
     /// Key frames that were forwarded.
     pub key_frames: u64,
+    /// Key frames without the parameter sets that they need, which are not forwarded.
+    pub bare_key_frames: u64,
     /// Slices that the camera sent, including the ones before its first key frame; for codecs
     /// without slices, frames.
     pub slices: u64,

@@ -84,6 +84,10 @@ pub struct Client {
     unheard: Option<AudioDescription>,
     /// The camera did not play with its sound.
     avoids_audio: bool,
+    /// Indices of the sections of video that the camera refused to set up.
+    refused_sections: Vec<usize>,
+    /// The section that is set up, if there is another one to try.
+    other_section: Option<usize>,
     /// Addresses of the whole stream that are still to be tried, the current one first.
     aggregates: VecDeque<String>,
     /// Status of the first refusal of the current request, which is the most telling one.
@@ -117,11 +121,7 @@ impl Client {
     pub fn new(config: Config, now: Instant) -> Self {
         let mut rng = StdRng::seed_from_u64(config.seed);
         let tunnel = (config.transport == Transport::Http).then(|| Tunnel::new(rng.random()));
-        let lower = match config.transport {
-            Transport::Auto | Transport::Tcp | Transport::Http => Lower::Tcp,
-            Transport::Udp => Lower::Udp,
-            Transport::Multicast => Lower::Multicast,
-        };
+        let lower = config.transport.first();
         let mut client = Self {
             address: config.address.clone(),
             peer: None,
@@ -139,6 +139,8 @@ impl Client {
             numbering: Numbering::default(),
             unheard: None,
             avoids_audio: false,
+            refused_sections: Vec::new(),
+            other_section: None,
             aggregates: VecDeque::new(),
             refusal: None,
             keepalive: Keepalive::default(),

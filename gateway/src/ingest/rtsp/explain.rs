@@ -29,7 +29,7 @@ pub(super) fn explain(camera: &RtspCamera, failure: Failure) -> SourceError {
         Failure::Redirect { to, problem } => {
             let reason = match problem {
                 RedirectProblem::OtherHost => {
-                    "which is another host: use that address if you trust it"
+                    "which is another host, or another name of it: use that address if you trust it"
                 }
                 RedirectProblem::WithoutTls => {
                     "which is without TLS: use that address if you trust the network"

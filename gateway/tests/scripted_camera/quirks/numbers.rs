@@ -8,6 +8,7 @@ use crate::scripted_camera::{FIRST_SEQUENCE, Packet, ScriptedCamera, TICKS};
 pub(crate) fn order() -> Vec<Quirk> {
     vec![
         Quirk::new("neighbours swapped", ScriptedCamera::swapping).udp(),
+        Quirk::new("one in 60 late by 30 ms", ScriptedCamera::lagging).udp().without_clock(),
         Quirk::new("groups of five, reversed", |camera| {
             camera.packets(|_, packets| packets.chunks_mut(5).for_each(<[_]>::reverse))
         })

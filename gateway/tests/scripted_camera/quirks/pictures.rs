@@ -1,5 +1,8 @@
 //! Quirks of NAL units, and of the markers that end a picture.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::Quirk;
 use crate::scripted_camera::{MTU, Picture, ScriptedCamera};
 
@@ -83,6 +86,19 @@ pub(crate) fn markers() -> Vec<Quirk> {
     ]
 }
 
+/// Writes the parameter sets of a description as one, with a start code before each.
+fn as_one(sdp: &str) -> String {
+    let lines = sdp.lines().map(|line| {
+        let Some((before, sets)) = line.split_once("sprop-parameter-sets=") else {
+            return format!("{line}\r\n");
+        };
+        let sets = sets.split(',').map(|set| STANDARD.decode(set).expect("base64"));
+        let joined: Vec<u8> = sets.flat_map(|set| [&[0, 0, 0, 1][..], &set].concat()).collect();
+        format!("{before}sprop-parameter-sets={}\r\n", STANDARD.encode(joined))
+    });
+    lines.collect()
+}
+
 pub(crate) fn sparse() -> Vec<Quirk> {
     fn bare(camera: ScriptedCamera) -> ScriptedCamera {
         camera.packetize(|picture| picture.with(picture.slices()).payloads(MTU))
@@ -90,6 +106,10 @@ pub(crate) fn sparse() -> Vec<Quirk> {
     vec![
         Quirk::new("parameter sets in the description only", bare),
         Quirk::new("parameter sets in the description only", bare).h265(),
+        Quirk::new("parameters in two lines", |camera| {
+            bare(camera).sdp(|sdp| sdp.replace("=1;sprop", "=1\r\na=fmtp:96 sprop"))
+        }),
+        Quirk::new("both parameter sets as one", |camera| bare(camera).sdp(as_one)),
     ]
 }
 

@@ -16,6 +16,7 @@ pub(crate) fn sources() -> Vec<Quirk> {
         Quirk::new("the channel of RTCP", |camera| {
             camera.packets(|_, packets| packets.iter_mut().for_each(|packet| packet.channel = 1))
         }),
+        Quirk::new("another address", ScriptedCamera::elsewhere).udp(),
         Quirk::new("another payload type", |camera| {
             camera.packets(|_, packets| {
                 packets.iter_mut().for_each(|packet| packet.payload_type = 98);
@@ -49,6 +50,19 @@ pub(crate) fn several_tracks() -> Vec<Quirk> {
                 "m=video 0 RTP/AVP 97\r\na=rtpmap:97 H265/90000\r\na=control:track2\r\n",
                 "",
             )
+        }),
+        Quirk::new("H.264 first that is refused", |camera| {
+            described(
+                camera,
+                "m=video 0 RTP/AVP 97\r\na=rtpmap:97 H264/90000\r\na=control:track2\r\n",
+                "",
+            )
+        }),
+        Quirk::new("H.264 first that is inactive", |camera| {
+            let first = "m=video 0 RTP/AVP 97\r\na=rtpmap:97 H264/90000\r\n\
+                a=control:track1\r\na=inactive\r\n";
+            let camera = camera.sdp(|sdp| sdp.replace("control:track1", "control:track2"));
+            camera.sdp(|sdp| sdp.replace("m=video", &format!("{first}m=video")))
         }),
         Quirk::new("Motion JPEG first", |camera| {
             described(camera, "m=video 0 RTP/AVP 26\r\na=control:track2\r\n", "")

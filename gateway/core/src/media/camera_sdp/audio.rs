@@ -60,6 +60,7 @@ impl Section<'_> {
     /// Describes the sound of a payload type.
     fn audio(&self, payload_type: u8, session: &Self) -> AudioDescription {
         let (map, parameters) = self.map_and_parameters(payload_type, session);
+        let parameters = parameters.as_str();
         let map = map.unwrap_or_else(|| static_map(payload_type));
         let mut words = map.split('/').map(str::trim);
         let name = words.next().unwrap_or_default();

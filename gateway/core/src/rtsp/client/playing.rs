@@ -22,7 +22,7 @@ const KEEPALIVE_INTERVAL: (Duration, Duration) = (Duration::from_secs(1), Durati
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The marker bit in the second byte of an RTP packet.
-const MARKER: u8 = 0x80;
+pub(super) const MARKER: u8 = 0x80;
 
 /// Types of RTCP packets that are in use, as the second byte of a packet.
 const RTCP_TYPES: RangeInclusive<u8> = 200..=207;
@@ -142,7 +142,8 @@ impl Client {
     }
 
     /// Handles a datagram that arrived at one of a track's ports. Others than the camera may send
-    /// there; what they send is dropped.
+    /// there; what they send is dropped, unless the camera sends from an address that it did not
+    /// name.
     pub fn handle_datagram(
         &mut self,
         now: Instant,
@@ -152,7 +153,11 @@ impl Client {
         bytes: Bytes,
     ) {
         let index = usize::from(track);
-        if self.tracks.get(index).is_some_and(|track| track.is_from(self.peer, from.ip())) {
+        let Some(state) = self.tracks.get_mut(index) else { return };
+        if port == Port::Rtp && !state.is_from(self.peer, from.ip()) {
+            state.note_elsewhere(from.ip(), &bytes);
+        }
+        if state.is_from(self.peer, from.ip()) {
             self.handle_packet(now, index, (port, None), bytes);
         }
     }

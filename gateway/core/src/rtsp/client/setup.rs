@@ -109,13 +109,17 @@ impl Client {
 
     fn handle_description(&mut self, now: Instant, message: &Message) {
         let text = String::from_utf8_lossy(&message.body);
-        let video = match camera_sdp::find_video(&text) {
+        let video = match camera_sdp::find_other_video(&text, &self.refused_sections) {
             Ok(video) => video,
             Err(error) => {
                 self.fail(Failure::Sdp(error));
                 return;
             }
         };
+        let section = video.place.index;
+        let without = [&self.refused_sections[..], &[section]].concat();
+        let has_other = camera_sdp::find_other_video(&text, &without).is_ok();
+        self.other_section = Some(section).filter(|_| has_other);
         let headers = &message.headers;
         let base = headers.get("Content-Base").or_else(|| headers.get("Content-Location"));
         let base = self.address.base(base);
@@ -210,9 +214,19 @@ impl Client {
             // Other reasons than the transport tell more than what follows.
             self.refusal = self.refusal.filter(|status| *status != UNSUPPORTED_TRANSPORT);
             self.set_up(now, track);
-        } else {
+        } else if !self.retry_with_another_section() {
             self.refuse(status);
         }
+    }
+
+    /// Begins again with another section of video than the one that the camera refuses. Returns
+    /// false if there is none.
+    fn retry_with_another_section(&mut self) -> bool {
+        let Some(refused) = self.other_section.take() else { return false };
+        self.refused_sections.push(refused);
+        self.lower = self.config.transport.first();
+        self.reconnect();
+        true
     }
 
     fn handle_setup(&mut self, now: Instant, number: u8, message: &Message) {

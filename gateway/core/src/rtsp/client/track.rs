@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr};
 
+use super::playing::MARKER;
 use crate::media::camera_sdp::{AudioSection, Place, VideoSection};
 use crate::media::{AudioDescription, CLOCK_RATE, Delivery, MediaKind, TrackDescription};
 use crate::rtsp::report::Reception;
@@ -15,6 +16,11 @@ pub(super) const AUDIO: u8 = 1;
 /// Number of packets in a row that make another payload type than the described one the track's: a
 /// camera whose description is wrong is wrong in every packet.
 const MIN_OTHER_TYPE: u32 = 5;
+
+/// Number of packets with neighbouring numbers from an address that the camera did not name, before
+/// any of its own, after which they are the camera's: one with two addresses answers from either.
+/// Somebody else would have to know a port that we have just chosen, and be first.
+const MIN_FROM_ELSEWHERE: u32 = 16;
 
 /// The media of a track, as the description tells it.
 #[derive(Debug, Clone)]
@@ -64,6 +70,9 @@ pub(super) struct TrackState {
     has_described: bool,
     /// Another payload type, and the number of its packets in a row.
     other_type: (u8, u32),
+    /// An address that the camera did not name, the number of its latest packet, and how many have
+    /// followed each other.
+    elsewhere: Option<(IpAddr, u16, u32)>,
 }
 
 impl TrackState {
@@ -100,6 +109,7 @@ impl TrackState {
             uses_channels: false,
             has_described: false,
             other_type: (0, 0),
+            elsewhere: None,
         }
     }
 
@@ -126,6 +136,25 @@ impl TrackState {
         };
         let source = self.source.map(|source| source.to_canonical()).filter(is_usable);
         peer == Some(from) || source == Some(from)
+    }
+
+    /// Notes a packet from an address that the camera did not name. It becomes the camera's if
+    /// nothing else sends, and it sends the described stream.
+    pub(super) fn note_elsewhere(&mut self, from: IpAddr, bytes: &[u8]) {
+        let &[_, second, high, low, ..] = bytes else { return };
+        let is_described = second & !MARKER == self.payload_type;
+        if self.has_described || self.is_multicast || !is_described {
+            return;
+        }
+        let (from, number) = (from.to_canonical(), u16::from_be_bytes([high, low]));
+        let follows = |(address, before, _): &(IpAddr, u16, u32)| {
+            *address == from && before.wrapping_add(1) == number
+        };
+        let count = self.elsewhere.filter(follows).map_or(1, |(.., count)| count + 1);
+        self.elsewhere = Some((from, number, count));
+        if count >= MIN_FROM_ELSEWHERE {
+            self.source = Some(from);
+        }
     }
 
     /// Returns true if packets of this payload type are the track's.

@@ -151,6 +151,63 @@ fn datagrams_are_taken_from_the_camera_and_from_the_source_that_it_names() {
 }
 
 #[test]
+fn a_camera_that_sends_from_another_address_is_known_by_its_packets() {
+    const OWN: &str = "192.0.2.1";
+    const OTHER: &str = "198.51.100.9";
+    const THIRD: &str = "198.51.100.8";
+    type Packets = Vec<(&'static str, u16, u8)>;
+    let run = |numbers: std::ops::Range<u16>| numbers.map(|number| (OTHER, number, 96));
+    let table: [(&str, Packets, &str); 7] = [
+        ("a few", run(0..15).collect(), ""),
+        ("many", run(0..18).collect(), "packet 15, packet 16, packet 17"),
+        ("many, but one is missing", run(0..12).chain(run(13..25)).collect(), ""),
+        (
+            "after the camera's own",
+            [(OWN, 7, 96)].into_iter().chain(run(0..18)).collect(),
+            "packet 7",
+        ),
+        ("of another type", run(0..18).map(|(from, number, _)| (from, number, 97)).collect(), ""),
+        ("of two", run(0..18).flat_map(|one| [one, (THIRD, one.1, 96)]).collect(), ""),
+        ("from nowhere", run(0..18).map(|(_, number, _)| ("127.0.0.1", number, 96)).collect(), ""),
+    ];
+    let udp = UDP.replace("{more}", "");
+    for (case, packets, expected) in table {
+        let mut dialogue = Dialogue::new(config(Transport::Udp), &[OPTIONS, DESCRIBE, &udp, OK]);
+        dialogue.take_words();
+        for (from, number, payload_type) in packets {
+            let from = SocketAddr::new(from.parse().unwrap(), 9);
+            let packet = rtp(number, payload_type).into();
+            dialogue.client.handle_datagram(dialogue.now, 0, Port::Rtp, from, packet);
+        }
+        dialogue.run();
+        assert_eq!(dialogue.take_words(), expected, "{case}");
+    }
+}
+
+#[test]
+fn another_section_of_video_is_tried_if_the_first_is_refused() {
+    let second = "m=video 0 RTP/AVP 97\r\na=rtpmap:97 H264/90000\r\na=control:track2\r\n";
+    let described = |sdp: &str| {
+        let sdp = format!("{SDP}{sdp}");
+        DESCRIBE.replace("{length}", &sdp.len().to_string()).replace("{sdp}", &sdp)
+    };
+    let (one, two) = (described(""), described(second));
+    let (missing, busy) = (refusal(404), refusal(453));
+    let table: [(&str, Vec<&str>, &str); 4] = [
+        ("not there", vec![OPTIONS, &two, &missing, OPTIONS, &two, SETUP, OK], "playing"),
+        ("busy", vec![OPTIONS, &two, &busy, OPTIONS, &two, SETUP, OK], "playing"),
+        ("no other", vec![OPTIONS, &one, &busy], "Status(453)"),
+        ("both", vec![OPTIONS, &two, &busy, OPTIONS, &two, &missing], "Status(453)"),
+    ];
+    for (case, replies, expected) in table {
+        let words = Dialogue::new(config(Transport::Tcp), &replies).take_words();
+        assert!(words.ends_with(expected), "{case}: {words}");
+        let is_tried = words.contains("SETUP rtsp://cam/live/track2");
+        assert_eq!(is_tried, replies.len() > 3, "{case}: {words}");
+    }
+}
+
+#[test]
 fn rtp_and_rtcp_are_told_apart_by_their_types() {
     const MARKER: u8 = 0x80;
     let sender_report = |kind: u8| [&[0x80, kind, 0, 6][..], &[0; 24]].concat();

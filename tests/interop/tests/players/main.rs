@@ -79,6 +79,8 @@ struct Installation<'a> {
     scene: &'a Scene,
     server: Server<'a>,
     token: String,
+    /// The most packets of sound that the camera has: none if it is without.
+    sounds: usize,
 }
 
 impl<'a> Installation<'a> {
@@ -88,19 +90,20 @@ impl<'a> Installation<'a> {
         let mut server = Server::start_in(scene, Place::Here, data, &["--camera", &camera])?;
         let token = server.token("viewer", &[])?;
         server.wait_for_camera(&token, "camera", CAMERA_DEADLINE)?;
-        Ok(Self { scene, server, token })
+        Ok(Self { scene, server, token, sounds: SOUNDS })
     }
 
     /// Lets a player watch until it has its pictures, and returns what it has printed.
     fn play(&self, player: Player, sections: &str, bundle: &str) -> Result<String> {
         let name = format!("{sections}-{bundle}");
+        let sounds = sounds(sections).min(self.sounds);
         let mut command = player.command()?;
         command.arg(self.server.url("/whep/camera")).args([
             &self.token,
             sections,
             bundle,
             &PICTURES.to_string(),
-            &sounds(sections).to_string(),
+            &sounds.to_string(),
         ]);
         let what = || format!("an offer of {sections}, bundled as {bundle}");
         let mut program = Program::start(self.scene, &name, &mut command)?;

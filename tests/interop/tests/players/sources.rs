@@ -20,3 +20,35 @@ fn pushed_vp8_vp9_and_h265_are_played() {
         Ok(())
     });
 }
+
+#[test]
+fn a_camera_without_sound_is_played_whatever_else_is_offered() {
+    let needs = [
+        Need::Program,
+        Need::PythonPackages,
+        Need::Webrtcbin,
+        Need::NodePackages("interop/tests/players/werift"),
+        Kind::FfmpegRtp.need(),
+    ];
+    scene("a_camera_without_sound_is_played_whatever_else_is_offered", &needs, |scene| {
+        let mut camera = Camera::new(scene, Kind::FfmpegRtp)?;
+        camera.start()?;
+        let installation = Installation::start(scene, "server", &camera.source())?;
+        let installation = Installation { sounds: 0, ..installation };
+        let players = [
+            (Player::Aiortc, ["max-bundle", "none"]),
+            (Player::Webrtcbin, ["max-bundle", "none"]),
+            (Player::Werift, ["max-bundle", "disable"]),
+        ];
+        for (player, bundles) in players {
+            for bundle in bundles {
+                for sections in
+                    ["video,audio", "audio,video", "video,audio,data", "audio,data,video"]
+                {
+                    installation.watch(player, sections, bundle)?;
+                }
+            }
+        }
+        Ok(())
+    });
+}

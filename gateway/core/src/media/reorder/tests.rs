@@ -45,7 +45,8 @@ fn once_a_packet_came_late_the_next_ones_are_waited_for() {
         out
     };
     let minute = 60_000;
-    let table: [(u64, u16, &[(u16, u64)]); 10] = [
+    type Step = (u64, u16, &'static [(u16, u64)]);
+    let table: [Step; 10] = [
         (0, 7, &[(7, 0)]),
         (1, 9, &[]),
         // The first one that is late is given up.

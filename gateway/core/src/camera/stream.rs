@@ -289,7 +289,9 @@ impl Stream {
     fn handle_silence(&mut self) {
         if self.is_connected() {
             self.state = RunState::Starting;
-            self.set_reason(Some("no packets arrive: check what sends to this port".to_owned()));
+            let reason = "no packets of the described stream arrive: check what sends to this \
+                          port, and with which payload type";
+            self.set_reason(Some(reason.to_owned()));
         }
     }
 

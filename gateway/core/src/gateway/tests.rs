@@ -1,3 +1,5 @@
+mod starting;
+
 use bytes::Bytes;
 use porthole_signaling_proto::method::{
     Close, Connect, ConnectDevice, ConnectDeviceParams, Extend, ExtendParams, ExtendResult, Invite,

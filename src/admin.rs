@@ -1,6 +1,7 @@
 //! The commands that administer a server in its data folder: tokens, claim codes, users and
 //! gateways. They may write to the database while the server runs.
 
+pub mod share;
 mod table;
 
 use porthole_signaling::admin;
@@ -67,11 +68,7 @@ pub async fn invite(config: &Config, command: &Invite) -> anyhow::Result<()> {
                 access: user_access(&flags.access),
                 expires_in_seconds: flags.expires.map(|expires| expires.seconds),
             };
-            let path = admin::invite(&config.data, &new).await?.path;
-            let public = config.signaling.public_url.as_ref();
-            let base = public.map(|url| url.as_str().trim_end_matches('/').to_owned());
-            let base = base.unwrap_or_else(|| signaling::dashboard_url(config));
-            console::print_line(format_args!("{base}{path}"))
+            print_link(config, &admin::invite(&config.data, &new).await?.path)
         }
         Invite::List(_) => {
             let invitations = admin::invitations(&config.data).await?;
@@ -88,6 +85,14 @@ pub async fn invite(config: &Config, command: &Invite) -> anyhow::Result<()> {
             print_removed(admin::revoke_invitation(&config.data, flags.invitation).await?)
         }
     }
+}
+
+/// Prints a link below the address of the dashboard.
+fn print_link(config: &Config, path: &str) -> anyhow::Result<()> {
+    let public = config.signaling.public_url.as_ref();
+    let base = public.map(|url| url.as_str().trim_end_matches('/').to_owned());
+    let base = base.unwrap_or_else(|| signaling::dashboard_url(config));
+    console::print_line(format_args!("{base}{path}"))
 }
 
 /// Runs `porthole user`.
@@ -219,7 +224,7 @@ async fn reset(config: &Config, flags: &ResetUser) -> anyhow::Result<()> {
 
 /// Prints what was removed. The sessions are not counted here: the running server ends them.
 fn print_removed(removed: Removed) -> anyhow::Result<()> {
-    let Removed { users, sign_ins, tokens, claims, invitations, .. } = removed;
+    let Removed { users, sign_ins, tokens, claims, invitations, shares, .. } = removed;
     let Removed { gateways, cameras, grants, sessions: _, .. } = removed;
     let parts: Vec<_> = [
         (users, "user"),
@@ -227,6 +232,7 @@ fn print_removed(removed: Removed) -> anyhow::Result<()> {
         (tokens, "token"),
         (claims, "claim code"),
         (invitations, "invitation"),
+        (shares, "link"),
         (gateways, "gateway"),
         (cameras, "camera"),
         (grants, "right to a camera"),

@@ -12,7 +12,9 @@ use url::Url;
 
 use crate::config::{Account, CameraFlag, Network, Ports, Tree};
 
-pub use access::{Claim, Invite, NewToken, ResetUser, Role, Token, User, UserAccess, UserRole};
+pub use access::{
+    Claim, Invite, NewShare, NewToken, ResetUser, Role, Share, Token, User, UserAccess, UserRole,
+};
 
 /// Your own camera cloud without the cloud.
 #[derive(Debug, Parser)]
@@ -55,6 +57,9 @@ pub enum Command {
     /// Manage the links by which people become users.
     #[command(subcommand)]
     Invite(Invite),
+    /// Manage the links with which anybody watches cameras without signing in.
+    #[command(subcommand)]
+    Share(Share),
     /// Manage the people who sign in.
     #[command(subcommand)]
     User(User),
@@ -332,6 +337,7 @@ impl Command {
             Self::Token(command) => command.data().configure(tree),
             Self::Claim(command) => command.data().configure(tree),
             Self::Invite(command) => command.data().configure(tree),
+            Self::Share(command) => command.data().configure(tree),
             Self::User(command) => command.data().configure(tree),
             Self::Audit(flags) => flags.configure(tree),
             Self::Config(Config::Check(flags) | Config::Show(flags)) => flags.configure(tree),
@@ -359,6 +365,7 @@ impl Command {
             | Self::Token(_)
             | Self::Claim(_)
             | Self::Invite(_)
+            | Self::Share(_)
             | Self::User(_)
             | Self::Audit(_)
             | Self::Config(_) => false,

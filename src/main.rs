@@ -81,6 +81,7 @@ async fn run(cli: &Arc<Cli>, Loaded { config, file }: Loaded) -> anyhow::Result<
         Command::Token(command) => admin::token(&config, command).await,
         Command::Claim(command) => admin::claim(&config, command).await,
         Command::Invite(command) => admin::invite(&config, command).await,
+        Command::Share(command) => admin::share::run(&config, command).await,
         Command::User(command) => admin::user(&config, command).await,
         Command::Audit(_) => admin::audit(&config).await,
         Command::Config(cli::Config::Check(_)) => console::print_valid(file.as_deref(), &readable),

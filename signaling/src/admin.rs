@@ -9,14 +9,15 @@ use porthole_signaling_core::{
 };
 use porthole_signaling_proto::GatewayId;
 use porthole_signaling_proto::rest::{
-    AuditEvent, Claim, ClaimInfo, Invitation, InvitationInfo, NewInvitation, NewToken, Removed,
-    Role, SignInInfo, Token, TokenInfo, UserAccess, UserInfo,
+    AuditEvent, Claim, ClaimInfo, Invitation, InvitationInfo, NewInvitation, NewShare, NewToken,
+    Removed, Role, ShareInfo, ShareLink, SignInInfo, Token, TokenInfo, UserAccess, UserInfo,
 };
 
 use crate::driver::now;
 use crate::password;
 use crate::store::{
-    CLAIM_LIFETIME, OfUsers, OpenError, Removal, Store, StoreError, TokenError, UserError,
+    CLAIM_LIFETIME, OfUsers, OpenError, Removal, ShareError, Store, StoreError, TokenError,
+    UserError,
 };
 
 /// An error of an administrative command.
@@ -40,6 +41,9 @@ pub enum AdminError {
     /// The user cannot be changed or removed.
     #[error(transparent)]
     User(#[from] UserError),
+    /// The link could not be made.
+    #[error(transparent)]
+    Share(#[from] ShareError),
     /// The object that was named does not exist.
     #[error("there is no {0}; `porthole {1} list` shows what there is")]
     Unknown(String, &'static str),
@@ -205,6 +209,40 @@ pub async fn revoke_invitation(data: &Path, invitation: i64) -> Result<Removed, 
     found(removed.await?, || (format!("invitation {invitation}"), "invite"))
 }
 
+/// Makes a link that shows cameras to whoever has it, until an hour.
+///
+/// # Errors
+/// Fails if the password is weak, if there are too many links, if it is not certain whose camera
+/// one of the ids means, or if the data folder cannot be opened or written.
+pub async fn share(data: &Path, mut new: NewShare) -> Result<ShareLink, AdminError> {
+    let giver = operator(Action::CreateShare)?;
+    let hash = match new.password.take() {
+        Some(password) => Some(hash_of(password).await?),
+        None => None,
+    };
+    with_store(data, async |store| Ok(store.create_share(&giver, &new, hash.as_deref()).await?))
+        .await
+}
+
+/// Returns the shares whose links work.
+///
+/// # Errors
+/// Fails if the data folder cannot be opened.
+pub async fn shares(data: &Path) -> Result<Vec<ShareInfo>, AdminError> {
+    let granted = by_operator(Action::ListShares)?;
+    with_store(data, async |store| Ok(store.shares(&granted).await?)).await
+}
+
+/// Revokes a link that shows cameras.
+///
+/// # Errors
+/// Fails if there is no such share, or if the data folder cannot be opened or written.
+pub async fn revoke_share(data: &Path, share: i64) -> Result<Removed, AdminError> {
+    let granted = by_operator(Action::RevokeShare)?;
+    let removed = with_store(data, async |store| Ok(store.remove_share(&granted, share).await?));
+    found(removed.await?, || (format!("link {share}"), "share"))
+}
+
 /// Removes a user, its sign-ins, and what it has given.
 ///
 /// # Errors
@@ -240,15 +278,20 @@ pub async fn sign_user_out(data: &Path, name: &str) -> Result<Removed, AdminErro
 /// or written.
 pub async fn reset_user(data: &Path, name: &str, password: String) -> Result<Removed, AdminError> {
     let granted = by_operator(Action::ResetUser)?;
-    if let Some(weakness) = password::weakness(&password) {
-        return Err(AdminError::Weak(weakness));
-    }
-    let hash = password::hash(password).await.map_err(|_| AdminError::Hash)?;
+    let hash = hash_of(password).await?;
     let removed = with_store(data, async |store| match store.find_user(name).await? {
         Some(user) => Ok(store.reset_user(&granted, user.id, &hash).await?),
         None => Ok(None),
     });
     found(removed.await?, || (format!("user {name}"), "user"))
+}
+
+/// Returns the hash of a new password, unless it is weak.
+async fn hash_of(password: String) -> Result<String, AdminError> {
+    if let Some(weakness) = password::weakness(&password) {
+        return Err(AdminError::Weak(weakness));
+    }
+    password::hash(password).await.map_err(|_| AdminError::Hash)
 }
 
 /// Returns the newest events of the audit log, the latest first.

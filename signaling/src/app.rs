@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use tracing::debug;
 use url::Url;
 
-use crate::api::{account, audit, credentials, invitations, people};
+use crate::api::{account, audit, credentials, invitations, people, shares};
 use crate::caller::{Caller, check_same_site};
 use crate::config::Asset;
 use crate::device::Devices;
@@ -67,6 +67,7 @@ pub(crate) fn routes() -> Vec<Route> {
         of_gateways(),
         of_tokens(),
         of_people(),
+        of_shares(),
         of_sign_ins(),
         of_account(),
         of_whep(),
@@ -128,6 +129,16 @@ fn of_people() -> Vec<Route> {
         row(Action::RevokeInvitation, Method::DELETE, invitation, invitations::revoke),
         row(Action::ReadInvitation, Method::POST, read, invitations::read_offer),
         row(Action::AcceptInvitation, Method::POST, accept, invitations::accept),
+    ]
+}
+
+fn of_shares() -> Vec<Route> {
+    let (all, one) = ("/api/v1/shares", "/api/v1/shares/{share}");
+    vec![
+        row(Action::CreateShare, Method::POST, all, shares::create),
+        row(Action::ListShares, Method::GET, all, shares::list),
+        row(Action::RevokeShare, Method::DELETE, one, shares::revoke),
+        row(Action::OpenShare, Method::POST, "/api/v1/shares/open", shares::open),
     ]
 }
 

@@ -331,6 +331,9 @@ impl Driver {
         match self.store.find_token(token).await.map_err(storage_fault)? {
             TokenLookup::Valid(principal) => Ok(principal),
             TokenLookup::Expired => unauthorized("the access token has expired; create a new one"),
+            TokenLookup::Locked => {
+                unauthorized("the link needs its password: open it with `POST /api/v1/shares/open`")
+            }
             TokenLookup::Unknown => unauthorized("the access token is not known here"),
         }
     }

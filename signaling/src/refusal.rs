@@ -10,7 +10,7 @@ use porthole_signaling_proto::rest;
 use porthole_signaling_proto::rpc::{Fault, code};
 
 use crate::driver::storage_fault;
-use crate::store::{StoreError, TokenError, UserError};
+use crate::store::{ShareError, StoreError, TokenError, UserError};
 
 /// `Retry-After` while a gateway is not connected, which reconnects on its own, is full or restarts
 /// ICE.
@@ -23,13 +23,16 @@ pub(crate) struct Refusal {
     status: StatusCode,
     sentence: String,
     needs_code: bool,
+    needs_password: bool,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Refusal {
     pub(crate) fn new(status: StatusCode, sentence: impl Into<String>) -> Self {
         let sentence = sentence.into();
-        let mut refusal = Self { status, sentence, needs_code: false, headers: Vec::new() };
+        let (needs_code, needs_password) = (false, false);
+        let headers = Vec::new();
+        let mut refusal = Self { status, sentence, needs_code, needs_password, headers };
         if status == StatusCode::UNAUTHORIZED {
             refusal.header(header::WWW_AUTHENTICATE, "Bearer realm=\"porthole\"");
         }
@@ -48,6 +51,12 @@ impl Refusal {
     /// Says that the request needs the code of the second factor.
     pub(crate) fn needs_code(mut self) -> Self {
         self.needs_code = true;
+        self
+    }
+
+    /// Says that the request needs the password of the link.
+    pub(crate) fn needs_password(mut self) -> Self {
+        self.needs_password = true;
         self
     }
 
@@ -154,10 +163,21 @@ impl From<UserError> for Refusal {
     }
 }
 
+impl From<ShareError> for Refusal {
+    fn from(error: ShareError) -> Self {
+        match error {
+            ShareError::Store(error) => error.into(),
+            ShareError::Given(error) => error.into(),
+            ShareError::TooMany => Self::new(StatusCode::CONFLICT, error.to_string()),
+            ShareError::Cameras => Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()),
+        }
+    }
+}
+
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let Self { status, sentence, needs_code, headers } = self;
-        let body = rest::Error { error: sentence, needs_code };
+        let Self { status, sentence, needs_code, needs_password, headers } = self;
+        let body = rest::Error { error: sentence, needs_code, needs_password };
         (status, AppendHeaders(headers), Json(body)).into_response()
     }
 }

@@ -8,6 +8,8 @@ use sha2::{Digest, Sha256};
 
 /// Prefix of API tokens, by which scanners for leaked secrets recognise them.
 const TOKEN_PREFIX: &str = "ph_";
+/// Prefix of the secrets in links that show cameras. No token begins with it.
+const SHARE_PREFIX: &str = "phs_";
 /// Length of tokens and cookies: 256 bits.
 const TOKEN_BYTES: usize = 32;
 /// Length of setup tokens: 128 bits, since each can be used once.
@@ -20,6 +22,16 @@ const CLAIM_ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 /// Creates an API token.
 pub(crate) fn new_token() -> String {
     format!("{TOKEN_PREFIX}{}", URL_SAFE_NO_PAD.encode(random::<TOKEN_BYTES>()))
+}
+
+/// Creates the secret in a link that shows cameras.
+pub(crate) fn new_share() -> String {
+    format!("{SHARE_PREFIX}{}", URL_SAFE_NO_PAD.encode(random::<TOKEN_BYTES>()))
+}
+
+/// Returns true for what begins like the secret in such a link.
+pub(crate) fn is_share(token: &str) -> bool {
+    token.starts_with(SHARE_PREFIX)
 }
 
 /// Creates the cookie of a browser session.

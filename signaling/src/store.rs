@@ -8,6 +8,7 @@ mod invitations;
 mod lock;
 mod people;
 mod second_factors;
+mod shares;
 mod tokens;
 pub(crate) mod users;
 mod uses;
@@ -26,6 +27,8 @@ pub(crate) use gateways::{CLAIM_LIFETIME, EnrollOutcome};
 pub(crate) use invitations::Acceptance;
 pub use people::UserError;
 pub(crate) use second_factors::Code;
+pub(crate) use shares::Share;
+pub use shares::ShareError;
 pub use tokens::TokenError;
 pub(crate) use tokens::TokenLookup;
 
@@ -39,7 +42,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The migrations from an empty file to the current tables, in order. Existing ones must never be
 /// changed. They are listed by hand because the macro that reads the folder would build SQLite a
 /// second time.
-const MIGRATIONS: [(&str, &str); 11] = [
+const MIGRATIONS: [(&str, &str); 12] = [
     ("first", include_str!("../migrations/0001_first.sql")),
     ("cameras of gateways", include_str!("../migrations/0002_cameras_of_gateways.sql")),
     ("gateways", include_str!("../migrations/0003_gateways.sql")),
@@ -51,6 +54,7 @@ const MIGRATIONS: [(&str, &str); 11] = [
     ("people", include_str!("../migrations/0009_people.sql")),
     ("invitations", include_str!("../migrations/0010_invitations.sql")),
     ("second factors", include_str!("../migrations/0011_second_factors.sql")),
+    ("shares", include_str!("../migrations/0012_shares.sql")),
 ];
 
 #[derive(Debug, Clone)]
@@ -215,7 +219,7 @@ impl Write {
         &mut self.connection
     }
 
-    /// Returns an id for a user or token that none had before.
+    /// Returns an id for a user, a token or another object that none had before.
     async fn next_id(&mut self, kind: &str) -> Result<i64, StoreError> {
         let query = "UPDATE last_ids SET id = id + 1 WHERE kind = ? RETURNING id";
         Ok(sqlx::query(query).bind(kind).fetch_one(self.db()).await?.try_get("id")?)

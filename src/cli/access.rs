@@ -1,4 +1,5 @@
-//! The commands on those who have access: tokens, claim codes, invitations and users.
+//! The commands on those who have access: tokens, claim codes, invitations, links
+//! and users.
 
 use std::path::PathBuf;
 
@@ -114,6 +115,50 @@ pub struct NumberedInvitation {
 }
 
 #[derive(Debug, Subcommand)]
+pub enum Share {
+    /// Make a link with which anybody watches cameras without signing in, and print it.
+    Create(NewShare),
+    /// List the links that work: who has made them, when they were used last, and when they end.
+    List(DataFlag),
+    /// Revoke a link. What is watched with it ends at once.
+    Revoke(NumberedShare),
+}
+
+#[derive(Debug, Args)]
+pub struct NewShare {
+    #[command(flatten)]
+    data: DataFlag,
+    /// Name of the link, which is shown with the pictures.
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Camera that the link shows: ID, or ID@GATEWAY if several gateways have it (repeatable, at
+    /// most 16).
+    #[arg(long = "camera", value_name = "ID", required = true)]
+    pub cameras: Vec<CameraAddress>,
+    /// Let those who have the link hear the cameras, too.
+    #[arg(long)]
+    pub listen: bool,
+    /// Lifetime of the link, such as 15m or 365d, which is the longest [default: 1d].
+    #[arg(long, value_name = "TIME")]
+    pub expires: Option<Span>,
+    /// File whose first line is a password that the link asks for.
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+    /// Make the page for a screen on a wall: pictures only, without controls.
+    #[arg(long)]
+    pub kiosk: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct NumberedShare {
+    #[command(flatten)]
+    data: DataFlag,
+    /// Number of the link in the list.
+    #[arg(value_name = "NUMBER")]
+    pub share: i64,
+}
+
+#[derive(Debug, Subcommand)]
 pub enum User {
     /// List the users.
     List(DataFlag),
@@ -208,6 +253,16 @@ impl Claim {
 }
 
 impl Invite {
+    pub(super) fn data(&self) -> &DataFlag {
+        match self {
+            Self::Create(flags) => &flags.data,
+            Self::List(data) => data,
+            Self::Revoke(flags) => &flags.data,
+        }
+    }
+}
+
+impl Share {
     pub(super) fn data(&self) -> &DataFlag {
         match self {
             Self::Create(flags) => &flags.data,

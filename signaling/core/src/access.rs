@@ -11,6 +11,7 @@ mod action;
 mod gift;
 mod membership;
 mod rights;
+mod sharing;
 
 use std::fmt;
 use std::time::Duration;
@@ -24,6 +25,7 @@ pub use action::{Action, Kind, Need};
 pub use gift::{Access, Enrolment, Gift, NotGiven};
 pub use membership::{CameraUse, Membership, Viewed};
 pub use rights::{Expiry, Grant, Object, Objects, Permission, Permissions, Rights};
+pub use sharing::Sharing;
 
 /// The names of a principal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +71,12 @@ impl Principal {
         let own_rights = membership.rights();
         let rights = own_rights.clone().until_at_most(credential_end);
         Self { identity, role: membership.role, rights, own_rights }
+    }
+
+    /// Creates the principal of a link that shows cameras.
+    pub fn of_share(identity: Identity, sharing: &Sharing) -> Self {
+        let rights = sharing.rights();
+        Self { identity, role: Role::Viewer, own_rights: rights.clone(), rights }
     }
 
     /// Returns the principal with the permission to turn the cameras that it may watch.

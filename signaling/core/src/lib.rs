@@ -44,7 +44,7 @@ mod whep;
 pub use access::{
     Access, Action, Admitted, CameraUse, Denied, Enrolment, Everything, Expiry, GatewayCamera,
     Gift, Grant, Granted, Identity, Kind, Membership, Need, NotGiven, Object, Objects, Permission,
-    Permissions, Principal, Rights, Sender, Viewed,
+    Permissions, Principal, Rights, Sender, Sharing, Viewed,
 };
 pub use hub::{Config, Hub, StoredCamera, StoredGateway};
 pub use ice::TurnConfig;

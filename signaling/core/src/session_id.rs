@@ -20,7 +20,8 @@ const MAC_BYTES: usize = 6;
 
 const TOKEN: u8 = 1;
 const COOKIE: u8 = 2;
-/// The kind of a credential that is neither, and is not in the id.
+const SHARE: u8 = 3;
+/// The kind of a credential that is none of these, and is not in the id.
 const NONE: u8 = 0;
 
 /// The key that seals the credentials in the ids of sessions: the same after a restart.
@@ -76,15 +77,21 @@ fn mask(bytes: &mut [u8; CREDENTIAL_BYTES], with: &[u8; 20]) {
 /// Returns a credential in bytes, such as that of `token:7` or `cookie:0123456789abcdef.2`.
 fn plain(credential: &str) -> [u8; CREDENTIAL_BYTES] {
     let (kind, number, version) =
-        token(credential).or_else(|| cookie(credential)).unwrap_or((NONE, 0, 0));
+        numbered(credential).or_else(|| cookie(credential)).unwrap_or((NONE, 0, 0));
     let mut bytes = [kind; CREDENTIAL_BYTES];
     bytes[1..9].copy_from_slice(&number.to_be_bytes());
     bytes[9..].copy_from_slice(&version.to_be_bytes());
     bytes
 }
 
-fn token(credential: &str) -> Option<(u8, u64, u32)> {
-    Some((TOKEN, credential.strip_prefix("token:")?.parse().ok()?, 0))
+fn numbered(credential: &str) -> Option<(u8, u64, u32)> {
+    let (kind, number) = credential.split_once(':')?;
+    let kind = match kind {
+        "token" => TOKEN,
+        "share" => SHARE,
+        _ => return None,
+    };
+    Some((kind, number.parse().ok()?, 0))
 }
 
 fn cookie(credential: &str) -> Option<(u8, u64, u32)> {
@@ -100,6 +107,7 @@ fn credential(bytes: [u8; CREDENTIAL_BYTES]) -> Option<String> {
     let version = u32::from_be_bytes(version);
     match kind {
         TOKEN => Some(format!("token:{number}")),
+        SHARE => Some(format!("share:{number}")),
         COOKIE => Some(format!("cookie:{number:016x}.{version}")),
         _ => None,
     }
@@ -114,6 +122,7 @@ mod tests {
         let (key, other) = (SessionKey::new([1; 32]), SessionKey::new([2; 32]));
         for (credential, is_in_it) in [
             ("token:7", true),
+            ("share:7", true),
             ("token:9223372036854775807", true),
             ("cookie:0123456789abcdef.0", true),
             ("cookie:ffffffffffffffff.4294967295", true),

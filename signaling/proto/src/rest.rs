@@ -33,6 +33,10 @@
 //! | `/api/v1/invitations/{invitation}` | DELETE | admin | → [`Removed`] |
 //! | `/api/v1/invitations/read` | POST | invitation | [`ReadInvitation`] → [`InvitationOffer`] |
 //! | `/api/v1/invitations/accept` | POST | invitation | [`AcceptInvitation`] → [`Me`] and a session cookie; 204 if the user has a second factor and has to sign in |
+//! | `/api/v1/shares` | GET | admin | → [`ShareList`] |
+//! | `/api/v1/shares` | POST | admin | [`NewShare`] → [`ShareLink`] |
+//! | `/api/v1/shares/{share}` | DELETE | admin | → [`Removed`] |
+//! | `/api/v1/shares/open` | POST | holder of a link | [`OpenShare`] → [`OpenedShare`] |
 //! | `/api/v1/sign-ins` | GET | user | → [`SignInList`] |
 //! | `/api/v1/sign-ins` | DELETE | user | → [`Removed`] |
 //! | `/api/v1/sign-ins/{sign_in}` | DELETE | user | → [`Removed`] |
@@ -43,6 +47,7 @@ mod account;
 mod audit;
 mod credentials;
 mod people;
+mod shares;
 
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
@@ -60,6 +65,7 @@ pub use people::{
     AcceptInvitation, CameraGrant, Invitation, InvitationInfo, InvitationList, InvitationOffer,
     NewInvitation, ReadInvitation, UserAccess, UserInfo, UserList,
 };
+pub use shares::{NewShare, OpenShare, OpenedShare, ShareInfo, ShareLink, ShareList, SharedCamera};
 
 /// The role of a user or token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
@@ -217,6 +223,10 @@ pub struct Error {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     #[ts(optional, as = "Option<bool>")]
     pub needs_code: bool,
+    /// True if the same request with the password of the link may succeed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[ts(optional, as = "Option<bool>")]
+    pub needs_password: bool,
 }
 
 #[cfg(test)]

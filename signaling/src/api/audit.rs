@@ -12,7 +12,7 @@ use super::HandlerResult;
 use crate::app::App;
 use crate::driver::now;
 use crate::refusal::Refusal;
-use crate::store::{TokenError, UserError};
+use crate::store::{ShareError, TokenError, UserError};
 
 /// Returns a page of the audit log: the newest events, or those before the one in the query.
 pub(crate) async fn list(
@@ -63,6 +63,15 @@ impl Giving for UserError {
             | Self::LastOwner
             | Self::TooManyInvitations
             | Self::LimitedAdmin => None,
+        }
+    }
+}
+
+impl Giving for ShareError {
+    fn too_much(&self) -> Option<String> {
+        match self {
+            Self::Given(error) => error.too_much(),
+            Self::Store(_) | Self::Cameras | Self::TooMany => None,
         }
     }
 }

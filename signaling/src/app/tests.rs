@@ -11,6 +11,9 @@ use http::HeaderMap;
 use super::*;
 use scene::{CALLERS, Scene, named};
 
+/// A status for each of [`CALLERS`].
+type Statuses = [u16; CALLERS.len()];
+
 struct Row {
     method: &'static str,
     /// The path, with `{camera}`, `{session}` and other ids as in the table of routes.
@@ -21,7 +24,7 @@ struct Row {
     body: &'static str,
     media_type: &'static str,
     /// A status for each of [`CALLERS`].
-    statuses: [u16; 17],
+    statuses: Statuses,
 }
 
 const SDP: &str = "application/sdp";
@@ -40,6 +43,12 @@ const INVITE_TO_OTHER: &str = r#"{"name": "n", "role": "viewer", "limited": true
 const INVITE_OWNER: &str = r#"{"name": "n", "role": "owner", "limited": false}"#;
 const LINK: &str = r#"{"token": "wrong", "password": "0123456789"}"#;
 const WEAK: &str = r#"{"token": "wrong", "password": "012345678"}"#;
+const SHARE_CAM: &str = r#"{"name": "n", "cameras": [{"camera": "cam@FIRST", "listen": true}]}"#;
+const SHARE_OTHER: &str = r#"{"name": "n", "cameras": [{"camera": "other@FIRST"}]}"#;
+const SHARE_NONE: &str = r#"{"name": "n", "cameras": [{"camera": "none"}]}"#;
+const SHARE_NOTHING: &str = r#"{"name": "n", "cameras": []}"#;
+const SHARE_WEAK: &str = r#"{"name": "n", "cameras": [{"camera": "other@FIRST"}],
+    "password": "012345678"}"#;
 const PASSWORDS: &str = r#"{"old": "0123456789", "new": "9876543210"}"#;
 const OWN: &str = r#"{"password": "0123456789", "code": "123456"}"#;
 const CODE: &str = r#"{"code": "123456"}"#;
@@ -48,47 +57,71 @@ const TOKEN_FOR_NONE: &str = r#"{"name": "n", "role": "viewer", "cameras": ["non
 const TOKEN_FOR_OTHER: &str = r#"{"name": "n", "role": "admin", "cameras": ["other@FIRST"]}"#;
 
 /// Access for all, except that a token that is sent must be valid.
-const OPEN: [u16; 17] =
-    [200, 401, 401, 401, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 401];
+const OPEN: Statuses = [
+    200, 401, 401, 401, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 401, 200, 401,
+    401, 401,
+];
 /// Access for everyone who is signed in.
-const SIGNED_IN: [u16; 17] =
-    [401, 401, 401, 401, 200, 200, 200, 200, 401, 200, 200, 200, 200, 200, 200, 200, 401];
+const SIGNED_IN: Statuses = [
+    401, 401, 401, 401, 200, 200, 200, 200, 401, 200, 200, 200, 200, 200, 200, 200, 401, 200, 401,
+    401, 401,
+];
 /// Access for admins of the whole server only.
-const ADMINS: [u16; 17] =
-    [401, 401, 401, 401, 403, 403, 403, 403, 401, 403, 200, 403, 200, 403, 200, 403, 401];
+const ADMINS: Statuses = [
+    401, 401, 401, 401, 403, 403, 403, 403, 401, 403, 200, 403, 200, 403, 200, 403, 401, 403, 401,
+    401, 401,
+];
 /// Access for owners only.
-const FOR_OWNERS: [u16; 17] =
-    [401, 401, 401, 401, 403, 403, 403, 403, 401, 403, 403, 403, 403, 403, 200, 403, 401];
+const FOR_OWNERS: Statuses = [
+    401, 401, 401, 401, 403, 403, 403, 403, 401, 403, 403, 403, 403, 403, 200, 403, 401, 403, 401,
+    401, 401,
+];
 /// Access for admins of the whole server, of whom the first removes the object.
-const ONCE: [u16; 17] =
-    [401, 401, 401, 401, 403, 403, 403, 403, 401, 403, 200, 403, 404, 403, 404, 403, 401];
+const ONCE: Statuses = [
+    401, 401, 401, 401, 403, 403, 403, 403, 401, 403, 200, 403, 404, 403, 404, 403, 401, 403, 401,
+    401, 401,
+];
 /// Access for those who have signed in with name and password.
-const USERS: [u16; 17] =
-    [401, 401, 401, 401, 403, 403, 403, 403, 401, 200, 403, 403, 200, 403, 200, 200, 401];
+const USERS: Statuses = [
+    401, 401, 401, 401, 403, 403, 403, 403, 401, 200, 403, 403, 200, 403, 200, 200, 401, 403, 401,
+    401, 401,
+];
 /// Access for these, and for all admins of the whole server.
-const USERS_AND_ADMINS: [u16; 17] =
-    [401, 401, 401, 401, 403, 403, 403, 403, 401, 200, 200, 403, 200, 403, 200, 200, 401];
+const USERS_AND_ADMINS: Statuses = [
+    401, 401, 401, 401, 403, 403, 403, 403, 401, 200, 200, 403, 200, 403, 200, 200, 401, 403, 401,
+    401, 401,
+];
 /// Access for admins who may do everything with `other`.
-const ADMINS_OF_OTHER: [u16; 17] =
-    [401, 401, 401, 401, 403, 403, 403, 403, 401, 403, 200, 200, 200, 403, 200, 403, 401];
+const ADMINS_OF_OTHER: Statuses = [
+    401, 401, 401, 401, 403, 403, 403, 403, 401, 403, 200, 200, 200, 403, 200, 403, 401, 403, 401,
+    401, 401,
+];
 /// Access for those who may watch `cam`, which is that of the first gateway.
-const CAM: [u16; 17] =
-    [401, 401, 401, 401, 200, 200, 403, 200, 401, 200, 200, 403, 200, 403, 200, 200, 401];
+const CAM: Statuses = [
+    401, 401, 401, 401, 200, 200, 403, 200, 401, 200, 200, 403, 200, 403, 200, 200, 401, 200, 401,
+    401, 401,
+];
 /// Access for those who may watch every camera, of which there is none with this name.
-const NO_CAM: [u16; 17] =
-    [401, 401, 401, 401, 404, 403, 403, 403, 401, 404, 404, 403, 404, 403, 404, 403, 401];
+const NO_CAM: Statuses = [
+    401, 401, 401, 401, 404, 403, 403, 403, 401, 404, 404, 403, 404, 403, 404, 403, 401, 403, 401,
+    401, 401,
+];
 /// Access for those who may watch `cam` of the second gateway.
-const CAM2: [u16; 17] =
-    [401, 401, 401, 401, 200, 403, 403, 403, 401, 200, 200, 403, 200, 200, 200, 403, 401];
+const CAM2: Statuses = [
+    401, 401, 401, 401, 200, 403, 403, 403, 401, 200, 200, 403, 200, 200, 200, 403, 401, 403, 401,
+    401, 401,
+];
 /// Access for the owner of the session.
-const OWNER: [u16; 17] =
-    [401, 401, 401, 401, 404, 404, 404, 200, 401, 404, 404, 404, 404, 404, 404, 404, 401];
+const OWNER: Statuses = [
+    401, 401, 401, 401, 404, 404, 404, 200, 401, 404, 404, 404, 404, 404, 404, 404, 401, 404, 401,
+    401, 401,
+];
 
-const TABLE: [Row; 66] = [
-    row("GET", "/healthz", "", JSON, [200; 17]),
+const TABLE: [Row; 75] = [
+    row("GET", "/healthz", "", JSON, [200; CALLERS.len()]),
     row("GET", "/ws", "", JSON, instead(200, 426, OPEN)),
     row("POST", "/api/v1/setup", SETUP, JSON, instead(200, 403, OPEN)),
-    row("POST", "/api/v1/session", SIGN_IN, JSON, [401; 17]),
+    row("POST", "/api/v1/session", SIGN_IN, JSON, [401; CALLERS.len()]),
     row("GET", "/api/v1/session", "", JSON, SIGNED_IN),
     row("DELETE", "/api/v1/session", "", JSON, instead(200, 204, SIGNED_IN)),
     row("GET", "/api/v1/cameras", "", JSON, SIGNED_IN),
@@ -147,6 +180,16 @@ const TABLE: [Row; 66] = [
     row("POST", "/api/v1/invitations/read", LINK, JSON, instead(200, 403, OPEN)),
     row("POST", "/api/v1/invitations/accept", LINK, JSON, instead(200, 403, OPEN)),
     row("POST", "/api/v1/invitations/accept", WEAK, JSON, instead(200, 422, OPEN)),
+    row("POST", "/api/v1/shares", SHARE_CAM, JSON, ADMINS),
+    row("POST", "/api/v1/shares", SHARE_OTHER, JSON, ADMINS_OF_OTHER),
+    row("POST", "/api/v1/shares", SHARE_NONE, JSON, instead(200, 422, ADMINS)),
+    row("POST", "/api/v1/shares", SHARE_NOTHING, JSON, instead(200, 422, ADMINS_OF_OTHER)),
+    row("POST", "/api/v1/shares", SHARE_WEAK, JSON, instead(200, 422, ADMINS_OF_OTHER)),
+    row("GET", "/api/v1/shares", "", JSON, ADMINS),
+    of("999", "DELETE", "/api/v1/shares/{share}", instead(200, 404, ADMINS)),
+    // The one with a password is the first of all.
+    of("1", "DELETE", "/api/v1/shares/{share}", ONCE),
+    row("POST", "/api/v1/shares/open", LINK, JSON, instead(200, 403, OPEN)),
     // Nobody of them has a second factor, and their password is not this one.
     row("PUT", "/api/v1/session/password", PASSWORDS, JSON, instead(200, 403, USERS)),
     row("GET", "/api/v1/session/second-factor", "", JSON, USERS),
@@ -187,23 +230,18 @@ const fn row(
     path: &'static str,
     body: &'static str,
     media_type: &'static str,
-    statuses: [u16; 17],
+    statuses: Statuses,
 ) -> Row {
     Row { method, path, camera: "cam", body, media_type, statuses }
 }
 
 /// Returns a row about an object with this id.
-const fn of(
-    id: &'static str,
-    method: &'static str,
-    path: &'static str,
-    statuses: [u16; 17],
-) -> Row {
+const fn of(id: &'static str, method: &'static str, path: &'static str, statuses: Statuses) -> Row {
     Row { method, path, camera: id, body: "", media_type: JSON, statuses }
 }
 
 /// Returns the statuses with one of them replaced by another.
-const fn instead(old: u16, new: u16, mut statuses: [u16; 17]) -> [u16; 17] {
+const fn instead(old: u16, new: u16, mut statuses: Statuses) -> Statuses {
     let mut index = 0;
     while index < statuses.len() {
         if statuses[index] == old {
@@ -221,7 +259,7 @@ async fn send(scene: &Scene, row: &Row, caller: usize) -> Response {
         false => String::new(),
     };
     let path = row.path.replace("{camera}", &named(row.camera)).replace("{session}", &session);
-    let ids = ["{gateway}", "{token}", "{user}", "{claim}", "{sign_in}", "{invitation}"];
+    let ids = ["{gateway}", "{token}", "{user}", "{claim}", "{sign_in}", "{invitation}", "{share}"];
     let path = ids.iter().fold(path, |path, id| path.replace(id, &named(row.camera)));
     scene.send(caller, row.method, &path, row.media_type, named(row.body)).await
 }
@@ -254,7 +292,7 @@ async fn a_list_has_the_cameras_of_its_reader_and_ice_servers_go_to_those_who_ma
     const ALL: &[&str] = &["cam", "cam@SECOND", "other"];
     // The addresses in the list, and if there are servers for each of the two cameras `cam`.
     type Case = (&'static [&'static str], [bool; 2]);
-    let table: [Case; 17] = [
+    let table: [Case; CALLERS.len()] = [
         (&[], [false, false]),
         (&[], [false, false]),
         (&[], [false, false]),
@@ -271,6 +309,10 @@ async fn a_list_has_the_cameras_of_its_reader_and_ice_servers_go_to_those_who_ma
         (&["cam@SECOND"], [false, true]),
         (ALL, [true, true]),
         (&["cam"], [true, false]),
+        (&[], [false, false]),
+        (&["cam"], [true, false]),
+        (&[], [false, false]),
+        (&[], [false, false]),
         (&[], [false, false]),
     ];
     let scene = Scene::new().await;

@@ -51,6 +51,12 @@ impl<'a> Event<'a> {
         Self { kind, source, actor, object: None, address: Some(address), times: 1 }
     }
 
+    /// Creates an event that somebody without a name has caused.
+    pub(super) fn of_stranger(kind: AuditKind, object: Option<String>, address: IpAddr) -> Self {
+        let source = Network::widest(address).to_string();
+        Self { kind, source, actor: None, object, address: Some(address), times: 1 }
+    }
+
     /// Creates an event of a gateway that uses the claim code of a giver.
     pub(super) fn of_gateway(giver: Option<String>, object: String) -> Self {
         let (kind, source) = (AuditKind::GatewayEnrolled, giver.unwrap_or_default());
@@ -140,10 +146,8 @@ impl Store {
     /// is the same. `user` is the name if there is such a user, since another may be a password
     /// that was typed into the wrong field.
     pub(crate) async fn note_failed_sign_in(&self, user: Option<&str>, address: IpAddr) {
-        let source = Network::widest(address).to_string();
         let (kind, object) = (AuditKind::SignInFailed, user.map(str::to_owned));
-        self.note(&Event { kind, source, actor: None, object, address: Some(address), times: 1 })
-            .await;
+        self.note(&Event::of_stranger(kind, object, address)).await;
     }
 
     /// Writes down that somebody wanted to give more than they have, if that is possible.
@@ -152,7 +156,7 @@ impl Store {
     }
 
     /// Writes down what has changed nothing, so that it need not be there.
-    async fn note(&self, event: &Event<'_>) {
+    pub(super) async fn note(&self, event: &Event<'_>) {
         let written = async {
             let mut write = self.begin().await?;
             write.audit(event).await?;
@@ -211,6 +215,8 @@ fn is_counted(kind: AuditKind) -> bool {
             | AuditKind::SignInFailed
             | AuditKind::GiftRefused
             | AuditKind::EnrolmentRefused
+            | AuditKind::ShareOpened
+            | AuditKind::ShareRefused
     )
 }
 

@@ -287,7 +287,8 @@ impl Store {
              (SELECT COUNT(*) FROM cameras WHERE gateway_id = ?1 AND NOT former) AS cameras, \
              (SELECT COUNT(*) FROM token_cameras WHERE gateway_id = ?1) \
              + (SELECT COUNT(*) FROM user_cameras WHERE gateway_id = ?1) \
-             + (SELECT COUNT(*) FROM invitation_cameras WHERE gateway_id = ?1) AS grants, \
+             + (SELECT COUNT(*) FROM invitation_cameras WHERE gateway_id = ?1) \
+             + (SELECT COUNT(*) FROM share_cameras WHERE gateway_id = ?1) AS grants, \
              (SELECT COUNT(*) FROM claims WHERE replaces = ?1) AS claims",
         )
         .bind(gateway.as_str())
@@ -325,6 +326,8 @@ impl Store {
         for credential in credentials {
             let query = if credential.starts_with("token:") {
                 "SELECT 1 FROM tokens WHERE id = CAST(substr(?, 7) AS INTEGER)".to_owned()
+            } else if credential.starts_with("share:") {
+                "SELECT 1 FROM shares WHERE id = CAST(substr(?, 7) AS INTEGER)".to_owned()
             } else if credential.starts_with("cookie:") {
                 format!("SELECT 1 FROM browser_sessions WHERE {CREDENTIAL} = ?")
             } else {
@@ -386,8 +389,8 @@ pub(super) fn count(rows: u64) -> u32 {
     u32::try_from(rows).unwrap_or(u32::MAX)
 }
 
-/// Removes the tokens, claim codes and invitations that a user or token has given, that these have
-/// given, and so on. A token is removed with them.
+/// Removes the tokens, claim codes, invitations and links that a user or token has given, that
+/// these have given, and so on. A token is removed with them.
 pub(super) async fn remove_given(
     write: &mut Write,
     subject: &str,
@@ -400,6 +403,12 @@ pub(super) async fn remove_given(
     let invitations = sql("DELETE FROM invitations WHERE giver IN (SELECT subject FROM given)");
     let invitations = sqlx::query(invitations).bind(subject).execute(write.db()).await?;
     removal.removed.invitations += count(invitations.rows_affected());
+    let shares = sql("DELETE FROM shares WHERE giver IN (SELECT subject FROM given) \
+                      RETURNING 'share:' || id AS credential");
+    for row in sqlx::query(shares).bind(subject).fetch_all(write.db()).await? {
+        removal.removed.shares += 1;
+        removal.credentials.push(row.try_get("credential")?);
+    }
     let grants = sql("DELETE FROM token_cameras \
                       WHERE 'token:' || token_id IN (SELECT subject FROM given)");
     let grants = sqlx::query(grants).bind(subject).execute(write.db()).await?;

@@ -241,6 +241,7 @@ async fn take_over(write: &mut Write, old: &GatewayId, new: &GatewayId) -> Resul
         "UPDATE OR IGNORE token_cameras SET gateway_id = ?2 WHERE gateway_id = ?1",
         "UPDATE OR IGNORE user_cameras SET gateway_id = ?2 WHERE gateway_id = ?1",
         "UPDATE OR IGNORE invitation_cameras SET gateway_id = ?2 WHERE gateway_id = ?1",
+        "UPDATE OR IGNORE share_cameras SET gateway_id = ?2 WHERE gateway_id = ?1",
         "DELETE FROM gateways WHERE id = ?1 AND ?2 <> ?1",
     ] {
         sqlx::query(sql).bind(old.as_str()).bind(new.as_str()).execute(write.db()).await?;

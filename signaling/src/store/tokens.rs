@@ -13,6 +13,7 @@ use super::users::{CREDENTIAL, cookie_id, role};
 use super::{Store, StoreError, Write, seconds, unix_s};
 use crate::driver::now;
 use crate::secret;
+use crate::share_token::ShareToken;
 
 /// The most gateways that the refusal of a token names.
 const MAX_NAMED: u32 = 8;
@@ -22,6 +23,8 @@ const MAX_NAMED: u32 = 8;
 pub(crate) enum TokenLookup {
     Valid(Principal),
     Expired,
+    /// The secret of a link without the proof of the link's password.
+    Locked,
     Unknown,
 }
 
@@ -102,7 +105,11 @@ impl Store {
         Ok(Token { token })
     }
 
+    /// Returns what a token gives, which may be the one of a link that shows cameras.
     pub(crate) async fn find_token(&self, token: &str) -> Result<TokenLookup, StoreError> {
+        if let Some(share) = ShareToken::parse(token) {
+            return self.find_share(&share).await;
+        }
         let query = "SELECT id, name, role, limited, control, listen, expires_s FROM tokens \
                      WHERE hash = ?";
         let query = sqlx::query(query).bind(secret::hash(token));

@@ -37,12 +37,15 @@ impl Store {
         self.uses.is_due(credential, unix_s())
     }
 
-    /// Writes down that a token or cookie was used now.
+    /// Writes down that a token, a cookie or a link was used now.
     pub(crate) async fn note_use(&self, credential: &str) -> Result<(), StoreError> {
         let now = seconds(unix_s());
         let mut write = self.begin().await?;
         if let Some(id) = credential.strip_prefix("token:") {
             let query = sqlx::query("UPDATE tokens SET seen_s = ? WHERE id = CAST(? AS INTEGER)");
+            query.bind(now).bind(id).execute(write.db()).await?;
+        } else if let Some(id) = credential.strip_prefix("share:") {
+            let query = sqlx::query("UPDATE shares SET seen_s = ? WHERE id = CAST(? AS INTEGER)");
             query.bind(now).bind(id).execute(write.db()).await?;
         } else if let Some(id) = cookie_id(credential) {
             for query in [

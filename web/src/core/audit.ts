@@ -100,6 +100,19 @@ const KINDS: Readonly<Record<AuditKind, KindText>> = {
     groups: ['access'],
     say: ({ actor, object }) => t('audit.second-factor-removed', { actor, object }),
   },
+  shareCreated: {
+    groups: ['access'],
+    say: ({ actor, object }) => t('audit.share-created', { actor, object }),
+  },
+  shareRevoked: {
+    groups: ['access'],
+    say: ({ actor, object }) => t('audit.share-revoked', { actor, object }),
+  },
+  shareOpened: { groups: ['sign-ins'], say: ({ object }) => t('audit.share-opened', { object }) },
+  shareRefused: {
+    groups: ['sign-ins', 'refused'],
+    say: ({ object }) => t('audit.share-refused', { object }),
+  },
 };
 
 /** Returns true for events that were refused, which deserve a look. */

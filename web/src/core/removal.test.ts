@@ -91,6 +91,7 @@ const NOTHING: Removed = {
   tokens: 0,
   claims: 0,
   invitations: 0,
+  shares: 0,
   gateways: 0,
   cameras: 0,
   grants: 0,

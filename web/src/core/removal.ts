@@ -65,11 +65,12 @@ function counted(key: PluralKey, count: number): string[] {
 
 /** Returns one sentence about what a request has ended besides its object. */
 export function doneText(name: string, removed: Removed): string {
-  const { users, tokens, claims, invitations, signIns, sessions } = removed;
+  const { users, tokens, claims, invitations, shares, signIns, sessions } = removed;
   const others = [
     ...counted('removed.tokens', users > 0 ? tokens : tokens - 1),
     ...counted('removed.claims', claims),
     ...counted('removed.invitations', invitations),
+    ...counted('removed.shares', shares),
     ...counted('removed.browsers', signIns),
     ...counted('removed.pictures', sessions),
   ];

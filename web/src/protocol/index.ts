@@ -2031,6 +2031,153 @@ name?: string,
 password: string, };
 
 /**
+ * A camera that a link shows.
+ */
+export type SharedCamera = {
+/**
+ * The address of the camera. It is bound to one gateway when the link is made; in a list it
+ * names its gateway.
+ */
+camera: CameraAddress,
+/**
+ * True: the holder of the link also hears the camera.
+ */
+listen?: boolean, };
+
+/**
+ * A request to make a link.
+ */
+export type NewShare = {
+/**
+ * The display name, which the holder of the link sees, too.
+ */
+name: string,
+/**
+ * The cameras that it shows, 1 to 16.
+ */
+cameras: Array<SharedCamera>,
+/**
+ * The lifetime of the link in seconds, at most a year; a day if it is absent.
+ */
+expiresInSeconds?: number,
+/**
+ * The password without which the link shows nothing: at least 10 characters.
+ */
+password?: string,
+/**
+ * True: the page is for a screen on a wall. It shows pictures without controls, and asks for
+ * the password once.
+ */
+kiosk?: boolean, };
+
+/**
+ * A link that shows cameras. The server shows it only now.
+ */
+export type ShareLink = {
+/**
+ * The secret token in the link.
+ */
+token: string,
+/**
+ * The link, from the root of the dashboard: a path, and the token in the fragment, which
+ * browsers send to no server.
+ */
+path: string,
+/**
+ * The time in seconds for which the link works.
+ */
+expiresInSeconds: number, };
+
+/**
+ * A share in the list of all. The link itself is not stored.
+ */
+export type ShareInfo = {
+/**
+ * The number of the share, by which it is revoked.
+ */
+id: number,
+/**
+ * The display name.
+ */
+name: string,
+/**
+ * The cameras that it shows, each with its gateway.
+ */
+cameras: Array<SharedCamera>,
+/**
+ * True if it has a password.
+ */
+password: boolean,
+/**
+ * True if its page is for a screen on a wall.
+ */
+kiosk: boolean,
+/**
+ * The name of the user or token that created it; absent if it is not known.
+ */
+giver?: string,
+/**
+ * The user or token that created it, such as `user:1`; absent if it is not known.
+ */
+giverSubject?: string,
+/**
+ * The time of its creation, in seconds since 1970.
+ */
+createdS: number,
+/**
+ * The time at which it ends.
+ */
+expiresS: number,
+/**
+ * The time at which it was used last, to the minute; absent if it never was.
+ */
+seenS?: number, };
+
+/**
+ * The shares whose links work, the newest first.
+ */
+export type ShareList = {
+/**
+ * The list itself, the newest first.
+ */
+shares: Array<ShareInfo>, };
+
+/**
+ * A request of the holder of a link to use it.
+ */
+export type OpenShare = {
+/**
+ * The token in the link, or the one of an [`OpenedShare`] that is used again.
+ */
+token: string,
+/**
+ * The password. Without it, the refusal has `needsPassword` if there is one.
+ */
+password?: string, };
+
+/**
+ * A share that can be watched.
+ */
+export type OpenedShare = {
+/**
+ * The access token with which to watch, as with any other. With a password it says that the
+ * password was right, and does so for a day, for a screen on a wall as long as the link works.
+ */
+token: string,
+/**
+ * The display name.
+ */
+name: string,
+/**
+ * True if the page is for a screen on a wall.
+ */
+kiosk: boolean,
+/**
+ * The time in seconds for which the link still works.
+ */
+expiresInSeconds: number, };
+
+/**
  * A browser that is signed in.
  */
 export type SignInInfo = {
@@ -2139,6 +2286,10 @@ claims: number,
  */
 invitations: number,
 /**
+ * The number of links that show cameras.
+ */
+shares: number,
+/**
  * The number of gateways.
  */
 gateways: number,
@@ -2158,7 +2309,7 @@ sessions: number, };
 /**
  * A kind of event in the audit log.
  */
-export type AuditKind = "setUp" | "signedIn" | "signInFailed" | "signedOut" | "giftRefused" | "tokenCreated" | "tokenRevoked" | "claimCreated" | "claimRevoked" | "gatewayEnrolled" | "enrolmentRefused" | "gatewayRemoved" | "userRemoved" | "userReset" | "userChanged" | "invitationCreated" | "invitationRevoked" | "invitationAccepted" | "passwordChanged" | "secondFactorAdded" | "secondFactorRemoved";
+export type AuditKind = "setUp" | "signedIn" | "signInFailed" | "signedOut" | "giftRefused" | "tokenCreated" | "tokenRevoked" | "claimCreated" | "claimRevoked" | "gatewayEnrolled" | "enrolmentRefused" | "gatewayRemoved" | "userRemoved" | "userReset" | "userChanged" | "invitationCreated" | "invitationRevoked" | "invitationAccepted" | "passwordChanged" | "secondFactorAdded" | "secondFactorRemoved" | "shareCreated" | "shareRevoked" | "shareOpened" | "shareRefused";
 
 /**
  * An event in the audit log, or several of one kind in a row.
@@ -2217,7 +2368,11 @@ error: string,
 /**
  * True if the same request with the code of the second factor may succeed.
  */
-needsCode?: boolean, };
+needsCode?: boolean,
+/**
+ * True if the same request with the password of the link may succeed.
+ */
+needsPassword?: boolean, };
 
 /** The requests that a client sends to the server. */
 export type ClientRequests = {

@@ -142,6 +142,14 @@ actions! {
     SignOutEverywhere = Need::Credential;
     /// Create an access token: `POST /api/v1/tokens`.
     CreateToken = Need::Give;
+    /// Make a link that shows cameras: `POST /api/v1/shares`.
+    CreateShare = Need::Give;
+    /// List these links: `GET /api/v1/shares`.
+    ListShares = Need::On(Permission::Administer, Kind::Everything);
+    /// Revoke one of them: `DELETE /api/v1/shares/{share}`.
+    RevokeShare = Need::On(Permission::Administer, Kind::Everything);
+    /// Use one, with the token in it and its password: `POST /api/v1/shares/open`.
+    OpenShare = Need::Nothing;
 
     /// Ask which requests an address of a camera takes: `OPTIONS /whep/{camera}`.
     AskCamera = Need::Nothing;

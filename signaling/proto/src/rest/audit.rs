@@ -49,11 +49,19 @@ pub enum AuditKind {
     SecondFactorAdded,
     /// The second factor of a user was removed, by itself or somebody else.
     SecondFactorRemoved,
+    /// A link that shows cameras was made.
+    ShareCreated,
+    /// Such a link was revoked.
+    ShareRevoked,
+    /// Such a link was used.
+    ShareOpened,
+    /// A wrong password was given for such a link.
+    ShareRefused,
 }
 
 impl AuditKind {
     /// The kinds of events.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 25] = [
         Self::SetUp,
         Self::SignedIn,
         Self::SignInFailed,
@@ -75,6 +83,10 @@ impl AuditKind {
         Self::PasswordChanged,
         Self::SecondFactorAdded,
         Self::SecondFactorRemoved,
+        Self::ShareCreated,
+        Self::ShareRevoked,
+        Self::ShareOpened,
+        Self::ShareRefused,
     ];
 
     /// Returns the name of the kind, in words. The database has it, so it never changes.
@@ -101,6 +113,10 @@ impl AuditKind {
             Self::PasswordChanged => "password changed",
             Self::SecondFactorAdded => "second factor added",
             Self::SecondFactorRemoved => "second factor removed",
+            Self::ShareCreated => "link created",
+            Self::ShareRevoked => "link revoked",
+            Self::ShareOpened => "link used",
+            Self::ShareRefused => "link refused",
         }
     }
 }

@@ -140,6 +140,8 @@ pub struct Removed {
     pub claims: u32,
     /// The number of invitations that nobody has accepted.
     pub invitations: u32,
+    /// The number of links that show cameras.
+    pub shares: u32,
     /// The number of gateways.
     pub gateways: u32,
     /// The number of cameras.

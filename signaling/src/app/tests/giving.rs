@@ -66,7 +66,7 @@ fn wishes() -> Vec<Value> {
 #[tokio::test]
 async fn no_request_gives_more_than_its_sender_has() {
     let scene = Scene::new().await;
-    let mut given = [0; 17];
+    let mut given = [0; CALLERS.len()];
     for (caller, name) in CALLERS.iter().enumerate() {
         for wish in wishes() {
             let response =
@@ -90,7 +90,54 @@ async fn no_request_gives_more_than_its_sender_has() {
     }
     // A full admin and an owner give everything, the admin of one camera what concerns it,
     // everybody else nothing.
-    assert_eq!(given, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 40, 8, 40, 0, 40, 0, 0]);
+    assert_eq!(given, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 40, 8, 40, 0, 40, 0, 0, 0, 0, 0, 0]);
+    scene.end().await;
+}
+
+/// Returns the links that are asked for: every combination of cameras, sound and lifetimes.
+fn links() -> Vec<Value> {
+    let mut wishes = Vec::new();
+    for cameras in
+        [&["cam@FIRST"][..], &["other@FIRST"], &["cam@SECOND"], &["other@FIRST", "cam.sub@FIRST"]]
+    {
+        for listen in [false, true] {
+            let shared = |address: &&str| json!({"camera": named(address), "listen": listen});
+            let cameras: Vec<_> = cameras.iter().map(shared).collect();
+            for lifetime in [Value::Null, json!(10)] {
+                wishes.push(json!({
+                    "name": "n", "cameras": cameras, "expiresInSeconds": lifetime,
+                }));
+            }
+        }
+    }
+    wishes
+}
+
+#[tokio::test]
+async fn no_link_shows_more_than_its_sender_may_see() {
+    let scene = Scene::new().await;
+    let mut given = [0; CALLERS.len()];
+    for (caller, name) in CALLERS.iter().enumerate() {
+        for wish in links() {
+            let response =
+                scene.send(caller, "POST", "/api/v1/shares", JSON, wish.to_string()).await;
+            if response.status() != 200 {
+                continue;
+            }
+            let body = axum::body::to_bytes(response.into_body(), MAX_BODY_BYTES).await.unwrap();
+            let made: Value = serde_json::from_slice(&body).unwrap();
+            let child = scene.owner_of(made["token"].as_str().unwrap()).await;
+            let own = powers(&scene.principal(caller).await.unwrap());
+            let powers = powers(&child);
+            assert!(powers.iter().all(|power| own.contains(power)), "{name}: {wish}");
+            let is_shown =
+                |power: &String| power.starts_with("Watch ") || power.starts_with("Listen ");
+            assert!(powers.iter().all(is_shown), "{name}: {powers:?} with {wish}");
+            assert!(child.expiry() < Expiry::Never, "{name}: {wish}");
+            given[caller] += 1;
+        }
+    }
+    assert_eq!(given, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 16, 4, 16, 0, 16, 0, 0, 0, 0, 0, 0]);
     scene.end().await;
 }
 

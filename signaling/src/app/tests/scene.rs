@@ -18,7 +18,9 @@ use porthole_signaling_proto::method::{
     Challenge, Empty, Enroll, EnrollParams, Method, Offer, OfferResult, Register, RegisterParams,
     Report, ReportParams,
 };
-use porthole_signaling_proto::rest::{CameraGrant, NewToken, Role, UserAccess};
+use porthole_signaling_proto::rest::{
+    CameraGrant, NewShare, NewToken, Role, SharedCamera, UserAccess,
+};
 use porthole_signaling_proto::rpc::{Message, RequestId};
 use porthole_signaling_proto::{CameraReport, CameraState, rpc};
 use tower::ServiceExt as _;
@@ -37,7 +39,7 @@ use crate::store::Store;
 /// The kinds of callers, in the order of the columns. The first gateway has the cameras `cam` and
 /// `other`, the second has a `cam` of its own. A token for cameras is limited to them; they are
 /// those of the first gateway unless its name says more.
-pub(super) const CALLERS: [&str; 17] = [
+pub(super) const CALLERS: [&str; 21] = [
     "nobody",
     "unknown token",
     "expired token",
@@ -55,6 +57,10 @@ pub(super) const CALLERS: [&str; 17] = [
     "owner's cookie",
     "cookie of a viewer of cam",
     "revoked token",
+    "share of cam",
+    "expired share",
+    "revoked share",
+    "share without its password",
 ];
 /// The index of the owner in [`CALLERS`].
 const OWNER: usize = 7;
@@ -64,7 +70,7 @@ pub(super) struct Scene {
     _server: Server,
     _data: tempfile::TempDir,
     /// A header for each of [`CALLERS`].
-    credentials: [Option<(&'static str, String)>; 17],
+    credentials: [Option<(&'static str, String)>; CALLERS.len()],
 }
 
 impl Scene {
@@ -138,7 +144,10 @@ impl Scene {
     }
 }
 
-async fn credentials(app: &App, gateway: String) -> [Option<(&'static str, String)>; 17] {
+async fn credentials(
+    app: &App,
+    gateway: String,
+) -> [Option<(&'static str, String)>; CALLERS.len()] {
     let store = &app.driver.store;
     let granted = operator(Action::CreateToken).unwrap();
     let bearer = |token: String| Some(("authorization", format!("Bearer {token}")));
@@ -154,6 +163,10 @@ async fn credentials(app: &App, gateway: String) -> [Option<(&'static str, Strin
         };
         bearer(store.create_token(&granted, &new).await.unwrap().token)
     };
+    // The first of all, and the expired one the last, because a new one clears those away.
+    let locked = share(store, Some("hash"), 3600).await;
+    let [live, gone] = [share(store, None, 3600).await, revoked_share(store).await];
+    let ended = share(store, None, 0).await;
     let cookie = async |name: &str, role| {
         let cookie = store.create_user_for_test(name, role).await;
         Some(("cookie", format!("{COOKIE}={cookie}")))
@@ -184,6 +197,10 @@ async fn credentials(app: &App, gateway: String) -> [Option<(&'static str, Strin
         owner,
         limited,
         revoked(store).await,
+        live,
+        ended,
+        gone,
+        locked,
     ]
 }
 
@@ -215,6 +232,33 @@ async fn revoked(store: &Store) -> Option<(&'static str, String)> {
     let newest = store.tokens(&granted).await.unwrap()[0].id;
     store.remove_token(&granted, newest).await.unwrap().unwrap();
     Some(("authorization", format!("Bearer {}", token.token)))
+}
+
+/// Returns the header with the token in a link that shows `cam` of the first gateway.
+async fn share(
+    store: &Store,
+    password: Option<&str>,
+    lifetime_s: u32,
+) -> Option<(&'static str, String)> {
+    let new = NewShare {
+        name: "s".into(),
+        cameras: vec![SharedCamera { camera: named("cam@FIRST").parse().unwrap(), listen: true }],
+        expires_in_seconds: Some(lifetime_s),
+        password: None,
+        kiosk: false,
+    };
+    let giver = operator(Action::CreateShare).unwrap();
+    let token = store.create_share(&giver, &new, password).await.unwrap().token;
+    Some(("authorization", format!("Bearer {token}")))
+}
+
+/// Returns the header with the token of such a link that was revoked.
+async fn revoked_share(store: &Store) -> Option<(&'static str, String)> {
+    let header = share(store, None, 3600).await;
+    let granted = by_operator(Action::RevokeShare).unwrap();
+    let newest = store.shares(&granted).await.unwrap()[0].id;
+    store.remove_share(&granted, newest).await.unwrap().unwrap();
+    header
 }
 
 /// Returns an address in which the ids of the gateways stand for `FIRST` and `SECOND`.

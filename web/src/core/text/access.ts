@@ -147,6 +147,8 @@ export const ACCESS_TEXT = {
   'removed.claims.other': '{count} claim codes',
   'removed.invitations.one': '1 invitation',
   'removed.invitations.other': '{count} invitations',
+  'removed.shares.one': '1 share link',
+  'removed.shares.other': '{count} share links',
   'removed.browsers.one': '1 sign-in',
   'removed.browsers.other': '{count} sign-ins',
   'removed.pictures.one': '1 picture',

@@ -41,4 +41,8 @@ export const AUDIT_TEXT = {
   'audit.password-changed': '{name} changed their password',
   'audit.second-factor-added': '{name} added a second factor',
   'audit.second-factor-removed': '{actor} removed the second factor of {object}',
+  'audit.share-created': '{actor} made the share link “{object}”',
+  'audit.share-revoked': '{actor} revoked the share link “{object}”',
+  'audit.share-opened': 'The share link “{object}” was opened',
+  'audit.share-refused': 'Wrong password for the share link “{object}”',
 } as const;

@@ -7,7 +7,7 @@ use porthole_signaling_proto::GatewayId;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Action, Identity, Membership, Sender};
+use crate::{Action, Identity, Membership, Sender, Sharing};
 
 const GATEWAYS: [&str; 2] = ["gw-a", "gw-b"];
 const CAMERAS: [&str; 3] = ["door", "door.sub", "yard"];
@@ -38,6 +38,19 @@ fn access() -> impl Strategy<Value = Access> {
             expiry,
         },
     )
+}
+
+fn sharing() -> impl Strategy<Value = Sharing> {
+    let pairs = GATEWAYS.iter().flat_map(|id| CAMERAS.map(|camera| (*id, camera)));
+    let cameras = prop::sample::subsequence(pairs.collect::<Vec<_>>(), 1..=6);
+    let cameras = cameras.prop_flat_map(|pairs| {
+        let sound = prop::collection::vec(any::<bool>(), pairs.len());
+        sound.prop_map(move |sound| {
+            let key = |(id, camera): &(&str, &str)| (id.parse().unwrap(), camera.parse().unwrap());
+            pairs.iter().map(key).zip(sound).collect()
+        })
+    });
+    (cameras, 100_u64..104).prop_map(|(cameras, end_s)| Sharing { cameras, end_s })
 }
 
 fn now() -> Now {
@@ -90,6 +103,20 @@ proptest! {
                 }
             }
             Err(_) => prop_assert!(own.role == Role::Viewer || own.expiry == Expiry::At(100)),
+        }
+    }
+
+    #[test]
+    fn what_is_shared_is_never_more_than_its_giver_has(own in access(), shared in sharing()) {
+        if let Ok(giver) = giver(&own) {
+            let excess = exceeding(&shared.rights(), &own.rights());
+            match giver.give(shared.clone(), now()) {
+                Ok(granted) => {
+                    prop_assert!(excess.is_empty(), "{excess:?}");
+                    prop_assert_eq!(granted.object(), &shared);
+                }
+                Err(_) => prop_assert!(!excess.is_empty(), "it could have been shared"),
+            }
         }
     }
 

@@ -1,0 +1,160 @@
+//! Tests of shares in the database.
+
+use porthole_signaling_core::{Action, Expiry, Sender};
+use porthole_signaling_proto::rest::Role;
+use serde_json::json;
+
+use super::*;
+use crate::admin::{by_operator, operator};
+
+const GATEWAY: &str = "gw-a";
+
+async fn store() -> (tempfile::TempDir, Store) {
+    let data = tempfile::tempdir().unwrap();
+    let store = Store::open(data.path()).await.unwrap();
+    let mut write = store.begin().await.unwrap();
+    let query = "INSERT INTO gateways (id, name, public_key, created_s) VALUES (?, 'A', x'00', 0)";
+    sqlx::query(query).bind(GATEWAY).execute(write.db()).await.unwrap();
+    write.commit().await.unwrap();
+    (data, store)
+}
+
+fn new(cameras: &[&str], lifetime_s: Option<u32>) -> NewShare {
+    let camera = |id: &&str| json!({"camera": format!("{id}@{GATEWAY}")});
+    let cameras: Vec<_> = cameras.iter().map(camera).collect();
+    let new = json!({"name": "yard", "cameras": cameras, "expiresInSeconds": lifetime_s});
+    serde_json::from_value(new).unwrap()
+}
+
+/// Creates a user and returns its number and its proof that it may share.
+async fn giver(store: &Store, name: &str) -> (i64, Admitted) {
+    let cookie = store.create_user_for_test(name, Role::Admin).await;
+    let principal = store.find_cookie(&cookie).await.unwrap().unwrap();
+    let admitted = Action::CreateShare.admit(Sender::Principal(principal), now()).unwrap();
+    (store.find_user(name).await.unwrap().unwrap().id, admitted)
+}
+
+async fn lookup(store: &Store, token: &str) -> TokenLookup {
+    store.find_token(token).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_link_lasts_a_day_or_as_long_as_its_giver_says_and_a_year_at_most() {
+    let (_data, store) = store().await;
+    let operator = operator(Action::CreateShare).unwrap();
+    for (lifetime_s, expected) in
+        [(None, 86_400), (Some(90), 90), (Some(u32::MAX), 365 * 86_400), (Some(0), 0)]
+    {
+        let link = store.create_share(&operator, &new(&["cam"], lifetime_s), None).await.unwrap();
+        assert_eq!(link.expires_in_seconds, expected);
+        assert_eq!(link.path, format!("/share#t={}", link.token));
+        let found = lookup(&store, &link.token).await;
+        match found {
+            TokenLookup::Valid(principal) => {
+                let Expiry::At(end_s) = principal.expiry() else { panic!("it ends") };
+                let left_s = end_s - unix_s();
+                assert!(left_s <= expected.into() && left_s + 5 > expected.into(), "{left_s}");
+            }
+            TokenLookup::Expired | TokenLookup::Locked | TokenLookup::Unknown => {
+                assert_eq!(expected, 0, "{found:?}");
+            }
+        }
+    }
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_link_ends_with_its_revocation_and_with_the_rights_of_its_giver() {
+    let (_data, store) = store().await;
+    let operator = operator(Action::InvitePerson).unwrap();
+    let granted = by_operator(Action::ChangeUser).unwrap();
+    store.create_user_for_test("ann", Role::Owner).await;
+    for way in ["revoked", "giver removed", "giver a viewer", "gateway removed"] {
+        let (bob, giver) = giver(&store, "bob").await;
+        let link = store.create_share(&giver, &new(&["cam"], None), None).await.unwrap();
+        let listed = store.shares(&granted).await.unwrap();
+        assert_eq!(listed[0].giver.as_deref(), Some("bob"), "{listed:?}");
+        let credential = format!("share:{}", listed[0].id);
+        let named = [credential.clone()].into();
+        assert!(store.without_existing(&named).await.unwrap().is_empty(), "{way}");
+        let (removal, expected) = match way {
+            "revoked" => (store.remove_share(&granted, listed[0].id).await.unwrap(), 1),
+            "giver a viewer" => {
+                let access = json!({"role": "viewer", "limited": false});
+                let access = serde_json::from_value(access).unwrap();
+                (store.change_user(&granted, &operator, bob, &access).await.unwrap(), 1)
+            }
+            "giver removed" => (store.remove_user(&granted, bob).await.unwrap(), 1),
+            _ => {
+                let gateway = GATEWAY.parse().unwrap();
+                (store.remove_gateway(&granted, &gateway).await.unwrap(), 0)
+            }
+        };
+        let removal = removal.unwrap();
+        assert_eq!(removal.removed.shares, expected, "{way}");
+        if expected == 1 {
+            assert!(removal.credentials.contains(&credential), "{way}: {removal:?}");
+            assert!(store.revoked().await.unwrap().contains(&credential), "{way}");
+            let gone = store.without_existing(&named).await.unwrap();
+            assert_eq!(gone, [credential], "{way}: a session that goes on after a restart");
+            assert!(matches!(lookup(&store, &link.token).await, TokenLookup::Unknown), "{way}");
+        } else {
+            assert_eq!(removal.removed.grants, 1, "{way}");
+            assert!(store.shares(&granted).await.unwrap()[0].cameras.is_empty(), "{way}");
+        }
+        let _gone = store.remove_user(&granted, bob).await.unwrap();
+    }
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_link_with_a_password_gives_nothing_without_the_proof_of_it() {
+    let (_data, store) = store().await;
+    let operator = operator(Action::CreateShare).unwrap();
+    for (kiosk, lifetime_s, proof_s) in
+        [(false, 60, 60), (false, 200_000, 86_400), (true, 200_000, 200_000)]
+    {
+        let new = NewShare { kiosk, ..new(&["cam"], Some(lifetime_s)) };
+        let link = store.create_share(&operator, &new, Some("hash")).await.unwrap();
+        let token = ShareToken::parse(&link.token).unwrap();
+        let share = store.share_of(&token).await.unwrap().unwrap();
+        let left_s = share.proof_end_s() - unix_s();
+        assert!(left_s <= proof_s && left_s + 5 > proof_s, "{kiosk} {left_s}");
+        let proved = token.proved("hash", share.proof_end_s());
+        for (token, expected) in [
+            (link.token.clone(), "Locked"),
+            (token.proved("another hash", unix_s() + 60), "Locked"),
+            (token.proved("hash", unix_s()), "Expired"),
+            (proved, "Valid"),
+        ] {
+            let found = format!("{:?}", lookup(&store, &token).await);
+            assert!(found.starts_with(expected), "{found}");
+        }
+    }
+    store.close().await;
+}
+
+#[tokio::test]
+async fn links_and_their_cameras_are_bounded() {
+    let (_data, store) = store().await;
+    let operator = operator(Action::CreateShare).unwrap();
+    let ids: Vec<_> = (0..17).map(|number| format!("cam{number}")).collect();
+    let ids: Vec<_> = ids.iter().map(String::as_str).collect();
+    for (cameras, is_made) in [(&ids[..0], false), (&ids[..16], true), (&ids[..], false)] {
+        let made = store.create_share(&operator, &new(cameras, Some(0)), None).await;
+        assert_eq!(made.is_ok(), is_made, "{made:?}");
+    }
+    let (_, bob) = giver(&store, "bob").await;
+    for _ in 0..MAX_OF_GIVER {
+        store.create_share(&bob, &new(&["cam"], None), None).await.unwrap();
+    }
+    let full = store.create_share(&bob, &new(&["cam"], None), None).await.unwrap_err();
+    assert!(matches!(full, ShareError::TooMany), "{full}");
+    for number in MAX_OF_GIVER..MAX_SHARES {
+        let (_, giver) = giver(&store, &format!("user{number}")).await;
+        store.create_share(&giver, &new(&["cam"], None), None).await.unwrap();
+    }
+    let full = store.create_share(&operator, &new(&["cam"], None), None).await.unwrap_err();
+    assert!(matches!(full, ShareError::TooMany), "{full}");
+    store.close().await;
+}

@@ -4,6 +4,7 @@ import axe from 'axe-core';
 import { startBrowser } from './browser.mjs';
 import { fakeAccess } from './fake-access.mjs';
 import { fakeGateway } from './fake-gateway.mjs';
+import { fakeShares } from './fake-shares.mjs';
 import { CAMERAS, STORED } from './look-scene.mjs';
 import { startMock } from './mock.mjs';
 
@@ -26,6 +27,11 @@ gateway.entries = [
 ];
 mock.setGateways([gateway]);
 mock.setAccess(fakeAccess(gateway.id));
+const shares = fakeShares(gateway.id);
+shares.add('phs_lock', 'Behind a password', ['door'], { password: true });
+shares.add('phs_yard', 'Around the house', ['door', 'drive']);
+shares.add('phs_hall', 'Hall', ['door', 'drive'], { kiosk: true });
+mock.setShares(shares);
 const { browser, device, page } = await startBrowser(mock);
 const button = (name) => page.getByRole('button', { name, exact: true });
 let findings = 0;
@@ -83,6 +89,13 @@ try {
   await button('Make it right').first().click();
   await page.locator('[data-testid=repair][data-phase=shown]').waitFor();
   await check('settings that are put right');
+  await page.goto(`${mock.url}/camera/drive`);
+  await button('Share').click();
+  await button('Make link').waitFor();
+  await check('new share link');
+  await button('Make link').click();
+  await button('Done').waitFor();
+  await check('share link that was made');
   await page.goto(`${mock.url}/camera/shed`);
   await page.getByText('The camera is offline').waitFor();
   await check('camera that is offline');
@@ -140,6 +153,9 @@ try {
   await button('Create').click();
   await button('I have copied it').waitFor();
   await check('access token that was created');
+  await page.goto(`${mock.url}/access/links`);
+  await page.getByTestId('share').first().waitFor();
+  await check('share links');
   await page.goto(`${mock.url}/access/codes`);
   await page.getByTestId('code').first().waitFor();
   await check('claim codes');
@@ -161,6 +177,16 @@ try {
   });
   await page.getByRole('heading', { name: 'Cameras from Frigate' }).waitFor();
   await check('cameras of a file');
+  for (const [link, locator] of [
+    ['phs_gone', page.getByText('This link does not work')],
+    ['phs_lock', page.getByLabel('Password', { exact: true })],
+    ['phs_yard', page.locator('[data-playing=true]').nth(1)],
+    ['phs_hall', page.locator('[data-playing=true]').nth(1)],
+  ]) {
+    await page.goto(`${mock.url}/share#t=${link}`);
+    await locator.waitFor();
+    await check(`share link ${link}`);
+  }
   await page.goto(`${mock.url}/nowhere`);
   await page.getByText('Page not found').waitFor();
   await check('not found');

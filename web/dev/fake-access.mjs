@@ -21,6 +21,7 @@ const NOTHING = {
   tokens: 0,
   claims: 0,
   invitations: 0,
+  shares: 0,
   gateways: 0,
   cameras: 0,
   grants: 0,
@@ -71,6 +72,9 @@ function auditOf(gateway) {
     event('enrolmentRefused', { count: 2 }),
     event('userReset', { actor: 'operator', object: 'Grandpa Joe' }),
     event('tokenRevoked', { actor: 'grace', object: 'Old television' }),
+    event('shareCreated', { actor: 'ada', object: 'For Grandpa Joe' }),
+    event('shareOpened', { object: 'For Grandpa Joe', address: '198.51.100.12', count: 3 }),
+    event('shareRefused', { object: 'Screen in the hall', address: '203.0.113.99' }),
     event('setUp', { actor: 'ada', object: 'ada', address: '192.168.1.23' }),
   ];
 }
@@ -222,6 +226,7 @@ export function fakeAccess(gateway) {
     'GET users': () => ({ users: state.users }),
     'GET tokens': () => ({ tokens: state.tokens }),
     'GET claims': () => ({ claims: state.claims }),
+    'GET shares': () => ({ shares: [] }),
     'GET sign-ins': (_, __, me) =>
       me.name === 'ada' ? { signIns: state.signIns } : { signIns: [] },
     'DELETE sign-ins': (_, __, me) => signOut(({ user }) => user === me.name),

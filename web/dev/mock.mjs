@@ -31,6 +31,7 @@ export function startMock({ port = 8090, expirySeconds = 120 } = {}) {
   let role = 'owner';
   let release = null;
   let access = null;
+  let shares = null;
   const setupToken = 'setup-' + randomBytes(6).toString('hex');
 
   const me = (request) => cookies.get(/porthole=([^;]+)/.exec(request.headers.cookie ?? '')?.[1]);
@@ -75,7 +76,9 @@ export function startMock({ port = 8090, expirySeconds = 120 } = {}) {
     }
     const isOfLink = route.startsWith('POST /api/v1/invitations/');
     if (isOfLink && access?.acceptLink(path, body, login, send)) return;
+    if (shares && route === 'POST /api/v1/shares/open') return shares.open(body, send);
     if (!me(request)) return send(401, { error: 'sign in first' });
+    if (shares?.answer(route, body, send)) return;
     if (route === 'GET /api/v1/session') return send(200, { name: me(request).name, role });
     if (route === 'DELETE /api/v1/session') {
       cookies.clear();
@@ -139,20 +142,22 @@ export function startMock({ port = 8090, expirySeconds = 120 } = {}) {
   server.on('upgrade', (request, socket, head) => {
     const url = new URL(request.url, 'http://x');
     const isDevice = url.searchParams.has('device');
-    if (!isDevice && !me(request)) return socket.end('HTTP/1.1 401 Unauthorized\r\n\r\n');
+    if (!isDevice && !me(request) && !shares)
+      return socket.end('HTTP/1.1 401 Unauthorized\r\n\r\n');
     sockets.handleUpgrade(request, socket, head, (ws) => (isDevice ? onDevice(ws) : onClient(ws)));
   });
 
   const tell = (ws, message) => ws?.send(JSON.stringify({ jsonrpc: '2.0', ...message }));
   const rights = () =>
     role !== 'viewer' ? ['watch', 'listen', 'talk', 'control', 'manage'] : ['watch', 'listen'];
-  const cameraList = () =>
+  const cameraList = ({ link } = {}) =>
     cameras
-      .map((c) => ({ permissions: rights(), ...c }))
+      .filter(({ id }) => link === undefined || link.ids.includes(id))
+      .map((c) => ({ permissions: link ? ['watch'] : rights(), ...c }))
       .map((c) => (device ? c : { ...c, state: 'offline', reason: undefined, viewers: 0 }));
   const broadcast = () => {
     for (const ws of clients) {
-      tell(ws, { method: 'portholeCameras', params: { cameras: cameraList() } });
+      tell(ws, { method: 'portholeCameras', params: { cameras: cameraList(ws) } });
     }
   };
 
@@ -175,9 +180,14 @@ export function startMock({ port = 8090, expirySeconds = 120 } = {}) {
       const respond = (result) => tell(ws, { id: m.id, result });
       const refuse = (code, message) => tell(ws, { id: m.id, error: { code, message } });
       if (m.method === 'register') {
+        const { authorization } = m.params;
+        if (authorization !== undefined) {
+          ws.link = shares?.linkOf(authorization);
+          if (ws.link === undefined) return refuse(401, 'the access token is not known here');
+        }
         clients.add(ws);
         respond({ id: 'viewer' });
-        return tell(ws, { method: 'portholeCameras', params: { cameras: cameraList() } });
+        return tell(ws, { method: 'portholeCameras', params: { cameras: cameraList(ws) } });
       }
       if (m.method === 'portholeCancel') return;
       if (m.method === 'connect') {
@@ -250,6 +260,12 @@ export function startMock({ port = 8090, expirySeconds = 120 } = {}) {
     setRole: (name) => (role = name),
     /** Answers routes about people and access, see `fake-access.mjs`. */
     setAccess: (fake) => (access = fake),
+    /** Answers routes about share links, see `fake-shares.mjs`. */
+    setShares: (fake) => (shares = fake),
+    /** Closes the WebSockets of a link, as after its revocation. */
+    dropShared(token) {
+      for (const ws of clients) if (ws.link?.token === token) ws.close(4401);
+    },
     /** Serves the page as another release has it. */
     setRelease: (name) => (release = name),
     setForgetful: (on) => (forgetful = on),

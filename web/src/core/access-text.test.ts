@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import type { Camera, InvitationInfo, SignInInfo, TokenInfo } from '../protocol';
-import { codeFacts, inOrder, invitationFacts, tokenFacts, userFacts } from './access-text';
+import { codeFacts, inOrder, invitationFacts, shareFacts, tokenFacts } from './access-text';
+import { userFacts } from './access-text';
 
 const NOW_S = 1_800_000_000;
 const DAY_S = 86_400;
@@ -96,4 +97,17 @@ test.each([
   const facts = invitationFacts(invitation, CAMERAS, NOW_S);
   const shown = facts.map((fact) => fact.replace(/^ends .*/, 'ends '));
   expect(shown.slice(0, expected.length)).toEqual(expected);
+});
+
+test.each([
+  [{}, ['A', 'never used']],
+  [{ password: true }, ['A', 'with a password', 'never used']],
+  [{ kiosk: true, seenS: NOW_S - 60 }, ['A', 'for a screen on a wall', 'in use now']],
+  [{ cameras: [{ camera: 'a@gw-a', listen: true }] }, ['A', 'with sound', 'never used']],
+  [{ cameras: [] }, ['no camera any more', 'never used']],
+])('a share link with %o says so', (changes, expected) => {
+  const whole = { id: 1, name: 'n', password: false, kiosk: false, createdS: NOW_S };
+  const cameras = [{ camera: 'a@gw-a', listen: false }];
+  const share = { ...whole, cameras, expiresS: NOW_S + DAY_S, ...changes };
+  expect(shareFacts(share, CAMERAS, NOW_S).slice(0, expected.length)).toEqual(expected);
 });

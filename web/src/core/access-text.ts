@@ -1,7 +1,7 @@
 /** Facts about people, access tokens, browsers and claim codes, in the order of their lists. */
 
 import type { Camera, CameraAddress, ClaimInfo, Gateway, InvitationInfo } from '../protocol';
-import type { SignInInfo, TokenInfo, UserAccess, UserInfo } from '../protocol';
+import type { ShareInfo, SignInInfo, TokenInfo, UserAccess, UserInfo } from '../protocol';
 import { draftOf } from './access-draft';
 import { cameraName } from './camera-names';
 import * as format from './format';
@@ -77,11 +77,29 @@ function camerasText(
   known: readonly Camera[],
 ): string {
   if (!limited) return t('tokens.all-cameras');
+  return namedCameras(cameras, known);
+}
+
+function namedCameras(cameras: readonly CameraAddress[], known: readonly Camera[]): string {
   if (cameras.length === 0) return t('tokens.no-cameras');
   const named = cameras.slice(0, MAX_NAMED).map((address) => cameraName(address, known));
   const names = named.join(', ');
   const count = cameras.length - named.length;
   return count === 0 ? names : t('tokens.more-cameras', { names, count });
+}
+
+export function shareFacts(share: ShareInfo, known: readonly Camera[], nowS: number): string[] {
+  const { cameras, password, kiosk, seenS, expiresS, giver } = share;
+  const addresses = cameras.map(({ camera }) => camera);
+  return [
+    namedCameras(addresses, known),
+    ...(cameras.some(({ listen }) => listen === true) ? [t('shares.sound')] : []),
+    ...(password ? [t('shares.password')] : []),
+    ...(kiosk ? [t('shares.kiosk')] : []),
+    usedText(seenS, nowS),
+    endText(expiresS, nowS),
+    ...(giver === undefined ? [] : [t('access.given-by', { name: giver })]),
+  ];
 }
 
 export function signInFacts({ seenS, createdS, address }: SignInInfo, nowS: number): string[] {

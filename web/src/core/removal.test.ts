@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import type { ClaimInfo, InvitationInfo, Removed, TokenInfo, UserInfo } from '../protocol';
+import type { ClaimInfo, InvitationInfo, Removed, ShareInfo } from '../protocol';
+import type { TokenInfo, UserInfo } from '../protocol';
 import { belongings, doneText, linesOfToken, linesOfUser, signedOutText } from './removal';
 
 const token = (id: number, giverSubject?: string): TokenInfo => ({
@@ -40,30 +41,37 @@ const grace: UserInfo = {
   cameras: [],
 };
 
+function share(id: number, giverSubject?: string): ShareInfo {
+  const whole = { id, name: 'S', cameras: [], password: false, kiosk: false };
+  return { ...whole, createdS: 1, expiresS: 2, ...(giverSubject && { giverSubject }) };
+}
+
 /** Grace has given T1, that has given T3, and that T4; Ada has given T5. */
 const GIVEN = {
   tokens: [token(5, 'user:1'), token(4, 'token:3'), token(3, 'token:1'), token(1, 'user:2')],
   claims: [claim('a', 'token:4'), claim('b', 'user:1'), claim('c'), claim('d', 'user:2')],
   invitations: [invitation(1, 'token:3'), invitation(2, 'user:1')],
+  shares: [share(1, 'token:3'), share(2, 'user:1'), share(3)],
 };
 
 test.each([
-  ['user:2', [1, 3, 4], 2, 1],
-  ['user:1', [5], 1, 1],
-  ['token:1', [3, 4], 1, 1],
-  ['token:4', [], 1, 0],
-  ['token:5', [], 0, 0],
-  ['user:3', [], 0, 0],
+  ['user:2', [1, 3, 4], 2, 1, 1],
+  ['user:1', [5], 1, 1, 1],
+  ['token:1', [3, 4], 1, 1, 1],
+  ['token:4', [], 1, 0, 0],
+  ['token:5', [], 0, 0, 0],
+  ['user:3', [], 0, 0, 0],
 ])('what %s has given goes with it, and what that has given', (subject, ids, ...others) => {
-  const { tokens, claims, invitations } = belongings(subject, GIVEN);
+  const { tokens, claims, invitations, shares } = belongings(subject, GIVEN);
   expect(tokens.map(({ id }) => id)).toEqual(ids);
-  expect([claims, invitations]).toEqual(others);
+  expect([claims, invitations, shares]).toEqual(others);
 });
 
 test('names do not matter: another person with the same name keeps what it has', () => {
   const other = { ...token(7, 'user:1'), name: 'T3' };
   const lines = linesOfToken(token(3), { ...GIVEN, tokens: [...GIVEN.tokens, other] });
-  expect(lines).toEqual(['Access token “T4”', '1 claim code for a gateway', '1 invitation']);
+  const expected = ['Access token “T4”', '1 claim code for a gateway', '1 invitation'];
+  expect(lines).toEqual([...expected, '1 share link']);
 });
 
 test('a person goes with its browsers and what it has given, each in one line', () => {
@@ -74,13 +82,14 @@ test('a person goes with its browsers and what it has given, each in one line', 
     'Access token “T4”',
     '2 claim codes for gateways',
     '1 invitation',
+    '1 share link',
   ]);
   expect(linesOfUser({ ...grace, id: 3, signIns: 0 }, GIVEN)).toEqual([]);
 });
 
 test('so many tokens that nobody would read their names are counted', () => {
   const tokens = Array.from({ length: 9 }, (_, index) => token(index + 10, 'token:1'));
-  const lines = linesOfToken(token(1), { tokens, claims: [], invitations: [] });
+  const lines = linesOfToken(token(1), { tokens, claims: [], invitations: [], shares: [] });
   expect(lines).toHaveLength(7);
   expect(lines.at(-1)).toBe('3 more access tokens');
 });
@@ -100,6 +109,7 @@ const NOTHING: Removed = {
 
 test.each([
   [{ tokens: 1 }, 'X was removed.'],
+  [{ tokens: 1, shares: 2 }, 'X was removed. Ended with it: 2 share links.'],
   [{ users: 1 }, 'X was removed.'],
   [{ tokens: 2, sessions: 1 }, 'X was removed. Ended with it: 1 more access token, 1 picture.'],
   [

@@ -1,6 +1,7 @@
 /** Things that are removed together with a user or an access token, in words. */
 
-import type { ClaimInfo, InvitationInfo, Removed, TokenInfo, UserInfo } from '../protocol';
+import type { ClaimInfo, InvitationInfo, Removed, ShareInfo } from '../protocol';
+import type { TokenInfo, UserInfo } from '../protocol';
 import { plural, t, type PluralKey } from './text';
 
 /** The lists that a removal is looked up in. */
@@ -8,6 +9,7 @@ export interface Given {
   readonly tokens: readonly TokenInfo[];
   readonly claims: readonly ClaimInfo[];
   readonly invitations: readonly InvitationInfo[];
+  readonly shares: readonly ShareInfo[];
 }
 
 /** Credentials that one user or token has given, that these have given on, and so on. */
@@ -15,13 +17,15 @@ export interface Belongings {
   readonly tokens: readonly TokenInfo[];
   readonly claims: number;
   readonly invitations: number;
+  readonly shares: number;
 }
 
 /** So many access tokens are listed by name; the others are counted. */
 const MAX_NAMED = 6;
 
 /** Returns what is removed with a user or token, such as `user:3` or `token:7`. */
-export function belongings(subject: string, { tokens, claims, invitations }: Given): Belongings {
+export function belongings(subject: string, given: Given): Belongings {
+  const { tokens, claims, invitations, shares } = given;
   const subjects = new Set([subject]);
   const found: TokenInfo[] = [];
   // The set grows while it is walked through, and ends: no subject is in it twice.
@@ -33,7 +37,12 @@ export function belongings(subject: string, { tokens, claims, invitations }: Giv
   }
   const count = (all: readonly { readonly giverSubject?: string }[]) =>
     all.filter(({ giverSubject: giver }) => giver !== undefined && subjects.has(giver)).length;
-  return { tokens: found, claims: count(claims), invitations: count(invitations) };
+  return {
+    tokens: found,
+    claims: count(claims),
+    invitations: count(invitations),
+    shares: count(shares),
+  };
 }
 
 /** Returns one line for each thing that goes with a user. */
@@ -49,13 +58,14 @@ export function linesOfToken(token: TokenInfo, given: Given): string[] {
   return linesOf(belongings(`token:${token.id}`, given));
 }
 
-function linesOf({ tokens, claims, invitations }: Belongings): string[] {
+function linesOf({ tokens, claims, invitations, shares }: Belongings): string[] {
   const named = tokens.slice(0, MAX_NAMED).map(({ name }) => t('removal.token', { name }));
   return [
     ...named,
     ...counted('removal.more-tokens', tokens.length - named.length),
     ...counted('removal.claims', claims),
     ...counted('removal.invitations', invitations),
+    ...counted('removal.shares', shares),
   ];
 }
 

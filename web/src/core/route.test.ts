@@ -24,9 +24,19 @@ test.each([
   ['/setup', '', { page: 'setup', token: null }],
   ['/invitation', '#t=abc-123', { page: 'invitation', token: 'abc-123' }],
   ['/invitation/', '', { page: 'invitation', token: null }],
+  ['/share', '#t=phs_a-b', { page: 'share', token: 'phs_a-b', camera: null }],
+  ['/share/', '#t=x&c=door%40gw-a', { page: 'share', token: 'x', camera: 'door@gw-a' }],
+  ['/share', '', { page: 'share', token: null, camera: null }],
+  ['/access/links', '', { page: 'access', part: 'links' }],
   ['/elsewhere', '', { page: 'not-found' }],
 ] as const)('%s%s leads to its page', (path, hash, route) => {
   expect(routeOf(path, hash)).toEqual(route);
   if (route.page !== 'not-found' && hash === '' && !('token' in route))
     expect(routeOf(pathTo(route), '')).toEqual(route);
+});
+
+test('the address of a camera of a share link keeps the link', () => {
+  const route = { page: 'share', token: 'phs_a-b', camera: 'door@gw-a' } as const;
+  const [path = '', hash = ''] = pathTo(route).split('#');
+  expect(routeOf(path, `#${hash}`)).toEqual(route);
 });

@@ -10,11 +10,12 @@ export type Route =
   | { readonly page: 'access'; readonly part: AccessPart }
   | { readonly page: 'setup'; readonly token: string | null }
   | { readonly page: 'invitation'; readonly token: string | null }
+  | { readonly page: 'share'; readonly token: string | null; readonly camera: string | null }
   | { readonly page: 'sign-in' }
   | { readonly page: 'not-found' };
 
 /** The parts of the page about people and access. */
-export type AccessPart = 'people' | 'tokens' | 'codes' | 'log';
+export type AccessPart = 'people' | 'tokens' | 'links' | 'codes' | 'log';
 
 /** A camera's id, alone or followed by its gateway's: `door`, `door@gw-a`. */
 const CAMERA =
@@ -31,12 +32,15 @@ export function routeOf(pathname: string, hash: string): Route {
   if (path === '/account') return { page: 'account' };
   if (path === '/access') return { page: 'access', part: 'people' };
   if (path === '/access/tokens') return { page: 'access', part: 'tokens' };
+  if (path === '/access/links') return { page: 'access', part: 'links' };
   if (path === '/access/codes') return { page: 'access', part: 'codes' };
   if (path === '/access/log') return { page: 'access', part: 'log' };
   if (path === '/sign-in') return { page: 'sign-in' };
-  const token = new URLSearchParams(hash.slice(1)).get('t');
+  const params = new URLSearchParams(hash.slice(1));
+  const token = params.get('t');
   if (path === '/setup') return { page: 'setup', token };
   if (path === '/invitation') return { page: 'invitation', token };
+  if (path === '/share') return { page: 'share', token, camera: params.get('c') };
   const change = CHANGE.exec(path);
   if (change?.[1] !== undefined && change[2] !== undefined) {
     return { page: 'change', gateway: change[1], camera: change[2] };
@@ -61,6 +65,11 @@ export function pathTo(route: Route): string {
       return '/account';
     case 'access':
       return route.part === 'people' ? '/access' : `/access/${route.part}`;
+    case 'share': {
+      const { token, camera } = route;
+      const params = { ...(token !== null && { t: token }), ...(camera !== null && { c: camera }) };
+      return `/share#${new URLSearchParams(params).toString()}`;
+    }
     case 'setup':
       return '/setup';
     case 'invitation':

@@ -57,6 +57,21 @@ class Bench {
 }
 
 describe('connecting', () => {
+  test('it registers with an access token if it has one, again after a loss', () => {
+    const bench = new Bench().dispatch({ type: 'start', authorization: 'phs_x' });
+    for (let time = 0; time < 2; time++) {
+      bench.dispatch({ type: 'opened' });
+      expect(bench.lastSent()).toMatchObject({
+        method: 'register',
+        params: { authorization: 'phs_x' },
+      });
+      bench.dispatch({ type: 'closed' }).advance(10_000);
+    }
+    bench.dispatch({ type: 'stop' }).dispatch({ type: 'start' }).dispatch({ type: 'opened' });
+    expect(bench.lastSent()).toMatchObject({ method: 'register', params: {} });
+    expect(JSON.stringify(bench.lastSent())).not.toContain('phs_x');
+  });
+
   test('it registers first, and is up once the server has responded', () => {
     const bench = new Bench().dispatch({ type: 'start' });
     expect(bench.effectTypes).toEqual(['open']);

@@ -35,6 +35,8 @@ interface Pending {
 }
 
 export interface SocketState {
+  /** The access token to register with; `null` for the browser's sign-in. */
+  readonly authorization: string | null;
   readonly phase: SocketPhase;
   /** Number of losses since the last steady connection. */
   readonly attempt: number;
@@ -47,7 +49,7 @@ export interface SocketState {
 }
 
 export type SocketEvent =
-  | { readonly type: 'start' }
+  | { readonly type: 'start'; readonly authorization?: string }
   | { readonly type: 'stop' }
   /** The network is back, or the page is visible again: reconnect now. */
   | { readonly type: 'reconnect-now' }
@@ -85,6 +87,7 @@ export type SocketEffect =
   | { readonly type: 'signed-out' };
 
 export const INITIAL_STATE: SocketState = {
+  authorization: null,
   phase: 'stopped',
   attempt: 0,
   upSince: null,
@@ -101,7 +104,9 @@ type Result = Step<SocketState, SocketEffect>;
 export function step(state: SocketState, event: SocketEvent, env: Env): Result {
   switch (event.type) {
     case 'start':
-      return state.phase === 'stopped' ? open({ ...state, attempt: 0 }, env) : unchanged(state);
+      return state.phase === 'stopped'
+        ? open({ ...state, authorization: event.authorization ?? null, attempt: 0 }, env)
+        : unchanged(state);
     case 'stop':
       return stop(state);
     case 'reconnect-now':
@@ -150,7 +155,9 @@ function open(state: SocketState, env: Env): Result {
 function handleOpened(state: SocketState, env: Env): Result {
   if (state.phase !== 'opening') return unchanged(state);
   const registering: SocketState = { ...state, phase: 'registering', lastReceivedAt: env.now };
-  return transmit(registering, { token: REGISTER_TOKEN, method: 'register', params: {} }, env);
+  const { authorization } = state;
+  const params = authorization === null ? {} : { authorization };
+  return transmit(registering, { token: REGISTER_TOKEN, method: 'register', params }, env);
 }
 
 function stop(state: SocketState): Result {

@@ -9,6 +9,7 @@ import { ACCOUNT_TEXT } from './text/account';
 import { AUDIT_TEXT } from './text/audit';
 import { IMPORT_TEXT } from './text/import';
 import { PEOPLE_TEXT } from './text/people';
+import { SHARE_TEXT } from './text/share';
 import { SHORTCUTS_TEXT } from './text/shortcuts';
 import { SOUND_TEXT } from './text/sound';
 
@@ -252,6 +253,7 @@ export const TEXT = {
   ...AUDIT_TEXT,
   ...IMPORT_TEXT,
   ...PEOPLE_TEXT,
+  ...SHARE_TEXT,
   ...SHORTCUTS_TEXT,
   ...SOUND_TEXT,
 

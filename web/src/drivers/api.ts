@@ -7,6 +7,8 @@ import type { ChangePassword, OneCode, OwnPassword, PasswordAndCode } from '../p
 import type { RecoveryCodes, SecondFactor, TotpSecret } from '../protocol';
 import type { Claim, ClaimInfo, ClaimList, ErrorBody, GatewayId, GatewayList } from '../protocol';
 import type { Me, NewClaim, NewToken, Removed, RenameGateway, Setup, SignIn } from '../protocol';
+import type { NewShare, OpenedShare, OpenShare, ShareInfo, ShareLink } from '../protocol';
+import type { ShareList } from '../protocol';
 import type { SignInInfo, SignInList, Token, TokenInfo, TokenList } from '../protocol';
 import type { AcceptInvitation, InvitationOffer, ReadInvitation } from '../protocol';
 import type { Invitation, InvitationInfo, InvitationList, NewInvitation } from '../protocol';
@@ -18,11 +20,14 @@ export class ApiError extends Error {
   readonly status: number;
   /** True if the same request with the code of the second factor may succeed. */
   readonly needsCode: boolean;
+  /** True if the same request with the password of the share link may succeed. */
+  readonly needsPassword: boolean;
 
-  constructor(status: number, message: string, needsCode = false) {
+  constructor(status: number, message: string, body: Partial<ErrorBody> = {}) {
     super(message);
     this.status = status;
-    this.needsCode = needsCode;
+    this.needsCode = body.needsCode ?? false;
+    this.needsPassword = body.needsPassword ?? false;
   }
 }
 
@@ -60,6 +65,10 @@ export const api = {
   tokens: () => call<TokenList>('GET', 'tokens'),
   createToken: (body: NewToken) => call<Token>('POST', 'tokens', body),
   revokeToken: ({ id }: TokenInfo) => call<Removed>('DELETE', `tokens/${id}`),
+  shares: () => call<ShareList>('GET', 'shares'),
+  createShare: (body: NewShare) => call<ShareLink>('POST', 'shares', body),
+  revokeShare: ({ id }: ShareInfo) => call<Removed>('DELETE', `shares/${id}`),
+  openShare: (body: OpenShare) => call<OpenedShare>('POST', 'shares/open', body),
   users: () => call<UserList>('GET', 'users'),
   removeUser: ({ id }: UserInfo) => call<Removed>('DELETE', `users/${id}`),
   signUserOut: ({ id }: UserInfo) => call<Removed>('DELETE', `users/${id}/sign-ins`),
@@ -87,8 +96,8 @@ async function call<T>(method: string, route: string, body?: unknown): Promise<T
   const response = await send(`${root}/api/v1/${route}`, init);
   const result: unknown = await response.json().catch(() => null);
   if (!response.ok) {
-    const { needsCode } = (result ?? {}) as Partial<ErrorBody>;
-    throw new ApiError(response.status, errorText(response, result), needsCode);
+    const refusal = (result ?? {}) as Partial<ErrorBody>;
+    throw new ApiError(response.status, errorText(response, refusal), refusal);
   }
   return result as T;
 }
@@ -101,8 +110,7 @@ async function send(url: string, init: RequestInit): Promise<Response> {
   }
 }
 
-function errorText({ status, statusText }: Response, body: unknown): string {
-  const { error } = (body ?? {}) as Partial<ErrorBody>;
+function errorText({ status, statusText }: Response, { error }: Partial<ErrorBody>): string {
   if (error !== undefined) return sentence(error);
   return t('api.error', { status: `${status} ${statusText}`.trim() });
 }

@@ -49,8 +49,10 @@ export class Signaling {
     return this.#runner.state.phase === 'up';
   }
 
-  start(): void {
-    this.#runner.dispatch({ type: 'start' });
+  /** Connects with an access token; without one, with the browser's sign-in. */
+  start(authorization?: string): void {
+    const token = authorization === undefined ? {} : { authorization };
+    this.#runner.dispatch({ type: 'start', ...token });
   }
 
   stop(): void {

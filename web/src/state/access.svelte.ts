@@ -5,7 +5,7 @@ import { codeName } from '../core/access-text';
 import { t } from '../core/text';
 import { api } from '../drivers/api';
 import type { ClaimInfo, Gateway, Invitation, InvitationInfo, Removed } from '../protocol';
-import type { TokenInfo, UserAccess, UserInfo } from '../protocol';
+import type { ShareInfo, TokenInfo, UserAccess, UserInfo } from '../protocol';
 import { attempt } from './attempt';
 import { auth } from './auth.svelte';
 import { SignIns } from './sign-ins.svelte';
@@ -16,6 +16,7 @@ export class AccessPage {
   tokens = $state.raw<readonly TokenInfo[]>([]);
   claims = $state.raw<readonly ClaimInfo[]>([]);
   invitations = $state.raw<readonly InvitationInfo[]>([]);
+  shares = $state.raw<readonly ShareInfo[]>([]);
   gateways = $state.raw<readonly Gateway[]>([]);
   readonly signIns = new SignIns();
   error = $state<string | null>(null);
@@ -27,21 +28,25 @@ export class AccessPage {
   }
 
   async #reload(): Promise<void> {
-    const [{ users }, { tokens }, { claims }, { gateways }, { invitations }] = await Promise.all([
-      api.users(),
-      api.tokens(),
-      api.claims(),
-      api.gateways(),
-      api.invitations(),
-      this.signIns.reload(),
-    ]);
+    const [{ users }, { tokens }, { claims }, { gateways }, { invitations }, { shares }] =
+      await Promise.all([
+        api.users(),
+        api.tokens(),
+        api.claims(),
+        api.gateways(),
+        api.invitations(),
+        api.shares(),
+        this.signIns.reload(),
+      ]);
     this.invitations = invitations;
     [this.users, this.tokens, this.claims, this.gateways] = [users, tokens, claims, gateways];
+    this.shares = shares;
   }
 
   /** Returns the lists that a removal is looked up in. */
   get given(): Given {
-    return { tokens: this.tokens, claims: this.claims, invitations: this.invitations };
+    const { tokens, claims, invitations, shares } = this;
+    return { tokens, claims, invitations, shares };
   }
 
   /** Forgets what was done, once another part of the page is shown. */
@@ -103,6 +108,14 @@ export class AccessPage {
     return this.#end(
       () => api.revokeToken(token),
       (removed) => doneText(token.name, removed),
+    );
+  }
+
+  /** Revokes a share link. Returns an error for people, or `null`. */
+  revokeShare(share: ShareInfo): Promise<string | null> {
+    return this.#end(
+      () => api.revokeShare(share),
+      (removed) => doneText(share.name, { ...removed, shares: 0 }),
     );
   }
 

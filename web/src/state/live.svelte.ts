@@ -19,13 +19,15 @@ class Live {
   offlineSince = $state.raw<ReadonlyMap<CameraAddress, number>>(new Map());
 
   #wasUp = false;
+  /** Called when the server no longer accepts the link with which it is watched, if it is one. */
+  #lost: (() => void) | null = null;
 
   constructor() {
     this.signaling.listen({
       up: () => this.#handleUp(),
       down: () => (this.connected = false),
-      checkSignIn: () => void auth.load(),
-      signedOut: () => auth.signedOut(),
+      checkSignIn: () => void (this.#lost === null && auth.load()),
+      signedOut: () => this.signedOut(),
       incoming: (incoming) => {
         if (incoming.kind !== 'notification' || incoming.method !== 'portholeCameras') return;
         const params: unknown = incoming.params;
@@ -39,7 +41,20 @@ class Live {
   }
 
   start(): void {
+    this.#lost = null;
     this.signaling.start();
+  }
+
+  /** Connects with the access token of a share link instead of the sign-in. */
+  startShared(token: string, lost: () => void): void {
+    this.#lost = lost;
+    this.signaling.start(token);
+  }
+
+  /** Notes that the server no longer accepts the sign-in, or the link. */
+  signedOut(): void {
+    if (this.#lost === null) auth.signedOut();
+    else this.#lost();
   }
 
   #handleUp(): void {

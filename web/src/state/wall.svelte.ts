@@ -11,7 +11,6 @@ import { readStored, store } from '../drivers/storage';
 import { hints, watchHints } from '../drivers/surroundings';
 import { Wall } from '../drivers/wall';
 import type { CameraAddress } from '../protocol';
-import { auth } from './auth.svelte';
 import { live } from './live.svelte';
 import { saveThumbnail } from './thumbnails.svelte';
 
@@ -56,7 +55,7 @@ export class WallPage {
     const source = new SessionPictures(
       live.signaling,
       () => live.cameras,
-      () => auth.signedOut(),
+      () => live.signedOut(),
     );
     this.#wall = new Wall(source, hints(), {
       changed: (address, view) => this.#handleView(address, view),

@@ -6,7 +6,6 @@ import { initialState } from '../core/viewer-session';
 import { viewOf, type View } from '../core/viewer-text';
 import { Viewer, type ViewerListener } from '../drivers/viewer';
 import type { Camera, CameraAddress } from '../protocol';
-import { auth } from './auth.svelte';
 import { live } from './live.svelte';
 
 /** Number of bitrates kept for the chart: one minute of samples. */
@@ -27,7 +26,7 @@ export class Watch {
       changed: (state) => (this.view = viewOf(state)),
       stream: (stream) => this.#handleStream(stream),
       sampled: (sample) => this.#handleSample(sample),
-      signedOut: () => auth.signedOut(),
+      signedOut: () => live.signedOut(),
     };
     this.#viewer = new Viewer(camera, live.signaling, listener, withSound);
   }

@@ -5,6 +5,7 @@ export const ACCESS_TEXT = {
   'access.parts': 'Parts of this page',
   'access.people': 'People',
   'access.tokens': 'Access tokens',
+  'access.links': 'Share links',
   'access.codes': 'Claim codes',
   'access.only-admin': 'Only administrators can see who has access. Ask one for help.',
   'access.ends': 'ends {time}',
@@ -137,6 +138,8 @@ export const ACCESS_TEXT = {
   'removal.claims.other': '{count} claim codes for gateways',
   'removal.invitations.one': '1 invitation',
   'removal.invitations.other': '{count} invitations',
+  'removal.shares.one': '1 share link',
+  'removal.shares.other': '{count} share links',
 
   'removed.alone': '{name} was removed.',
   'removed.with': '{name} was removed. Ended with it: {others}.',

@@ -16,6 +16,8 @@ const FLAGS = [
   '--autoplay-policy=no-user-gesture-required',
 ];
 
+const INIT_SCRIPTS = ['stats.js', 'clock.js', 'wall.js', 'mover.js', 'sound.js', 'first.js'];
+
 export const DEFAULT_TIMEOUT_MS = 15_000;
 const SETTLED_MS = 1_000;
 // Some garbage is found only once other garbage is gone.
@@ -51,20 +53,7 @@ export async function run(main) {
       executablePath: process.env.PORTHOLE_CHROMIUM ?? '/usr/bin/chromium',
       args: [...FLAGS, ...trusted, ...logging],
     });
-    const context = await browser.newContext({
-      ...(args.phone ? PHONE : { viewport: args.viewport ?? { width: 1280, height: 800 } }),
-      colorScheme: args.colorScheme ?? 'light',
-      locale: args.locale ?? 'en-GB',
-    });
-    await context.addInitScript(script('stats.js'));
-    await context.addInitScript(script('clock.js'));
-    await context.addInitScript(script('wall.js'));
-    await context.addInitScript(script('mover.js'));
-    await context.addInitScript(script('sound.js'));
-    await context.addInitScript(script('first.js'));
-    const page = await context.newPage();
-    page.on('console', (message) => emit('console', { text: message.text() }));
-    page.on('pageerror', (error) => emit('page-error', { text: String(error) }));
+    const page = await openPage(browser, args);
     emit('launched', { version: browser.version() });
     await main(page, args);
     emit('done');
@@ -74,6 +63,20 @@ export async function run(main) {
   } finally {
     await browser?.close();
   }
+}
+
+// Opens a page with cookies of its own, as another browser has them.
+export async function openPage(browser, args) {
+  const context = await browser.newContext({
+    ...(args.phone ? PHONE : { viewport: args.viewport ?? { width: 1280, height: 800 } }),
+    colorScheme: args.colorScheme ?? 'light',
+    locale: args.locale ?? 'en-GB',
+  });
+  for (const name of INIT_SCRIPTS) await context.addInitScript(script(name));
+  const page = await context.newPage();
+  page.on('console', (message) => emit('console', { text: message.text() }));
+  page.on('pageerror', (error) => emit('page-error', { text: String(error) }));
+  return page;
 }
 
 // Returns the text of a file that runs inside the page.

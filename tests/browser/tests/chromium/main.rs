@@ -1,5 +1,6 @@
 //! The browser tests, in one binary because linking takes longer than running.
 
+mod access;
 mod add_camera;
 mod audio;
 mod av1;

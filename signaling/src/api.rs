@@ -4,6 +4,7 @@ pub(crate) mod account;
 pub(crate) mod audit;
 pub(crate) mod credentials;
 pub(crate) mod invitations;
+pub(crate) mod passkeys;
 pub(crate) mod people;
 pub(crate) mod shares;
 
@@ -33,8 +34,8 @@ use crate::driver::now;
 use crate::listener::ClientAddress;
 use crate::prefix::UsedPrefix;
 use crate::refusal::Refusal;
-use crate::store::CLAIM_LIFETIME;
 use crate::store::users::{COOKIE_LIFETIME, User};
+use crate::store::{CLAIM_LIFETIME, Means};
 use crate::throttle::{Attempt, Lane, Throttle};
 use crate::{device, password};
 
@@ -75,7 +76,7 @@ pub(crate) async fn set_up(
     let user =
         store.create_first_owner(&token, &name, &hash, client.0).await?.ok_or_else(invalid)?;
     info!(name = user.name, "the first owner was created");
-    respond_signed_in(&app, user, client, &headers, prefix).await
+    respond_signed_in(&app, &user, Means::Password, client, &headers, prefix).await
 }
 
 pub(crate) async fn sign_in(
@@ -107,7 +108,7 @@ pub(crate) async fn sign_in(
             }
             checked?;
             throttle(&app).forgive(&attempt);
-            respond_signed_in(&app, user, client, &headers, prefix).await
+            respond_signed_in(&app, &user, Means::Password, client, &headers, prefix).await
         }
         user => {
             let name = user.map(|user| user.name);
@@ -249,20 +250,21 @@ pub(crate) async fn create_token(
 
 async fn respond_signed_in(
     app: &App,
-    user: User,
+    user: &User,
+    means: Means,
     ClientAddress(address): ClientAddress,
     headers: &HeaderMap,
     prefix: Option<Extension<UsedPrefix>>,
 ) -> HandlerResult<Response> {
     let browser = browser_name(headers);
-    let cookie = app.driver.store.create_cookie(&user, address, browser.as_deref()).await?;
+    let cookie = app.driver.store.create_cookie(user, means, address, browser.as_deref()).await?;
     let device = app.devices.issue(&user.name, now().unix_s);
     let prefix = prefix.as_ref();
     let cookies = [
         set_cookie(app, prefix, COOKIE, &cookie, COOKIE_LIFETIME),
         set_cookie(app, prefix, DEVICE_COOKIE, &device, device::LIFETIME),
     ];
-    let me = Me { name: user.name, role: user.role };
+    let me = Me { name: user.name.clone(), role: user.role };
     let cookies = cookies.map(|cookie| (header::SET_COOKIE, cookie));
     Ok((AppendHeaders(cookies), Json(me)).into_response())
 }

@@ -20,7 +20,8 @@ use tokio::time::timeout;
 use tracing::debug;
 use url::Url;
 
-use crate::api::{account, audit, credentials, invitations, people, shares};
+use crate::api::passkeys::Passkeys;
+use crate::api::{account, audit, credentials, invitations, passkeys, people, shares};
 use crate::caller::{Caller, check_same_site};
 use crate::config::Asset;
 use crate::device::Devices;
@@ -51,6 +52,7 @@ pub(crate) struct App {
     pub(crate) throttle: Mutex<Throttle>,
     /// The browsers that have signed in before.
     pub(crate) devices: Devices,
+    pub(crate) passkeys: Passkeys,
 }
 
 pub(crate) struct Route {
@@ -70,6 +72,7 @@ pub(crate) fn routes() -> Vec<Route> {
         of_shares(),
         of_sign_ins(),
         of_account(),
+        of_passkeys(),
         of_whep(),
     ];
     groups.into_iter().flatten().collect()
@@ -163,6 +166,22 @@ fn of_account() -> Vec<Route> {
         row(Action::BeginSecondFactor, Method::POST, factor, account::begin_second_factor),
         row(Action::ConfirmSecondFactor, Method::PUT, factor, account::confirm_second_factor),
         row(Action::RemoveSecondFactor, Method::DELETE, factor, account::remove_second_factor),
+    ]
+}
+
+fn of_passkeys() -> Vec<Route> {
+    let (ways, sign_in) = ("/api/v1/session/ways", "/api/v1/session/passkey");
+    let request = "/api/v1/session/passkey/request";
+    let (own, one) = ("/api/v1/session/passkeys", "/api/v1/session/passkeys/{passkey}");
+    let begin = "/api/v1/session/passkeys/request";
+    vec![
+        row(Action::ReadSignInWays, Method::GET, ways, passkeys::ways),
+        row(Action::RequestPasskey, Method::POST, request, passkeys::request),
+        row(Action::SignInWithPasskey, Method::POST, sign_in, passkeys::sign_in),
+        row(Action::ListPasskeys, Method::GET, own, passkeys::list),
+        row(Action::BeginPasskey, Method::POST, begin, passkeys::begin),
+        row(Action::AddPasskey, Method::POST, own, passkeys::add),
+        row(Action::RemovePasskey, Method::DELETE, one, passkeys::remove),
     ]
 }
 

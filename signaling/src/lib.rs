@@ -21,6 +21,7 @@ mod password;
 mod places;
 mod prefix;
 mod proxies;
+mod public_key;
 mod refusal;
 mod secret;
 mod server;
@@ -29,6 +30,7 @@ mod socket;
 mod store;
 mod throttle;
 mod totp;
+mod webauthn;
 mod whep;
 
 pub use config::{Asset, Config, PlaceLimits, TrustProxy};

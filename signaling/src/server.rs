@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use porthole_signaling_core::{Hub, Origins, SessionKey};
 use tokio::net::TcpListener;
@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use url::Url;
 
+use crate::api::passkeys::Passkeys;
 use crate::app::{App, router};
 use crate::config::Config;
 use crate::device::Devices;
@@ -20,6 +21,7 @@ use crate::places::Places;
 use crate::prefix::Prefix;
 use crate::proxies::Proxies;
 use crate::store::{OpenError, Store, StoreError};
+use crate::webauthn::{Challenges, Site};
 use crate::{listener, secret};
 
 /// Time to tell peers that the server is going away and to finish their requests.
@@ -107,7 +109,9 @@ impl Server {
         let throttle = Mutex::default();
         let proxies = Proxies::new(trusts_proxy, public_url.as_ref());
         let admission = Admission { prefix: prefix.clone(), proxies, places: Places::new(places) };
-        let app = Arc::new(App { driver, public_url, prefix, assets, throttle, devices });
+        let site = Site::at(public_url.as_ref().or(local_url(address).as_ref()));
+        let passkeys = Passkeys { site, challenges: Challenges::new(Instant::now()) };
+        let app = Arc::new(App { driver, public_url, prefix, assets, throttle, devices, passkeys });
         Ok(Self { listener, address, app, admission, setup_link })
     }
 

@@ -6,6 +6,7 @@ mod credentials;
 mod gateways;
 mod invitations;
 mod lock;
+mod passkeys;
 mod people;
 mod second_factors;
 mod shares;
@@ -25,12 +26,14 @@ use sqlx::{Row as _, SqlSafeStr as _, Sqlite, SqliteConnection, SqlitePool};
 pub(crate) use credentials::{OfUsers, Removal};
 pub(crate) use gateways::{CLAIM_LIFETIME, EnrollOutcome};
 pub(crate) use invitations::Acceptance;
+pub(crate) use passkeys::{Addition, PasskeyUse};
 pub use people::UserError;
 pub(crate) use second_factors::Code;
 pub(crate) use shares::Share;
 pub use shares::ShareError;
 pub use tokens::TokenError;
 pub(crate) use tokens::TokenLookup;
+pub(crate) use users::Means;
 
 /// Name of the database file in the data folder.
 const FILE: &str = "signaling.sqlite3";
@@ -42,7 +45,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The migrations from an empty file to the current tables, in order. Existing ones must never be
 /// changed. They are listed by hand because the macro that reads the folder would build SQLite a
 /// second time.
-const MIGRATIONS: [(&str, &str); 12] = [
+const MIGRATIONS: [(&str, &str); 13] = [
     ("first", include_str!("../migrations/0001_first.sql")),
     ("cameras of gateways", include_str!("../migrations/0002_cameras_of_gateways.sql")),
     ("gateways", include_str!("../migrations/0003_gateways.sql")),
@@ -55,6 +58,7 @@ const MIGRATIONS: [(&str, &str); 12] = [
     ("invitations", include_str!("../migrations/0010_invitations.sql")),
     ("second factors", include_str!("../migrations/0011_second_factors.sql")),
     ("shares", include_str!("../migrations/0012_shares.sql")),
+    ("passkeys", include_str!("../migrations/0013_passkeys.sql")),
 ];
 
 #[derive(Debug, Clone)]

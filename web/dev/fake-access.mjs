@@ -267,6 +267,10 @@ export function fakeAccess(gateway) {
         const others = signOut((one) => one.user === 'ada' && !one.current);
         return send(200, { ...NOTHING, ...others });
       }
+      case 'GET passkeys': {
+        const passkey = { id: 1, name: 'Phone', createdS: now() - 9 * DAY, synced: true };
+        return send(200, { passkeys: [passkey], origin: 'http://localhost' });
+      }
       case 'GET second-factor':
         return send(200, state.factor);
       case 'POST second-factor': {

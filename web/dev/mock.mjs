@@ -77,6 +77,9 @@ export function startMock({ port = 8090, expirySeconds = 120 } = {}) {
     const isOfLink = route.startsWith('POST /api/v1/invitations/');
     if (isOfLink && access?.acceptLink(path, body, login, send)) return;
     if (shares && route === 'POST /api/v1/shares/open') return shares.open(body, send);
+    if (route === 'GET /api/v1/session/ways') {
+      return send(200, { passkeyOrigin: `http://localhost:${port}` });
+    }
     if (!me(request)) return send(401, { error: 'sign in first' });
     if (shares?.answer(route, body, send)) return;
     if (route === 'GET /api/v1/session') return send(200, { name: me(request).name, role });

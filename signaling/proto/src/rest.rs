@@ -11,6 +11,13 @@
 //! | `/api/v1/session/second-factor` | POST | user | [`OwnPassword`] → [`TotpSecret`] |
 //! | `/api/v1/session/second-factor` | PUT | user | [`OneCode`] → [`RecoveryCodes`] |
 //! | `/api/v1/session/second-factor` | DELETE | user | [`PasswordAndCode`] → 204 |
+//! | `/api/v1/session/ways` | GET | anyone | → [`SignInWays`] |
+//! | `/api/v1/session/passkey/request` | POST | anyone | → [`PasskeyRequest`] |
+//! | `/api/v1/session/passkey` | POST | anyone | [`PasskeySignIn`] → [`Me`] and a session cookie |
+//! | `/api/v1/session/passkeys` | GET | user | → [`PasskeyList`] |
+//! | `/api/v1/session/passkeys/request` | POST | user | [`OwnPassword`] → [`PasskeyCreation`] |
+//! | `/api/v1/session/passkeys` | POST | user | [`NewPasskey`] → [`PasskeyInfo`] |
+//! | `/api/v1/session/passkeys/{passkey}` | DELETE | user | → [`Removed`] |
 //! | `/api/v1/users/{user}/second-factor` | DELETE | admin | → 204 |
 //! | `/api/v1/cameras` | GET | viewer | → [`CameraList`] |
 //! | `/api/v1/gateways` | GET | admin | → [`GatewayList`] |
@@ -46,6 +53,7 @@
 mod account;
 mod audit;
 mod credentials;
+mod passkeys;
 mod people;
 mod shares;
 
@@ -60,6 +68,10 @@ pub use account::{
 pub use audit::{AuditEvent, AuditKind, AuditList};
 pub use credentials::{
     ClaimInfo, ClaimList, Removed, SignInInfo, SignInList, TokenInfo, TokenList,
+};
+pub use passkeys::{
+    NewPasskey, PasskeyCreation, PasskeyInfo, PasskeyList, PasskeyRequest, PasskeySignIn,
+    SignInWays,
 };
 pub use people::{
     AcceptInvitation, CameraGrant, Invitation, InvitationInfo, InvitationList, InvitationOffer,

@@ -165,7 +165,7 @@ async fn use_code(
 
 /// Checks the password of the user that is signed in, with the limits of signing in. Returns the
 /// user, and if its browser has signed in before.
-async fn verify_own(
+pub(super) async fn verify_own(
     app: &App,
     client: ClientAddress,
     admitted: &Admitted,

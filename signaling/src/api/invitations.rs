@@ -24,7 +24,7 @@ use crate::listener::ClientAddress;
 use crate::password;
 use crate::prefix::UsedPrefix;
 use crate::refusal::Refusal;
-use crate::store::Acceptance;
+use crate::store::{Acceptance, Means};
 use crate::throttle::Attempt;
 
 /// The name under which attempts to guess the token of a link are counted. No user can have it.
@@ -122,7 +122,7 @@ pub(crate) async fn accept(
             user
         }
     };
-    respond_signed_in(&app, user, client, &headers, prefix).await
+    respond_signed_in(&app, &user, Means::Password, client, &headers, prefix).await
 }
 
 /// Limits how often the token of a link can be guessed.

@@ -52,6 +52,9 @@ const SHARE_WEAK: &str = r#"{"name": "n", "cameras": [{"camera": "other@FIRST"}]
 const PASSWORDS: &str = r#"{"old": "0123456789", "new": "9876543210"}"#;
 const OWN: &str = r#"{"password": "0123456789", "code": "123456"}"#;
 const CODE: &str = r#"{"code": "123456"}"#;
+const PASSKEY: &str = r#"{"credential": "AAAA", "userHandle": "AAAA", "clientData": "AAAA",
+    "authenticatorData": "AAAA", "signature": "AAAA"}"#;
+const NEW_PASSKEY: &str = r#"{"name": "n", "clientData": "AAAA", "attestation": "AAAA"}"#;
 const TOKEN: &str = r#"{"name": "n", "role": "admin"}"#;
 const TOKEN_FOR_NONE: &str = r#"{"name": "n", "role": "viewer", "cameras": ["none"]}"#;
 const TOKEN_FOR_OTHER: &str = r#"{"name": "n", "role": "admin", "cameras": ["other@FIRST"]}"#;
@@ -117,7 +120,7 @@ const OWNER: Statuses = [
     401, 401,
 ];
 
-const TABLE: [Row; 75] = [
+const TABLE: [Row; 83] = [
     row("GET", "/healthz", "", JSON, [200; CALLERS.len()]),
     row("GET", "/ws", "", JSON, instead(200, 426, OPEN)),
     row("POST", "/api/v1/setup", SETUP, JSON, instead(200, 403, OPEN)),
@@ -196,6 +199,14 @@ const TABLE: [Row; 75] = [
     row("POST", "/api/v1/session/second-factor", OWN, JSON, instead(200, 403, USERS)),
     row("PUT", "/api/v1/session/second-factor", CODE, JSON, instead(200, 422, USERS)),
     row("DELETE", "/api/v1/session/second-factor", OWN, JSON, instead(200, 403, USERS)),
+    row("GET", "/api/v1/session/ways", "", JSON, OPEN),
+    row("POST", "/api/v1/session/passkey/request", "", JSON, OPEN),
+    row("POST", "/api/v1/session/passkey", PASSKEY, JSON, [401; CALLERS.len()]),
+    row("GET", "/api/v1/session/passkeys", "", JSON, USERS),
+    row("POST", "/api/v1/session/passkeys/request", OWN, JSON, instead(200, 403, USERS)),
+    row("POST", "/api/v1/session/passkeys", NEW_PASSKEY, JSON, instead(200, 422, USERS)),
+    of("1", "DELETE", "/api/v1/session/passkeys/{passkey}", instead(200, 404, USERS)),
+    of("none", "DELETE", "/api/v1/session/passkeys/{passkey}", instead(200, 404, USERS)),
     of("1", "DELETE", "/api/v1/users/{user}/second-factor", instead(200, 404, ADMINS)),
     of("999", "DELETE", "/api/v1/users/{user}/second-factor", instead(200, 404, ADMINS)),
     row("GET", "/api/v1/sign-ins", "", JSON, USERS_AND_ADMINS),
@@ -259,7 +270,16 @@ async fn send(scene: &Scene, row: &Row, caller: usize) -> Response {
         false => String::new(),
     };
     let path = row.path.replace("{camera}", &named(row.camera)).replace("{session}", &session);
-    let ids = ["{gateway}", "{token}", "{user}", "{claim}", "{sign_in}", "{invitation}", "{share}"];
+    let ids = [
+        "{gateway}",
+        "{token}",
+        "{user}",
+        "{claim}",
+        "{sign_in}",
+        "{invitation}",
+        "{share}",
+        "{passkey}",
+    ];
     let path = ids.iter().fold(path, |path, id| path.replace(id, &named(row.camera)));
     scene.send(caller, row.method, &path, row.media_type, named(row.body)).await
 }

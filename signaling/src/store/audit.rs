@@ -150,6 +150,14 @@ impl Store {
         self.note(&Event::of_stranger(kind, object, address)).await;
     }
 
+    /// Writes down that somebody has used a passkey of a user in a wrong way, if that is possible.
+    pub(crate) async fn note_refused_passkey(&self, user: &str, address: IpAddr) {
+        let source = Network::widest(address).to_string();
+        let (kind, object) = (AuditKind::PasskeyRefused, Some(user.to_owned()));
+        self.note(&Event { kind, source, actor: None, object, address: Some(address), times: 1 })
+            .await;
+    }
+
     /// Writes down that somebody wanted to give more than they have, if that is possible.
     pub(crate) async fn note_refused_gift(&self, giver: &Principal, gift: &str) {
         self.note(&Event::by(giver, AuditKind::GiftRefused, gift)).await;
@@ -217,6 +225,8 @@ fn is_counted(kind: AuditKind) -> bool {
             | AuditKind::EnrolmentRefused
             | AuditKind::ShareOpened
             | AuditKind::ShareRefused
+            | AuditKind::PasskeyRefused
+            | AuditKind::PasskeyCopied
     )
 }
 

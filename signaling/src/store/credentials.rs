@@ -214,8 +214,8 @@ impl Store {
         Ok(Some(removal))
     }
 
-    /// Gives a user another password, takes its second factor off and signs it out everywhere.
-    /// Returns `None` if there is no such user.
+    /// Gives a user another password, takes its second factor and passkeys off and signs it out
+    /// everywhere. Returns `None` if there is no such user.
     pub(crate) async fn reset_user(
         &self,
         granted: &Granted<Everything>,
@@ -235,6 +235,7 @@ impl Store {
         sign_out(&mut write, OfUsers::One(user), None, &mut removal).await?;
         write.remove_resets(user).await?;
         write.remove_second_factor(user).await?;
+        write.remove_passkeys(user).await?;
         write.commit().await?;
         Ok(Some(removal))
     }

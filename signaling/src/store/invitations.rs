@@ -303,6 +303,7 @@ impl Write {
         let mut removal = Removal::default();
         sign_out(self, OfUsers::One(user), None, &mut removal).await?;
         self.remove_resets(user).await?;
+        self.remove_passkeys(user).await?;
         let (name, role) = (row.try_get("name")?, role_in(&row)?);
         let password_hash = password_hash.to_owned();
         Ok(Acceptance::Reset(User { id: user, name, password_hash, role }, removal))

@@ -28,6 +28,15 @@ pub(crate) struct User {
     pub(crate) role: Role,
 }
 
+/// The means with which a user has signed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Means {
+    /// A password, or a link that sets one.
+    Password,
+    /// The passkey with this number. Without it, the sign-in ends.
+    Passkey(i64),
+}
+
 impl Store {
     pub(crate) async fn has_owner(&self) -> Result<bool, StoreError> {
         let row = sqlx::query("SELECT 1 FROM users WHERE owner = 1 LIMIT 1")
@@ -110,9 +119,14 @@ impl Store {
     pub(crate) async fn create_cookie(
         &self,
         user: &User,
+        means: Means,
         address: IpAddr,
         browser: Option<&str>,
     ) -> Result<String, StoreError> {
+        let passkey = match means {
+            Means::Password => None,
+            Means::Passkey(passkey) => Some(passkey),
+        };
         let cookie = secret::new_cookie();
         let now = unix_s();
         let mut write = self.begin().await?;
@@ -122,8 +136,8 @@ impl Store {
             .await?;
         sqlx::query(
             "INSERT INTO browser_sessions \
-             (hash, user_id, expires_s, created_s, seen_s, address, browser) \
-             VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6)",
+             (hash, user_id, expires_s, created_s, seen_s, address, browser, passkey_id) \
+             VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7)",
         )
         .bind(secret::hash(&cookie))
         .bind(user.id)
@@ -131,6 +145,7 @@ impl Store {
         .bind(seconds(now))
         .bind(address.to_string())
         .bind(browser)
+        .bind(passkey)
         .execute(write.db())
         .await?;
         sqlx::query("UPDATE users SET seen_s = ? WHERE id = ?")
@@ -183,7 +198,7 @@ impl Store {
             .unwrap();
         write.commit().await.unwrap();
         let user = self.find_user(name).await.unwrap().unwrap();
-        self.create_cookie(&user, [127, 0, 0, 1].into(), None).await.unwrap()
+        self.create_cookie(&user, Means::Password, [127, 0, 0, 1].into(), None).await.unwrap()
     }
 
     /// Makes the cookies of a user expire now.

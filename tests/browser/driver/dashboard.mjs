@@ -45,6 +45,8 @@
 //                                                  and what `memory` prints every minute
 //   { memory: true }                               prints what the page keeps in memory, see
 //                                                  `memory`
+//   { authenticator: transport }                   plugs an authenticator in that checks its user
+//                                                  at once, such as "internal" or "usb"
 //   { axe: name }                                  fails if the page has a serious or critical
 //                                                  finding of axe
 //   { delay: frames }                              prints the glass-to-glass delay, see `delay`
@@ -146,6 +148,7 @@ const actions = {
     }
     emit('stopped', { afterMs: Math.max(shown.at - clicked, 0), frames: shown.frames });
   },
+  authenticator: (page, step) => plugIn(page, step.authenticator),
   axe: (page, step) => axe(page, step.axe),
   read: async (page, step) => {
     const text = await page.getByRole(step.role, { name: step.read }).first().innerText();
@@ -203,6 +206,14 @@ async function useToken(context, token) {
       }
     };
   }, token);
+}
+
+async function plugIn(page, transport) {
+  const session = await page.context().newCDPSession(page);
+  await session.send('WebAuthn.enable');
+  const options = { protocol: 'ctap2', transport, automaticPresenceSimulation: true };
+  const verified = { hasResidentKey: true, hasUserVerification: true, isUserVerified: true };
+  await session.send('WebAuthn.addVirtualAuthenticator', { options: { ...options, ...verified } });
 }
 
 async function axe(page, name) {

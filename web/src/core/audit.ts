@@ -113,6 +113,22 @@ const KINDS: Readonly<Record<AuditKind, KindText>> = {
     groups: ['sign-ins', 'refused'],
     say: ({ object }) => t('audit.share-refused', { object }),
   },
+  passkeyAdded: {
+    groups: ['access'],
+    say: ({ actor, object }) => t('audit.passkey-added', { actor, object }),
+  },
+  passkeyRemoved: {
+    groups: ['access'],
+    say: ({ actor, object }) => t('audit.passkey-removed', { actor, object }),
+  },
+  passkeyRefused: {
+    groups: ['sign-ins', 'refused'],
+    say: ({ object }) => t('audit.passkey-refused', { object }),
+  },
+  passkeyCopied: {
+    groups: ['sign-ins', 'refused'],
+    say: ({ actor, object }) => t('audit.passkey-copied', { actor, object }),
+  },
 };
 
 /** Returns true for events that were refused, which deserve a look. */

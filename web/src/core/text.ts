@@ -10,6 +10,7 @@ import { AUDIT_TEXT } from './text/audit';
 import { IMPORT_TEXT } from './text/import';
 import { PEOPLE_TEXT } from './text/people';
 import { SHARE_TEXT } from './text/share';
+import { PASSKEYS_TEXT } from './text/passkeys';
 import { SHORTCUTS_TEXT } from './text/shortcuts';
 import { SOUND_TEXT } from './text/sound';
 
@@ -254,6 +255,7 @@ export const TEXT = {
   ...IMPORT_TEXT,
   ...PEOPLE_TEXT,
   ...SHARE_TEXT,
+  ...PASSKEYS_TEXT,
   ...SHORTCUTS_TEXT,
   ...SOUND_TEXT,
 

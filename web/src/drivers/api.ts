@@ -9,6 +9,8 @@ import type { Claim, ClaimInfo, ClaimList, ErrorBody, GatewayId, GatewayList } f
 import type { Me, NewClaim, NewToken, Removed, RenameGateway, Setup, SignIn } from '../protocol';
 import type { NewShare, OpenedShare, OpenShare, ShareInfo, ShareLink } from '../protocol';
 import type { ShareList } from '../protocol';
+import type { NewPasskey, PasskeyCreation, PasskeyInfo } from '../protocol';
+import type { PasskeyList, PasskeyRequest, PasskeySignIn, SignInWays } from '../protocol';
 import type { SignInInfo, SignInList, Token, TokenInfo, TokenList } from '../protocol';
 import type { AcceptInvitation, InvitationOffer, ReadInvitation } from '../protocol';
 import type { Invitation, InvitationInfo, InvitationList, NewInvitation } from '../protocol';
@@ -46,6 +48,14 @@ export const api = {
       throw error;
     }
   },
+  signInWays: () => call<SignInWays>('GET', 'session/ways'),
+  requestPasskey: () => call<PasskeyRequest>('POST', 'session/passkey/request'),
+  signInWithPasskey: (body: PasskeySignIn) => call<Me>('POST', 'session/passkey', body),
+  passkeys: () => call<PasskeyList>('GET', 'session/passkeys'),
+  beginPasskey: (body: OwnPassword) =>
+    call<PasskeyCreation>('POST', 'session/passkeys/request', body),
+  addPasskey: (body: NewPasskey) => call<PasskeyInfo>('POST', 'session/passkeys', body),
+  removePasskey: ({ id }: PasskeyInfo) => call<Removed>('DELETE', `session/passkeys/${id}`),
   signOut: () => call<null>('DELETE', 'session'),
   changePassword: (body: ChangePassword) => call<Removed>('PUT', 'session/password', body),
   secondFactor: () => call<SecondFactor>('GET', 'session/second-factor'),

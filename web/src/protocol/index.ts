@@ -1598,6 +1598,141 @@ export type RecoveryCodes = {
 codes: Array<string>, };
 
 /**
+ * The ways to sign in that the server offers beside name and password.
+ */
+export type SignInWays = {
+/**
+ * The origin whose pages may use passkeys; absent if the server has no domain with HTTPS.
+ */
+passkeyOrigin?: string, };
+
+/**
+ * A request of the server to sign in with a passkey.
+ */
+export type PasskeyRequest = {
+/**
+ * The challenge, which can be answered once and for five minutes.
+ */
+challenge: string,
+/**
+ * The domain that passkeys belong to (the RP ID).
+ */
+site: string, };
+
+/**
+ * A request to sign in with a passkey: what the browser returned.
+ */
+export type PasskeySignIn = {
+/**
+ * The id of the passkey.
+ */
+credential: string,
+/**
+ * The handle of the user (`userHandle`).
+ */
+userHandle: string,
+/**
+ * The data that the browser has written about the request (`clientDataJSON`).
+ */
+clientData: string,
+/**
+ * The data of the authenticator.
+ */
+authenticatorData: string,
+/**
+ * The signature over both.
+ */
+signature: string, };
+
+/**
+ * A request of the server to make a passkey.
+ */
+export type PasskeyCreation = {
+/**
+ * The challenge, which can be answered once and for five minutes.
+ */
+challenge: string,
+/**
+ * The domain that the passkey will belong to (the RP ID).
+ */
+site: string,
+/**
+ * The handle of the user.
+ */
+userHandle: string,
+/**
+ * The name of the user.
+ */
+userName: string,
+/**
+ * The algorithms that count (COSE), the best first.
+ */
+algorithms: Array<number>,
+/**
+ * The passkeys that the user has. A device with one of them makes no other.
+ */
+exclude: Array<string>, };
+
+/**
+ * A request to store a new passkey: what the browser returned.
+ */
+export type NewPasskey = {
+/**
+ * The name by which the user knows it.
+ */
+name: string,
+/**
+ * The data that the browser has written about the request (`clientDataJSON`).
+ */
+clientData: string,
+/**
+ * The attestation object with the public key.
+ */
+attestation: string, };
+
+/**
+ * A passkey in the list of a user.
+ */
+export type PasskeyInfo = {
+/**
+ * The number of the passkey, by which it is removed.
+ */
+id: number,
+/**
+ * The name that its user gave it.
+ */
+name: string,
+/**
+ * The time of its creation, in seconds since 1970.
+ */
+createdS: number,
+/**
+ * The time of the last sign-in with it; absent if there was none.
+ */
+seenS?: number,
+/**
+ * True if it may be on several devices of the user; false if it stays on one.
+ */
+synced: boolean, };
+
+/**
+ * The own passkeys, the oldest first.
+ */
+export type PasskeyList = {
+/**
+ * The list itself, the oldest first.
+ */
+passkeys: Array<PasskeyInfo>,
+/**
+ * The origin whose pages may make passkeys, if there is one.
+ */
+origin?: string,
+/**
+ * One sentence that says why no passkeys can be made, if there is no such origin.
+ */
+unavailable?: string, };
+
+/**
  * The cameras that the sender of the request may see.
  */
 export type CameraList = {
@@ -2309,7 +2444,7 @@ sessions: number, };
 /**
  * A kind of event in the audit log.
  */
-export type AuditKind = "setUp" | "signedIn" | "signInFailed" | "signedOut" | "giftRefused" | "tokenCreated" | "tokenRevoked" | "claimCreated" | "claimRevoked" | "gatewayEnrolled" | "enrolmentRefused" | "gatewayRemoved" | "userRemoved" | "userReset" | "userChanged" | "invitationCreated" | "invitationRevoked" | "invitationAccepted" | "passwordChanged" | "secondFactorAdded" | "secondFactorRemoved" | "shareCreated" | "shareRevoked" | "shareOpened" | "shareRefused";
+export type AuditKind = "setUp" | "signedIn" | "signInFailed" | "signedOut" | "giftRefused" | "tokenCreated" | "tokenRevoked" | "claimCreated" | "claimRevoked" | "gatewayEnrolled" | "enrolmentRefused" | "gatewayRemoved" | "userRemoved" | "userReset" | "userChanged" | "invitationCreated" | "invitationRevoked" | "invitationAccepted" | "passwordChanged" | "secondFactorAdded" | "secondFactorRemoved" | "shareCreated" | "shareRevoked" | "shareOpened" | "shareRefused" | "passkeyAdded" | "passkeyRemoved" | "passkeyRefused" | "passkeyCopied";
 
 /**
  * An event in the audit log, or several of one kind in a row.

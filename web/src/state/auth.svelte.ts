@@ -26,6 +26,11 @@ class Auth {
     this.me = await api.signIn(body);
   }
 
+  /** Notes that somebody has signed in on another way. */
+  signedIn(me: Me): void {
+    this.me = me;
+  }
+
   async setUp(body: Setup): Promise<void> {
     this.me = await api.setUp(body);
     this.isFirstRun = true;

@@ -84,6 +84,20 @@ actions! {
     ConfirmSecondFactor = Need::Credential;
     /// Remove the own second factor: `DELETE /api/v1/session/second-factor`.
     RemoveSecondFactor = Need::Credential;
+    /// Read which ways to sign in there are: `GET /api/v1/session/ways`.
+    ReadSignInWays = Need::Nothing;
+    /// Get a challenge for a passkey: `POST /api/v1/session/passkey/request`.
+    RequestPasskey = Need::Nothing;
+    /// Sign in with a passkey: `POST /api/v1/session/passkey`.
+    SignInWithPasskey = Need::Nothing;
+    /// List the own passkeys: `GET /api/v1/session/passkeys`.
+    ListPasskeys = Need::Credential;
+    /// Get a challenge for a new passkey: `POST /api/v1/session/passkeys/request`.
+    BeginPasskey = Need::Credential;
+    /// Add a passkey: `POST /api/v1/session/passkeys`.
+    AddPasskey = Need::Credential;
+    /// Remove an own passkey: `DELETE /api/v1/session/passkeys/{passkey}`.
+    RemovePasskey = Need::Credential;
     /// Take the second factor off a user: `DELETE /api/v1/users/{user}/second-factor`.
     TakeSecondFactor = Need::On(Permission::Administer, Kind::Everything);
     /// List cameras: `GET /api/v1/cameras`, and `portholeCameras` to clients.

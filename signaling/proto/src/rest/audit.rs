@@ -57,11 +57,19 @@ pub enum AuditKind {
     ShareOpened,
     /// A wrong password was given for such a link.
     ShareRefused,
+    /// A user has a passkey more.
+    PasskeyAdded,
+    /// A user has removed one of its passkeys.
+    PasskeyRemoved,
+    /// A passkey of a user was used in a wrong way.
+    PasskeyRefused,
+    /// A passkey was refused because its counter went back: there may be a copy of it.
+    PasskeyCopied,
 }
 
 impl AuditKind {
     /// The kinds of events.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 29] = [
         Self::SetUp,
         Self::SignedIn,
         Self::SignInFailed,
@@ -87,6 +95,10 @@ impl AuditKind {
         Self::ShareRevoked,
         Self::ShareOpened,
         Self::ShareRefused,
+        Self::PasskeyAdded,
+        Self::PasskeyRemoved,
+        Self::PasskeyRefused,
+        Self::PasskeyCopied,
     ];
 
     /// Returns the name of the kind, in words. The database has it, so it never changes.
@@ -117,6 +129,10 @@ impl AuditKind {
             Self::ShareRevoked => "link revoked",
             Self::ShareOpened => "link used",
             Self::ShareRefused => "link refused",
+            Self::PasskeyAdded => "passkey added",
+            Self::PasskeyRemoved => "passkey removed",
+            Self::PasskeyRefused => "passkey refused",
+            Self::PasskeyCopied => "passkey copied",
         }
     }
 }

@@ -4,7 +4,7 @@ use porthole_signaling_core::{Action, Sender};
 use porthole_signaling_proto::rest::NewToken;
 use serde_json::json;
 
-use super::super::{TokenError, TokenLookup};
+use super::super::{Means, TokenError, TokenLookup};
 use super::*;
 use crate::admin::{by_operator, operator};
 use crate::driver::now;
@@ -117,7 +117,8 @@ async fn a_password_is_reset_and_its_user_signed_out_everywhere() {
     let cookie = store.create_user_for_test("ann", Role::Admin).await;
     let user = store.find_user("ANN").await.unwrap().unwrap();
     let own = store.find_cookie(&cookie).await.unwrap().unwrap();
-    store.create_cookie(&user, [192, 0, 2, 1].into(), Some("Browser")).await.unwrap();
+    let (means, from) = (Means::Password, [192, 0, 2, 1].into());
+    store.create_cookie(&user, means, from, Some("Browser")).await.unwrap();
     let sign_ins = store.sign_ins(OfUsers::One(user.id), own.credential()).await.unwrap();
     assert_eq!(sign_ins.iter().filter(|one| one.current).count(), 1);
     let other = sign_ins.iter().find(|one| !one.current).unwrap();

@@ -11,6 +11,7 @@ mod harness;
 mod in_the_hand;
 mod many_cameras;
 mod outage;
+mod passkeys;
 mod reasons;
 mod sound;
 mod sources;

@@ -503,3 +503,28 @@ fn a_data_folder_from_before_servers_had_owners_goes_on_working() {
         check_permissions(&server, viewer, &["watch", "listen"])
     });
 }
+
+/// The browser that is signed in as `ann` in the folder of 30 November 2026.
+const COOKIE_OF_ELEVEN: &str = "porthole_session=tm_jSydUFGUtM9EJrXU_q2x-yuQCziyCqOJOgDL6SQo";
+
+/// Takes about 3 s.
+#[test]
+fn a_data_folder_from_before_there_were_passkeys_goes_on_working() {
+    let name = "a_data_folder_from_before_there_were_passkeys_goes_on_working";
+    scene(name, &[Need::Program], |scene| {
+        let data = copy_of(scene, "2026-11-30-second-factors")?;
+        let server = Server::start_in(scene, Place::Here, data.clone(), &[])?;
+        check_private(&data.join("signaling.sqlite3.v11"))?;
+        let ann = ask_who(&server, COOKIE_OF_ELEVEN)?;
+        ensure!(ann.contains(r#"{"name":"ann","role":"owner"}"#), "{ann}");
+        let recovery = "9TAF-73F5-KBSK-KDKX";
+        for (name, code, expected) in
+            [("ann", "", 401), ("ann", recovery, 200), ("ann", recovery, 401), ("cid", "", 200)]
+        {
+            let sign_in = json!({"name": name, "password": "a long password", "code": code});
+            let response = server.post("/api/v1/session", None, &sign_in)?;
+            ensure!(response.status == expected, "{name} {code}: {response:?}");
+        }
+        Ok(())
+    });
+}

@@ -45,4 +45,9 @@ export const AUDIT_TEXT = {
   'audit.share-revoked': '{actor} revoked the share link “{object}”',
   'audit.share-opened': 'The share link “{object}” was opened',
   'audit.share-refused': 'Wrong password for the share link “{object}”',
+  'audit.passkey-added': '{actor} added the passkey “{object}”',
+  'audit.passkey-removed': '{actor} removed the passkey “{object}”',
+  'audit.passkey-refused': 'A passkey of {object} was refused',
+  'audit.passkey-copied':
+    'The passkey “{object}” of {actor} was refused: there may be a copy of it',
 } as const;

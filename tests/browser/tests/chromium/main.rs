@@ -13,6 +13,7 @@ mod many_cameras;
 mod outage;
 mod passkeys;
 mod reasons;
+mod share;
 mod sound;
 mod sources;
 mod wall;

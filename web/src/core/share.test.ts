@@ -86,6 +86,16 @@ test('a link that the server no longer accepts is closed at once and asked about
   });
 });
 
+test('a loss near the end of the link is its end', () => {
+  const state = shownAt(0) as Extract<ShareState, { phase: 'shown' }>;
+  for (const [before, phase] of [
+    [5_000, 'ended'],
+    [5_001, 'opening'],
+  ] as const) {
+    expect(step(state, { type: 'lost' }, at(state.endsAt - before)).state.phase).toBe(phase);
+  }
+});
+
 test('what comes too late changes nothing', () => {
   const ended: ShareState = { phase: 'ended', reason: null };
   for (const event of [

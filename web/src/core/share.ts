@@ -10,6 +10,8 @@ import type { Env, Step } from './machine';
 
 /** Time after which a server that was not there, or busy, is asked again. */
 const RETRY_MS = 5_000;
+/** Time before the end in which a loss is the end: the server's clock may be a little ahead. */
+const NEAR_END_MS = 5_000;
 /** Longest wait of a timer. Browsers wake up at once if it is longer than 24 days. */
 const MAX_WAIT_MS = 24 * 3600 * 1000;
 
@@ -68,6 +70,7 @@ export function step(state: ShareState, event: ShareEvent, env: Env): Result {
       return state.phase === 'locked' ? open(event.password) : stay(state);
     case 'lost':
       if (state.phase !== 'shown') return stay(state);
+      if (state.endsAt - env.now <= NEAR_END_MS) return ended();
       // The answer says whether it has ended, or only the password has to be given again.
       return withDisconnect(open(null));
     case 'retry':
@@ -117,5 +120,9 @@ function handleTimeout(state: ShareState, { now }: Env): Result {
   if (now < state.endsAt) {
     return stay({ ...state, wakeAt: Math.min(state.endsAt, now + MAX_WAIT_MS) });
   }
+  return ended();
+}
+
+function ended(): Result {
   return withDisconnect(stay({ phase: 'ended', reason: null }));
 }

@@ -317,11 +317,7 @@ impl ReorderBuffer {
     pub(super) fn pop(&mut self, now: Instant) -> Option<OrderedPacket> {
         let next = self.next?;
         let first = *self.held.keys().next()?;
-        let gives_up = self.delivery == Delivery::InOrder
-            || self.is_unnumbered
-            || self.held.len() > self.patience(now).1
-            || self.timeout().is_some_and(|timeout| timeout <= now);
-        if first != next && !gives_up {
+        if first != next && !self.gives_up(now) {
             return None;
         }
         let (arrival, packet) = self.held.remove(&first)?;
@@ -336,6 +332,14 @@ impl ReorderBuffer {
             self.given_up = range;
         }
         Some(OrderedPacket { packet, arrival, lost: first - next })
+    }
+
+    /// Returns true if the packets that are missing now are not waited for any longer.
+    fn gives_up(&self, now: Instant) -> bool {
+        self.delivery == Delivery::InOrder
+            || self.is_unnumbered
+            || self.held.len() > self.patience(now).1
+            || self.timeout().is_some_and(|timeout| timeout <= now)
     }
 
     fn note(&mut self, is_irregular: bool) {

@@ -57,14 +57,7 @@ impl From<NotGiven> for UserError {
 
 impl From<TokenError> for UserError {
     fn from(error: TokenError) -> Self {
-        match error {
-            TokenError::Store(error) => Self::Store(error),
-            TokenError::NotGiven(_)
-            | TokenError::Owner
-            | TokenError::NoSuchGateway(_)
-            | TokenError::NoGateway(_)
-            | TokenError::NoSuchCamera { .. } => Self::Given(error),
-        }
+        error.into_store().map_or_else(Self::Given, Self::Store)
     }
 }
 

@@ -65,6 +65,20 @@ pub enum TokenError {
     },
 }
 
+impl TokenError {
+    /// Separates the errors of the store, which are nobody's mistake, from the others.
+    pub(super) fn into_store(self) -> Result<StoreError, Self> {
+        match self {
+            Self::Store(error) => Ok(error),
+            Self::NotGiven(_)
+            | Self::Owner
+            | Self::NoSuchGateway(_)
+            | Self::NoGateway(_)
+            | Self::NoSuchCamera { .. } => Err(self),
+        }
+    }
+}
+
 impl From<sqlx::Error> for TokenError {
     fn from(error: sqlx::Error) -> Self {
         StoreError::from(error).into()

@@ -2,7 +2,8 @@ import { describe, expect, test } from 'vitest';
 import type { Camera, ConnectResult, Fault } from '../protocol';
 import { LOCAL } from './rpc';
 import type { ViewerEffect, ViewerEvent, ViewerState } from './viewer-contract';
-import { expects, initialState, nextTimeout, step } from './viewer-session';
+import { initialState } from './viewer-context';
+import { expects, nextTimeout, step } from './viewer-session';
 import { viewOf } from './viewer-text';
 
 const CAMERA: Camera = {

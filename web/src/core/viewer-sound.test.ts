@@ -4,7 +4,8 @@ import { describe, expect, test } from 'vitest';
 import type { Camera } from '../protocol';
 import { offersSound, rejectsVideo } from './sdp';
 import type { ViewerEffect, ViewerEvent, ViewerState } from './viewer-contract';
-import { initialState, step } from './viewer-session';
+import { initialState } from './viewer-context';
+import { step } from './viewer-session';
 
 const CAMERA: Camera = {
   gateway: 'gw-1',

@@ -3,7 +3,7 @@
 import { describe, oneLine, sentence } from './reasons';
 import { t } from './text';
 import type { Session, Stage, ViewerState } from './viewer-contract';
-import { isStalled } from './viewer-session';
+import { isStalled } from './viewer-watch';
 
 export type Phase =
   'connecting' | 'negotiating' | 'playing' | 'interrupted' | 'reconnecting' | 'failed';

@@ -3,6 +3,7 @@
 import type { Loudness } from '../core/loudness';
 import type { Incoming } from '../core/rpc';
 import type { Sample } from '../core/stats';
+import { initialState } from '../core/viewer-context';
 import * as machine from '../core/viewer-session';
 import type { ViewerEffect, ViewerEvent, ViewerState } from '../core/viewer-contract';
 import type { Camera, CameraAddress, IceServersParams, InviteParams } from '../protocol';
@@ -42,7 +43,7 @@ export class Viewer {
     this.#listener = listener;
     this.#runner = new Runner(
       { step: machine.step, nextTimeout: machine.nextTimeout, timeout: { type: 'timeout' } },
-      machine.initialState(typeof camera === 'string' ? camera : camera.address, withSound),
+      initialState(typeof camera === 'string' ? camera : camera.address, withSound),
       (effect) => this.#apply(effect),
       (state) => listener.changed(state),
     );

@@ -2,7 +2,7 @@
 
 import type { Loudness } from '../core/loudness';
 import type { Sample } from '../core/stats';
-import { initialState } from '../core/viewer-session';
+import { initialState } from '../core/viewer-context';
 import { viewOf, type View } from '../core/viewer-text';
 import { Viewer, type ViewerListener } from '../drivers/viewer';
 import type { Camera, CameraAddress } from '../protocol';

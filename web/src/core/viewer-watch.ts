@@ -1,0 +1,107 @@
+/** Watches a session that has a path: its connection, its frames and their standstill. */
+
+import { loseSession, STEADY_MS } from './viewer-connect';
+import { closeSession, type Context, update, updateSession } from './viewer-context';
+import type { Session, SessionEvent } from './viewer-contract';
+
+/** Some cameras send a key frame only every ten seconds. */
+const FIRST_FRAME_TIMEOUT_MS = 12_000;
+/** Time the gateway has for an ICE restart before we request a new session. */
+const ICE_RESTART_TIMEOUT_MS = 4_000;
+/** Two samples without a new frame: the player says so. */
+const STALL_MS = 2_000;
+/** Time without a frame after which the session with a live camera is given up. */
+const STALL_TIMEOUT_MS = 8_000;
+/** A longer gap between samples means that the browser suspended the page. */
+const SUSPENDED_MS = 3_000;
+/** A stall this soon after a network change is attributed to that change. */
+const NETWORK_CHANGE_MS = 10_000;
+
+/** Returns true if frames have stopped arriving. */
+export function isStalled(session: Session): boolean {
+  return session.stage === 'playing' && session.lastSampleAt - session.lastFrameAt >= STALL_MS;
+}
+
+export function handlePreviousEvent(ctx: Context, event: SessionEvent): void {
+  if (event.type !== 'ice' || event.state === 'connected') return;
+  closeSession(ctx, ctx.state.previous);
+  showReplacement(ctx);
+}
+
+/** Shows the replacement before it has a frame, because the previous session has ended. */
+export function showReplacement(ctx: Context): void {
+  update(ctx, { previous: null });
+  const { session } = ctx.state;
+  if (session !== null) ctx.effects.push({ type: 'show', generation: session.generation });
+}
+
+export function handleIce(
+  ctx: Context,
+  session: Session,
+  state: 'connected' | 'disconnected' | 'failed',
+): void {
+  const { now } = ctx.env;
+  if (state === 'failed') {
+    const hasPlayed = session.playingSince !== null;
+    return loseSession(ctx, { kind: hasPlayed ? 'connection-lost' : 'no-path' });
+  }
+  if (state === 'disconnected') {
+    if (session.iceDeadline === null) {
+      updateSession(ctx, { iceDeadline: now + ICE_RESTART_TIMEOUT_MS });
+    }
+    return;
+  }
+  updateSession(ctx, { iceDeadline: null });
+  if (session.stage === 'checking') {
+    updateSession(ctx, { stage: 'connected', deadline: now + FIRST_FRAME_TIMEOUT_MS });
+  }
+}
+
+/** Handles a sample of the number of decoded frames, which comes about once a second. */
+export function handleFrames(ctx: Context, session: Session, framesDecoded: number): void {
+  const { now } = ctx.env;
+  const advanced = framesDecoded > session.framesDecoded;
+  const suspended = now - session.lastSampleAt > SUSPENDED_MS;
+  const lastFrameAt = advanced || suspended ? now : session.lastFrameAt;
+  const sampled: Session = { ...session, framesDecoded, lastFrameAt, lastSampleAt: now };
+  update(ctx, { session: sampled });
+  if (advanced) return handlePlaying(ctx, sampled);
+  if (isStalled(sampled)) handleStall(ctx, sampled);
+}
+
+function handlePlaying(ctx: Context, session: Session): void {
+  const { previous, attempt } = ctx.state;
+  const playingSince = session.playingSince ?? ctx.env.now;
+  const steady = ctx.env.now - playingSince >= STEADY_MS;
+  updateSession(ctx, { stage: 'playing', deadline: null, playingSince });
+  update(ctx, { hasPlayed: true, reason: null, attempt: steady ? 0 : attempt });
+  if (previous === null) return;
+  ctx.effects.push({ type: 'show', generation: session.generation });
+  closeSession(ctx, previous);
+  update(ctx, { previous: null });
+}
+
+function handleStall(ctx: Context, session: Session): void {
+  const { camera, networkChangedAt, signalingUp } = ctx.state;
+  // No session can be requested without the server.
+  if (!signalingUp) return;
+  const { now } = ctx.env;
+  const networkChanged = networkChangedAt !== null && now - networkChangedAt < NETWORK_CHANGE_MS;
+  // While the gateway reconnects to the camera, the video continues on this session.
+  const reconnecting = camera?.state === 'connecting' || camera?.state === 'failed';
+  const timedOut = !reconnecting && now - session.lastFrameAt >= STALL_TIMEOUT_MS;
+  if (networkChanged || timedOut) loseSession(ctx, { kind: 'stalled' });
+}
+
+export function handleNetworkChange(ctx: Context): void {
+  const { session, signalingUp } = ctx.state;
+  update(ctx, { networkChangedAt: ctx.env.now });
+  if (session?.iceDeadline != null && signalingUp) loseSession(ctx, { kind: 'connection-lost' });
+}
+
+/** Gives up a disconnected session, unless it still plays or the server is not connected. */
+export function handleIceTimeout(ctx: Context, session: Session): void {
+  const advances = session.stage === 'playing' && session.lastSampleAt === session.lastFrameAt;
+  if (ctx.state.signalingUp && !advances) return loseSession(ctx, { kind: 'connection-lost' });
+  updateSession(ctx, { iceDeadline: ctx.env.now + ICE_RESTART_TIMEOUT_MS });
+}

@@ -70,6 +70,23 @@ fn a_wrong_password_or_a_used_link_is_refused() {
     });
 }
 
+/// Takes about 10 s.
+#[test]
+fn a_menu_that_is_opened_while_a_page_loads_stays_open() {
+    scene("a_menu_that_is_opened_while_a_page_loads_stays_open", &NEEDS, |scene| {
+        let server = Server::start(scene, Place::Here, &[])?;
+        let mut steps = vec![json!({ "slow": "**/AddCamera-*.js", "ms": 1_500 })];
+        steps.extend(create_admin(&server.setup_link()?, ADMIN));
+        steps.extend([
+            json!({ "click": format!("Account: {ADMIN}") }),
+            json!({ "see": "Cameras near", "role": "heading" }),
+            json!({ "click": "Gateways", "role": "link" }),
+            json!({ "see": "Gateways", "role": "heading" }),
+        ]);
+        run(scene, "menu", &steps).map(drop)
+    });
+}
+
 /// Steps from the list of cameras to live video and the name of its path.
 fn video_steps() -> Vec<Value> {
     vec![

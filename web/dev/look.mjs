@@ -73,8 +73,9 @@ try {
     await shoot('cameras');
   });
   await step('an empty list says what to do', async () => {
-    mock.setCameras([]);
-    await page.getByText('No cameras yet').waitFor();
+    // The device reports its cameras again when the tiles of the wall have ended.
+    const empty = page.getByText('No cameras yet');
+    await waitUntil(async () => (mock.setCameras([]), empty.isVisible()), true);
     await shoot('empty');
     await device.evaluate(() => window.device.report());
   });
@@ -91,6 +92,8 @@ try {
     await page.waitForTimeout(3000);
     await page.getByText('Details').click();
     await shoot('playing');
+    await page.getByText('Viewers', { exact: true }).scrollIntoViewIfNeeded();
+    await shoot('playing-details');
   });
   await step('an ICE restart does not disturb', async () => {
     await device.evaluate(() => window.device.restartIce());
@@ -176,8 +179,7 @@ try {
     await page.getByRole('button', { name: 'Account: ada' }).focus();
     await page.keyboard.press('Enter');
     await shoot('menu');
-    await page.keyboard.press('Tab');
-    await page.keyboard.press('Tab');
+    await page.getByRole('button', { name: 'Sign out' }).focus();
     await page.keyboard.press('Enter');
     await page.getByRole('button', { name: 'Sign in' }).waitFor();
   });

@@ -1,5 +1,6 @@
 /** Turns the reports of `getStats` into one flat sample of the video's quality. */
 
+import { pairOf, type Pair } from './pairs';
 import { pathOf, type CandidateInfo, type Path } from './path';
 
 /** One entry of an `RTCStatsReport`, of any type. */
@@ -9,6 +10,8 @@ export interface Sample {
   /** Time of the sample, in milliseconds. */
   readonly at: number;
   readonly path: Path | null;
+  /** What was tried to reach the gateway. */
+  readonly pairs: readonly Pair[];
   /** Name of the codec, such as `H.264`. */
   readonly codec: string | null;
   readonly width: number | null;
@@ -61,6 +64,7 @@ export function sample(reports: Iterable<Report>, at: number, previous: Sample |
   return {
     at,
     path: pair && pathOfPair(pair, byId),
+    pairs: pairsOf(byId, pair),
     codec: codecName(text(byId.get(text(video?.codecId) ?? '')?.mimeType)),
     width: number(video?.frameWidth),
     height: number(video?.frameHeight),
@@ -111,6 +115,18 @@ function pathOfPair(pair: Report, byId: ReadonlyMap<string, Report>): Path | nul
   const local = byId.get(text(pair.localCandidateId) ?? '');
   const remote = byId.get(text(pair.remoteCandidateId) ?? '');
   return local && remote ? pathOf(candidateInfo(local), candidateInfo(remote)) : null;
+}
+
+function pairsOf(byId: ReadonlyMap<string, Report>, selected: Report | null): Pair[] {
+  return [...byId.values()].flatMap((report) => {
+    if (report.type !== 'candidate-pair') return [];
+    const local = byId.get(text(report.localCandidateId) ?? '');
+    const remote = byId.get(text(report.remoteCandidateId) ?? '');
+    if (local === undefined || remote === undefined) return [];
+    const rttMs = milliseconds(report.currentRoundTripTime);
+    const ends = [candidateInfo(local), candidateInfo(remote)] as const;
+    return pairOf(...ends, report.state, report === selected, rttMs);
+  });
 }
 
 function candidateInfo(candidate: Report): CandidateInfo {

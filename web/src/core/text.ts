@@ -13,6 +13,7 @@ import { SHARE_TEXT } from './text/share';
 import { PASSKEYS_TEXT } from './text/passkeys';
 import { SHORTCUTS_TEXT } from './text/shortcuts';
 import { SOUND_TEXT } from './text/sound';
+import { STATS_TEXT } from './text/stats';
 
 export const TEXT = {
   'app.name': 'Porthole',
@@ -258,6 +259,7 @@ export const TEXT = {
   ...PASSKEYS_TEXT,
   ...SHORTCUTS_TEXT,
   ...SOUND_TEXT,
+  ...STATS_TEXT,
 
   'login.title': 'User and password of the camera',
   'login.title-all': 'User and password for {count} cameras',
@@ -513,31 +515,6 @@ export const TEXT = {
   'reason.stalled-hint': 'No new video has arrived for a while.',
   'reason.connection-lost': 'Connection lost',
   'reason.connection-lost-hint': 'The network may have changed.',
-
-  'path.lan': 'Local network',
-  'path.lan-detail': 'The video stays inside your network.',
-  'path.direct': 'Direct',
-  'path.direct-detail': 'The video comes straight from the gateway, over the Internet.',
-  'path.relay': 'Relayed',
-  'path.relay-detail': 'No direct path was found. A TURN server relays the encrypted video.',
-  'path.transport': 'over {transport}',
-  'path.none': 'Not connected',
-
-  'stats.label': 'Stream statistics',
-  'stats.bitrate': 'Bitrate',
-  'stats.bitrate-chart': 'Bitrate over the last minute, now {rate}',
-  'stats.resolution': 'Resolution',
-  'stats.codec': 'Codec',
-  'stats.frame-rate': 'Frame rate',
-  'stats.rtt': 'Round-trip time',
-  'stats.details': 'Details',
-  'stats.loss': 'Packet loss',
-  'stats.jitter': 'Jitter',
-  'stats.buffer': 'Jitter buffer',
-  'stats.freezes': 'Freezes',
-  'stats.local': 'Local candidate',
-  'stats.remote': 'Remote candidate',
-  'stats.viewers': 'Viewers',
 
   'unit.unknown': '–',
   'unit.mbit': '{value} Mbit/s',

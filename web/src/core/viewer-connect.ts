@@ -28,10 +28,11 @@ export function requestSession(ctx: Context): void {
   ctx.effects.push({ type: 'connect', generation: next.generation, params });
 }
 
-function newSession(generation: number, now: number): Session {
+export function newSession(generation: number, now: number): Session {
   return {
     generation,
     stage: 'requesting',
+    reached: { requesting: now },
     id: null,
     deadline: null,
     early: [],

@@ -35,9 +35,13 @@ export function update(ctx: Context, changes: Partial<ViewerState>): void {
   ctx.state = { ...ctx.state, ...changes };
 }
 
+/** Changes the session, and notes when it reaches another stage. */
 export function updateSession(ctx: Context, changes: Partial<Session>): void {
   const { session } = ctx.state;
-  if (session !== null) update(ctx, { session: { ...session, ...changes } });
+  if (session === null) return;
+  const { stage = session.stage } = changes;
+  const reached = { [stage]: ctx.env.now, ...session.reached };
+  update(ctx, { session: { ...session, reached, ...changes } });
 }
 
 export function closeSession(ctx: Context, session: Session | null): void {

@@ -9,11 +9,15 @@ import type { Outcome } from './rpc';
 export type Stage =
   'requesting' | 'awaiting-offer' | 'answering' | 'checking' | 'connected' | 'playing';
 
+/** When each stage was reached, in milliseconds of `Env.now`. */
+export type Reached = Readonly<Partial<Record<Stage, number>>>;
+
 /** One session with the gateway. All times are milliseconds of `Env.now`. */
 export interface Session {
   /** Local number of the session, known before the server assigns its id. */
   readonly generation: number;
   readonly stage: Stage;
+  readonly reached: Reached;
   readonly id: SessionId | null;
   /** End of the time allowed for this stage. */
   readonly deadline: number | null;

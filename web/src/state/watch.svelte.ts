@@ -1,15 +1,15 @@
 /** One camera being watched, for the page that shows it. */
 
+import { withSample } from '../core/charts';
 import type { Loudness } from '../core/loudness';
+import { startParts, type StartPart } from '../core/start-parts';
 import type { Sample } from '../core/stats';
 import { initialState } from '../core/viewer-context';
+import type { ViewerState } from '../core/viewer-contract';
 import { viewOf, type View } from '../core/viewer-text';
 import { Viewer, type ViewerListener } from '../drivers/viewer';
 import type { Camera, CameraAddress } from '../protocol';
 import { live } from './live.svelte';
-
-/** Number of bitrates kept for the chart: one minute of samples. */
-const HISTORY = 60;
 
 export class Watch {
   view = $state.raw<View>(viewOf(initialState('', false)));
@@ -17,13 +17,16 @@ export class Watch {
   /** True if the stream has sound. */
   hasSound = $state(false);
   sample = $state.raw<Sample | null>(null);
-  bitrates = $state.raw<readonly number[]>([]);
+  /** The samples of the last minute, the latest last. */
+  samples = $state.raw<readonly Sample[]>([]);
+  /** What took how long until the first picture of the latest session. */
+  startParts = $state.raw<readonly StartPart[]>([]);
   readonly #viewer: Viewer;
 
   /** Watches a camera of the list, by its address; or one that was probed, which is in no list. */
   constructor(camera: CameraAddress | Camera, withSound = false) {
     const listener: ViewerListener = {
-      changed: (state) => (this.view = viewOf(state)),
+      changed: (state) => this.#handleChange(state),
       stream: (stream) => this.#handleStream(stream),
       sampled: (sample) => this.#handleSample(sample),
       signedOut: () => live.signedOut(),
@@ -57,6 +60,11 @@ export class Watch {
 
   readonly #networkChanged = () => this.#viewer.networkChanged();
 
+  #handleChange(state: ViewerState): void {
+    this.view = viewOf(state);
+    if (state.session?.stage === 'playing') this.startParts = startParts(state.session.reached);
+  }
+
   #handleStream(stream: MediaStream): void {
     this.stream = stream;
     this.hasSound = stream.getAudioTracks().length > 0;
@@ -64,7 +72,6 @@ export class Watch {
 
   #handleSample(sample: Sample | null): void {
     this.sample = sample;
-    if (sample?.bitsPerSecond == null) return;
-    this.bitrates = [...this.bitrates, sample.bitsPerSecond].slice(-HISTORY);
+    if (sample !== null) this.samples = withSample(this.samples, sample);
   }
 }

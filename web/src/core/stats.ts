@@ -10,7 +10,7 @@ export interface Sample {
   /** Time of the sample, in milliseconds. */
   readonly at: number;
   readonly path: Path | null;
-  /** What was tried to reach the gateway. */
+  /** Candidate pairs that were tried to reach the gateway. */
   readonly pairs: readonly Pair[];
   /** Name of the codec, such as `H.264`. */
   readonly codec: string | null;

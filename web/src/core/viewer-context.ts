@@ -1,4 +1,4 @@
-/** What the stages of the viewer have in common: the step being computed. */
+/** The step of the viewer that is being computed, which its stages share. */
 
 import type { CameraAddress } from '../protocol';
 import type { Env } from './machine';

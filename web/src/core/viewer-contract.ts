@@ -9,7 +9,7 @@ import type { Outcome } from './rpc';
 export type Stage =
   'requesting' | 'awaiting-offer' | 'answering' | 'checking' | 'connected' | 'playing';
 
-/** When each stage was reached, in milliseconds of `Env.now`. */
+/** Times at which stages were reached, in milliseconds of `Env.now`. */
 export type Reached = Readonly<Partial<Record<Stage, number>>>;
 
 /** One session with the gateway. All times are milliseconds of `Env.now`. */

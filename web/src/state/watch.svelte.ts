@@ -19,7 +19,7 @@ export class Watch {
   sample = $state.raw<Sample | null>(null);
   /** The samples of the last minute, the latest last. */
   samples = $state.raw<readonly Sample[]>([]);
-  /** What took how long until the first picture of the latest session. */
+  /** Parts of the time to the first picture of the latest session. */
   startParts = $state.raw<readonly StartPart[]>([]);
   readonly #viewer: Viewer;
 

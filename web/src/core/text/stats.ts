@@ -1,4 +1,4 @@
-/** The sentences about the path and the figures of a picture, a part of the table in `../text.ts`. */
+/** The sentences about the path and the figures of a picture, a part of `../text.ts`. */
 
 export const STATS_TEXT = {
   'path.lan': 'Local network',

@@ -17,13 +17,14 @@ use crate::control::handover::{Batch, HandoverQueue};
 use crate::control::stats::{Published, Stats};
 use crate::error::WorkerUnresponsive;
 use crate::tcp::connections::Connection;
+use crate::tls::client::TlsClient;
 
 /// Most commands that wait for one worker: those of an operator, one at a time, and notifications
 /// from other workers, which clients cause.
 const MAX_COMMANDS: usize = 256;
-/// Most notifications of each kind that wait, so that a flood of one kind leaves room for the other
-/// and for the operator.
-const MAX_NOTIFICATIONS: usize = 96;
+/// Most notifications of each kind that wait, so that a flood of one kind leaves room for the
+/// others and for the operator.
+const MAX_NOTIFICATIONS: usize = 80;
 /// Time to wait for a reply. A worker runs its commands between two rounds of packets, within
 /// milliseconds; one that needs longer is stuck, and its caller must not be.
 const REPLY_DEADLINE: Duration = Duration::from_secs(2);
@@ -41,6 +42,8 @@ pub(crate) enum Command {
     EndUser { user: Arc<str>, until_s: u64, reply: SyncSender<()> },
     /// Takes over a connection that the kernel gave to another worker.
     Serve { connection: Box<Connection> },
+    /// Serves a client that the embedding program has accepted.
+    ServeTls { client: Box<TlsClient> },
     /// Stops the handover of a client's datagrams to `worker`, which has no allocation of it (any
     /// more).
     EndHandover { client: FiveTuple, worker: u8, at: Instant },
@@ -68,8 +71,8 @@ pub(crate) struct Control {
     drained: AtomicBool,
     waker: Waker,
     commands: SyncSender<Command>,
-    /// Numbers of waiting [`Command::Serve`] and [`Command::EndHandover`].
-    notifications: [AtomicUsize; 2],
+    /// Numbers of waiting [`Command::Serve`], [`Command::EndHandover`] and [`Command::ServeTls`].
+    notifications: [AtomicUsize; 3],
     handover: HandoverQueue,
     stats: Published,
 }
@@ -80,7 +83,7 @@ impl Control {
         let (commands, received) = sync_channel(MAX_COMMANDS);
         let phase = AtomicU8::new(RUN);
         let (handover, stats) = (HandoverQueue::default(), Published::default());
-        let notifications = [AtomicUsize::new(0), AtomicUsize::new(0)];
+        let notifications = std::array::from_fn(|_| AtomicUsize::new(0));
         let drained = AtomicBool::new(false);
         (Self { phase, drained, waker, commands, notifications, handover, stats }, received)
     }
@@ -133,15 +136,17 @@ impl Control {
         Ok(PendingReply(receiver))
     }
 
-    /// Sends a command without a reply; drops it if too many of its kind wait.
-    pub(crate) fn notify(&self, command: Command) {
-        let Some(waiting) = self.notifications_of(&command) else { return };
+    /// Sends a command without a reply. Drops it and returns false if too many of its kind wait.
+    pub(crate) fn notify(&self, command: Command) -> bool {
+        let Some(waiting) = self.notifications_of(&command) else { return false };
         if waiting.fetch_add(1, Ordering::Relaxed) < MAX_NOTIFICATIONS
             && self.commands.try_send(command).is_ok()
         {
-            return self.wake();
+            self.wake();
+            return true;
         }
         waiting.fetch_sub(1, Ordering::Relaxed);
+        false
     }
 
     /// Records that the worker has taken a command from its queue.
@@ -153,10 +158,11 @@ impl Control {
 
     /// Returns the counter of a command without a reply.
     fn notifications_of(&self, command: &Command) -> Option<&AtomicUsize> {
-        let [serve, end_handover] = &self.notifications;
+        let [serve, end_handover, serve_tls] = &self.notifications;
         match command {
             Command::Serve { .. } => Some(serve),
             Command::EndHandover { .. } => Some(end_handover),
+            Command::ServeTls { .. } => Some(serve_tls),
             Command::Reconfigure { .. }
             | Command::Sessions { .. }
             | Command::EndSession { .. }

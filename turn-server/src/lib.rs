@@ -31,7 +31,7 @@ mod worker;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -55,7 +55,8 @@ pub use control::stats::Stats;
 pub use error::{ReloadError, StartError, WorkerUnresponsive};
 pub use porthole_turn_proto::server::{BandwidthLimits, Cidr, InvalidCidr, OauthKey, QuotaLimits};
 pub use relay::offload::{FallbackCounts, FastPathStatus};
-pub use tls::certificates::{CertificateError, TlsFiles};
+pub use tls::certificates::{CertificateError, TlsFiles, WatchedCertificate};
+pub use tls::client::TlsClient;
 
 /// Interval at which a shutdown checks if the workers have finished.
 const SHUTDOWN_POLL: Duration = Duration::from_millis(10);
@@ -69,6 +70,8 @@ pub struct Server {
     certificates: Option<(Arc<Certificates>, Watcher)>,
     fast_path: Option<FastPath>,
     workers: Vec<WorkerHandle>,
+    /// The number of clients that the embedding program has accepted; it wraps.
+    clients: AtomicUsize,
     settings: Arc<Mutex<Settings>>,
     /// Follows changes of this host's addresses.
     _addresses: Watcher,
@@ -125,6 +128,7 @@ impl Server {
             certificates,
             fast_path,
             workers,
+            clients: AtomicUsize::new(0),
             settings,
             _addresses: watcher.map_err(StartError::System)?,
             draining: AtomicBool::new(false),
@@ -151,6 +155,17 @@ impl Server {
     /// changed: new connections get the new certificate. After an error they get the old one.
     pub fn reload_certificate(&self) -> Result<bool, CertificateError> {
         self.certificates.as_ref().map_or(Ok(false), |(certificates, _)| certificates.reload())
+    }
+
+    /// Serves a client that the embedding program has accepted at a port of its own, where it has
+    /// finished the TLS handshake. The workers get such clients in turn. Returns false if the next
+    /// one has too many to begin with: the client is then disconnected, and may try again.
+    pub fn serve_tls(&self, client: TlsClient) -> bool {
+        let next = self.clients.fetch_add(1, Ordering::Relaxed) % self.workers.len().max(1);
+        let client = Box::new(client);
+        self.workers
+            .get(next)
+            .is_some_and(|worker| worker.control.notify(Command::ServeTls { client }))
     }
 
     /// Returns the counters and gauges, summed over the workers.

@@ -2,6 +2,7 @@
 
 pub(crate) mod certificates;
 pub(crate) mod chain;
+pub(crate) mod client;
 pub(crate) mod dtls;
 pub(crate) mod stream;
 #[cfg(test)]

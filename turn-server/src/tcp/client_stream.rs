@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use mio::net::TcpStream;
 use rustls::ServerConfig;
+use rustls::server::ServerConnection;
 
 use crate::tls::stream::{FIRST_BYTE, TlsConnection};
 
@@ -42,6 +43,11 @@ impl ClientStream {
             ExpectedProtocol::Tls(config) => Layer::Tls(TlsConnection::new(config)?),
         };
         Ok(Self { stream, layer })
+    }
+
+    /// Goes on with a connection after its TLS handshake.
+    pub(crate) fn after_handshake(stream: TcpStream, tls: Box<ServerConnection>) -> Self {
+        Self { stream, layer: Layer::Tls(TlsConnection::continued(tls)) }
     }
 
     pub(crate) fn is_tls(&self) -> bool {

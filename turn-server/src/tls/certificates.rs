@@ -1,4 +1,5 @@
-//! The certificate of TLS and DTLS: loaded, checked, and reloaded when its files change.
+//! The certificate of TLS and DTLS: loaded, checked, and reloaded when its files change. The
+//! embedding program uses the same for its own listeners.
 
 use std::fs::File;
 use std::hash::{BuildHasher as _, RandomState};
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
 use rustls::{InconsistentKeys, ServerConfig};
 
 use crate::tls::chain::Chain;
@@ -65,6 +67,9 @@ pub enum CertificateError {
         /// The path of the key.
         key: PathBuf,
     },
+    /// The system starts no thread to watch the files.
+    #[error("the files of the certificate cannot be watched: {0}")]
+    Unwatched(io::Error),
     /// The certificate or key is of a kind that is not supported.
     #[error("the certificate in {} cannot be used for {protocol}: {detail}", certificate.display())]
     Unusable {
@@ -81,7 +86,10 @@ pub enum CertificateError {
 #[derive(Debug)]
 pub(crate) struct Certificates {
     files: TlsFiles,
+    /// The user of the certificate, for the log.
+    user: &'static str,
     hasher: RandomState,
+    key: RwLock<Arc<CertifiedKey>>,
     tls: RwLock<Arc<ServerConfig>>,
     /// `None` when the server does not listen for DTLS.
     dtls: Option<Arc<CurrentIdentity>>,
@@ -91,6 +99,7 @@ pub(crate) struct Certificates {
 
 /// A certificate that was checked, ready for use.
 struct Loaded {
+    key: Arc<CertifiedKey>,
     tls: Arc<ServerConfig>,
     dtls: Option<Identity>,
 }
@@ -98,12 +107,22 @@ struct Loaded {
 impl Certificates {
     /// Reads and checks the files; `dtls` says that DTLS needs the certificate, too.
     pub(crate) fn load(files: TlsFiles, dtls: bool) -> Result<Self, CertificateError> {
+        Self::load_for("the TURN server", files, dtls)
+    }
+
+    fn load_for(user: &'static str, files: TlsFiles, dtls: bool) -> Result<Self, CertificateError> {
         let hasher = RandomState::new();
         let bytes = Bytes::read(&files)?;
-        let Loaded { tls, dtls } = bytes.prepare(&files, dtls)?;
+        let Loaded { key, tls, dtls } = bytes.prepare(&files, dtls)?;
         let used = Mutex::new(hasher.hash_one(&bytes));
         let dtls = dtls.map(CurrentIdentity::new).map(Arc::new);
-        Ok(Self { files, hasher, tls: RwLock::new(tls), dtls, used })
+        let (key, tls) = (RwLock::new(key), RwLock::new(tls));
+        Ok(Self { files, user, hasher, key, tls, dtls, used })
+    }
+
+    /// Returns the certificate of new connections, with its key.
+    fn key(&self) -> Arc<CertifiedKey> {
+        Arc::clone(&self.key.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Returns the TLS configuration of new connections.
@@ -125,13 +144,14 @@ impl Certificates {
         if fingerprint == *used {
             return Ok(false);
         }
-        let Loaded { tls, dtls } = bytes.prepare(&self.files, self.dtls.is_some())?;
+        let Loaded { key, tls, dtls } = bytes.prepare(&self.files, self.dtls.is_some())?;
+        *self.key.write().unwrap_or_else(PoisonError::into_inner) = key;
         *self.tls.write().unwrap_or_else(PoisonError::into_inner) = tls;
         if let (Some(current), Some(identity)) = (&self.dtls, dtls) {
             current.replace(identity);
         }
         *used = fingerprint;
-        tracing::info!("the TURN server uses a new certificate");
+        tracing::info!("{} uses a new certificate", self.user);
         Ok(true)
     }
 }
@@ -140,15 +160,54 @@ impl Certificates {
 /// at every interval.
 pub(crate) fn watch(certificates: Arc<Certificates>, every: Duration) -> io::Result<Watcher> {
     let mut last_error = None;
-    Watcher::start("turn-certificate", every, move || {
+    Watcher::start("certificate", every, move || {
         let error = certificates.reload().err().map(|error| error.to_string());
         if error != last_error
             && let Some(error) = &error
         {
-            tracing::warn!(%error, "the TURN server keeps its old certificate");
+            tracing::warn!(%error, "{} keeps its old certificate", certificates.user);
         }
         last_error = error;
     })
+}
+
+/// A certificate in files, which are read again when they change: for listeners of the embedding
+/// program.
+#[derive(Debug)]
+pub struct WatchedCertificate {
+    certificates: Arc<Certificates>,
+    _watcher: Watcher,
+}
+
+impl WatchedCertificate {
+    /// Reads and checks the files, and follows their changes from then on. `user` names the
+    /// listener in the log.
+    ///
+    /// # Errors
+    ///
+    /// Returns the reason why the certificate cannot be used now, or why its files cannot be
+    /// watched.
+    pub fn watch(user: &'static str, files: TlsFiles) -> Result<Self, CertificateError> {
+        let certificates = Arc::new(Certificates::load_for(user, files, false)?);
+        let watcher = watch(Arc::clone(&certificates), POLL);
+        let watcher = watcher.map_err(CertificateError::Unwatched)?;
+        Ok(Self { certificates, _watcher: watcher })
+    }
+
+    /// Returns the certificate for a new connection.
+    #[must_use]
+    pub fn current(&self) -> Arc<CertifiedKey> {
+        self.certificates.key()
+    }
+
+    /// Reads the files now instead of within 10 seconds. Returns `Ok(true)` if they changed.
+    ///
+    /// # Errors
+    ///
+    /// Returns the reason why the certificate in the files cannot be used. The old one stays.
+    pub fn reload(&self) -> Result<bool, CertificateError> {
+        self.certificates.reload()
+    }
 }
 
 /// The contents of both files.
@@ -180,16 +239,18 @@ impl Bytes {
             protocol,
             detail,
         };
-        let tls = stream::server_config(&chain).map_err(|error| {
+        let key = stream::certified_key(&chain).map_err(|error| {
             if error == rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) {
                 let TlsFiles { certificate, key } = files.clone();
                 return CertificateError::Mismatch { certificate, key };
             }
             unusable("TLS", error.to_string())
         })?;
+        let tls = stream::server_config(Arc::clone(&key))
+            .map_err(|error| unusable("TLS", error.to_string()))?;
         let identity = dtls.then(|| Identity::new(&chain)).transpose();
         let dtls = identity.map_err(|detail| unusable("DTLS", detail))?;
-        Ok(Loaded { tls, dtls })
+        Ok(Loaded { key, tls, dtls })
     }
 }
 

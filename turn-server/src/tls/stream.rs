@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::server::{NoServerSessionStorage, ServerConnection};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 
 use crate::tls::chain::Chain;
 
@@ -25,16 +26,22 @@ const ALPN: [&[u8]; 2] = [b"stun.turn", b"stun.nat-discovery"];
 /// Limit of plaintext buffered until a handshake ends. It stays unused: the client speaks first.
 const WRITE_LIMIT: usize = 16 << 10;
 
+/// Makes the certificate ready for use. Fails if its key is another one's.
+pub(crate) fn certified_key(chain: &Chain) -> Result<Arc<CertifiedKey>, rustls::Error> {
+    let (certificates, key) = (chain.certificates.clone(), chain.key.clone_key());
+    CertifiedKey::from_der(certificates, key, &ring::default_provider()).map(Arc::new)
+}
+
 /// Makes the configuration shared by all connections that use a certificate.
 ///
 /// Clients that offer only other protocols than [`ALPN`] are refused by `no_application_protocol`
 /// (RFC 7301 §3.2); those that offer none are served. Sessions are not stored for resumption: a
 /// TURN connection lasts, and a store that does not exist cannot be filled up.
-pub(crate) fn server_config(chain: &Chain) -> Result<Arc<ServerConfig>, rustls::Error> {
+pub(crate) fn server_config(key: Arc<CertifiedKey>) -> Result<Arc<ServerConfig>, rustls::Error> {
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
-        .with_single_cert(chain.certificates.clone(), chain.key.clone_key())?;
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(key)));
     config.alpn_protocols = ALPN.map(<[u8]>::to_vec).to_vec();
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
@@ -47,9 +54,14 @@ pub(crate) struct TlsConnection(Box<ServerConnection>);
 
 impl TlsConnection {
     pub(crate) fn new(config: Arc<ServerConfig>) -> io::Result<Self> {
-        let mut connection = ServerConnection::new(config).map_err(io::Error::other)?;
+        let connection = ServerConnection::new(config).map_err(io::Error::other)?;
+        Ok(Self::continued(Box::new(connection)))
+    }
+
+    /// Goes on with a connection that somebody else has begun, and may have read from.
+    pub(crate) fn continued(mut connection: Box<ServerConnection>) -> Self {
         connection.set_buffer_limit(Some(WRITE_LIMIT));
-        Ok(Self(Box::new(connection)))
+        Self(connection)
     }
 
     pub(crate) fn is_handshaking(&self) -> bool {

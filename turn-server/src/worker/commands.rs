@@ -26,6 +26,7 @@ impl Worker {
                     send_reply(&reply, self.server.allocation_infos(now(), from_slot, limit));
                 }
                 Command::Serve { connection } => self.adopt_connection(*connection),
+                Command::ServeTls { client } => self.adopt_tls_client(*client),
                 Command::EndHandover { client, worker, at } => {
                     self.server.handle_handover_ended(&client, worker, at);
                 }

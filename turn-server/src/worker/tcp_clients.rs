@@ -16,6 +16,7 @@ use crate::relay::sockets::ToRelay;
 use crate::tcp::client_stream::{ClientStream, ExpectedProtocol};
 use crate::tcp::connections::{Admission, Connection};
 use crate::tcp::splice::SpliceEnd as _;
+use crate::tls::client::TlsClient;
 
 impl Worker {
     pub(super) fn serve_listener(&mut self, kind: usize, index: usize) -> Served {
@@ -57,6 +58,19 @@ impl Worker {
                 self.begin_handshake(slot);
             }
         }
+    }
+
+    /// Serves a client whose TLS handshake the embedding program has finished.
+    pub(super) fn adopt_tls_client(&mut self, client: TlsClient) {
+        let TlsClient { stream, tls, address } = client;
+        let stream = mio::net::TcpStream::from_std(stream);
+        // Fails if the connection is already gone; dropping closes it.
+        let Ok(server) = stream.local_addr() else { return };
+        let (client, server) = (without_scope(address), without_scope(server));
+        let tuple = FiveTuple { transport: Transport::Tls, client, server };
+        let _ = stream.set_nodelay(true);
+        let stream = ClientStream::after_handshake(stream, Box::new(tls));
+        self.adopt_connection(Connection::new(stream, tuple, Instant::now()));
     }
 
     /// Makes room for one more connection. Returns false if that is impossible. An old connection

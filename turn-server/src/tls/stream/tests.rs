@@ -51,7 +51,7 @@ fn client(
 }
 
 fn server(key: &KeyPair) -> TlsConnection {
-    TlsConnection::new(server_config(&chain(key)).unwrap()).unwrap()
+    TlsConnection::new(server_config(certified_key(&chain(key)).unwrap()).unwrap()).unwrap()
 }
 
 /// Carries bytes between both until neither sends more. Returns what the server read, or its error.

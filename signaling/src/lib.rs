@@ -34,6 +34,7 @@ mod webauthn;
 mod whep;
 
 pub use config::{Asset, Config, PlaceLimits, TrustProxy};
+pub use listener::{Entrance, Visitor};
 pub use porthole_signaling_core::{Limits, Rate, TurnConfig};
 pub use server::{Server, StartError};
 pub use store::{OpenError, ShareError, StoreError, TokenError, UserError};

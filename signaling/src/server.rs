@@ -16,7 +16,7 @@ use crate::app::{App, router};
 use crate::config::Config;
 use crate::device::Devices;
 use crate::driver::Driver;
-use crate::listener::Admission;
+use crate::listener::{Admission, Entrance};
 use crate::places::Places;
 use crate::prefix::Prefix;
 use crate::proxies::Proxies;
@@ -35,7 +35,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     app: Arc<App>,
-    admission: Admission,
+    entrance: Entrance,
     setup_link: Option<String>,
 }
 
@@ -112,7 +112,9 @@ impl Server {
         let site = Site::at(public_url.as_ref().or(local_url(address).as_ref()));
         let passkeys = Passkeys { site, challenges: Challenges::new(Instant::now()) };
         let app = Arc::new(App { driver, public_url, prefix, assets, throttle, devices, passkeys });
-        Ok(Self { listener, address, app, admission, setup_link })
+        let (tasks, abort) = (app.driver.tasks.clone(), app.driver.abort.clone());
+        let entrance = Entrance::new(router(&app), admission, tasks, abort);
+        Ok(Self { listener, address, app, entrance, setup_link })
     }
 
     #[cfg(test)]
@@ -125,6 +127,12 @@ impl Server {
         self.address
     }
 
+    /// Returns the entrance for connections that the program accepts at other listeners. They are
+    /// served while the server runs.
+    pub fn entrance(&self) -> Entrance {
+        self.entrance.clone()
+    }
+
     /// Returns the URL at which the first admin can be created, once. `None` if there is an admin.
     pub fn setup_link(&self) -> Option<String> {
         self.setup_link.clone()
@@ -132,15 +140,14 @@ impl Server {
 
     /// Serves until `stop` is cancelled, then tells all peers and returns within 5 s.
     pub async fn run(self, stop: CancellationToken) {
-        let Self { listener, address, app, admission, .. } = self;
+        let Self { listener, address, app, entrance, .. } = self;
         let driver = Arc::clone(&app.driver);
         let (tasks, abort) = (driver.tasks.clone(), driver.abort.clone());
         tasks.spawn(Arc::clone(&driver).run_timer());
         tasks.spawn(Arc::clone(&driver).run_persist());
         tasks.spawn(Arc::clone(&driver).run_revocations());
         info!(%address, "the signaling server is listening");
-        let (router, tasks_of_peers) = (router(&app), tasks.clone());
-        listener::run(listener, router, admission, tasks_of_peers, stop, abort.clone()).await;
+        listener::run(listener, &entrance, stop).await;
         info!("the signaling server is stopping");
         driver.with(|hub, _| hub.close());
         tasks.close();

@@ -24,7 +24,7 @@ pub use read::InvalidSetting;
 pub use tree::{SyntaxError, Tree};
 pub use types::{
     Account, AdminAddress, Bounded, CameraFlag, ExternalAddress, IceServerHost, Network,
-    OnvifService, Ports, Rotation, Secret, Source, Span,
+    OnvifService, Ports, PublicName, Rotation, Secret, Source, Span,
 };
 
 /// The name of the configuration file in the working directory and in the data folder.
@@ -43,6 +43,8 @@ pub struct Config {
     /// key.
     #[serde(skip)]
     pub other_public_address: Option<IpAddr>,
+    /// The table `[public]`.
+    pub public: Public,
     /// The table `[signaling]`.
     pub signaling: Signaling,
     /// The table `[turn]`.
@@ -51,6 +53,22 @@ pub struct Config {
     pub gateway: Gateway,
     /// The tables `[camera.ID]`: the gateway's cameras by id.
     pub camera: BTreeMap<CameraId, Camera>,
+}
+
+/// Settings of the public port, where everything is served over TLS.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Public {
+    /// The addresses and ports to listen on; without any, there is no public port.
+    pub listen: Vec<SocketAddr>,
+    /// The names and addresses by which clients reach it; if empty, `public_address`.
+    pub names: Vec<PublicName>,
+    /// A PEM file with the certificate and its intermediates, reloaded when it changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<PathBuf>,
+    /// A PEM file with the private key of the certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<PathBuf>,
 }
 
 /// Settings of the signaling server, which also serves the dashboard.

@@ -58,6 +58,7 @@ pub fn readable_secrets(config: &Config, file: Option<&Path>) -> Vec<PathBuf> {
     let mut files = Vec::new();
     files.extend(file.filter(|_| config.has_secrets()).map(Path::to_owned));
     files.extend(config.turn.tls_key.clone());
+    files.extend(config.public.key.clone());
     if mode(&config.data) & OPEN_TO_ALL != 0 {
         files.extend(SECRETS.map(|name| config.data.join(name)));
     }

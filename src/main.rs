@@ -13,6 +13,7 @@ mod gateway;
 mod import;
 mod netcheck;
 mod open_files;
+mod public;
 mod reload;
 mod service_manager;
 mod shutdown;

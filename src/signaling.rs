@@ -9,9 +9,11 @@ use anyhow::ensure;
 use porthole_signaling::{PlaceLimits, Server, TrustProxy, TurnConfig};
 use porthole_signaling_proto::SessionId;
 use tokio::sync::mpsc;
+use url::Url;
 
 use crate::config::{Config, Network};
-use crate::{console, data, open_files, service_manager, shutdown};
+use crate::public::PublicPort;
+use crate::{console, data, open_files, public, service_manager, shutdown};
 
 /// The lifetime of a session's TURN credentials, within which it must make its allocations.
 pub const TURN_CREDENTIALS_LIFETIME: Duration = Duration::from_secs(10 * 60);
@@ -21,7 +23,11 @@ pub async fn run(config: &Config) -> anyhow::Result<()> {
     data::prepare(&config.data)?;
     let stop = shutdown::on_signal()?;
     let places = open_files::raise_limit().map_or_else(PlaceLimits::default, PlaceLimits::within);
+    let public = PublicPort::bind(config)?;
     let server = bind(config, external_turn_config(config)?, places, None).await?;
+    if let Some(public) = public {
+        public.open(server.entrance(), None, &stop);
+    }
     console::print_welcome(&dashboard_url(config), server.setup_link().as_deref())?;
     service_manager::report_ready(&stop);
     server.run(stop).await;
@@ -39,7 +45,7 @@ pub async fn bind(
     let http = config.signaling.http;
     console::print_progress(format_args!("starting signaling and dashboard on {http}"));
     let mut server = porthole_signaling::Config::new(http, &config.data);
-    server.public_url = config.signaling.public_url.clone();
+    server.public_url = public_url(config);
     server.trusts_proxy = trust(&config.signaling.trusted_proxies);
     server.gateway_urls.clone_from(&config.signaling.gateway_urls);
     server.turn = turn;
@@ -72,8 +78,18 @@ fn external_turn_config(config: &Config) -> anyhow::Result<Option<TurnConfig>> {
     Ok((!signaling.turn_urls.is_empty()).then(|| turn_config(signaling.turn_urls.clone(), secret)))
 }
 
+/// Returns the URL by which browsers reach the server, if it is not the address of its own
+/// listener.
+fn public_url(config: &Config) -> Option<Url> {
+    config.signaling.public_url.clone().or_else(|| public::url(config))
+}
+
 /// Returns the URL of the dashboard, for the welcome message.
 pub fn dashboard_url(config: &Config) -> String {
+    let has_public_port = !config.public.listen.is_empty();
+    if let Some(url) = public_url(config).filter(|_| has_public_port) {
+        return url.as_str().trim_end_matches('/').to_owned();
+    }
     let http = config.signaling.http;
     let host = match (http.ip(), config.public_address) {
         (ip, _) if ip.is_loopback() => return format!("http://localhost:{}", http.port()),
@@ -134,6 +150,22 @@ mod tests {
             }
             let trusts = trust(&signaling.trusted_proxies);
             assert_eq!(trusts(address.parse().unwrap()), trusted, "{proxies:?} {address}");
+        }
+    }
+
+    #[test]
+    fn the_public_port_makes_the_public_url_unless_there_is_another() {
+        let mut config = Config::default();
+        config.public.listen = vec!["0.0.0.0:443".parse().unwrap()];
+        config.public.names = vec!["cams.example.org".parse().unwrap()];
+        for (url, expected) in [
+            (None, "https://cams.example.org"),
+            (Some("https://example.org/cams"), "https://example.org/cams"),
+        ] {
+            config.signaling.public_url = url.map(|url| url.parse().unwrap());
+            assert_eq!(dashboard_url(&config), expected);
+            let found = public_url(&config).unwrap();
+            assert_eq!(found.as_str().trim_end_matches('/'), expected);
         }
     }
 

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Secret};
 use crate::signaling::TURN_CREDENTIALS_LIFETIME;
-use crate::{console, reload, service_manager, shutdown};
+use crate::{console, public, reload, service_manager, shutdown};
 
 pub use external::resolve_public_address;
 pub use settings::for_sessions;
@@ -84,6 +84,11 @@ impl TurnServer {
         }
         let drain = Duration::from_secs(turn.drain_s.get().into());
         Ok(Self { server, drain, stop_admin })
+    }
+
+    /// Returns the server, for clients that are accepted at the public port.
+    pub fn server(&self) -> Arc<Server> {
+        Arc::clone(&self.server)
     }
 
     /// Ends the TURN user of each of these sessions: its allocations, and its credentials.
@@ -179,8 +184,9 @@ fn complete_reloaded(
 }
 
 /// Returns the ICE servers' URIs for browsers and gateways: STUN and TURN at each address, over UDP
-/// and TCP, and those in `signaling.turn_urls`. TURN over TLS must be among the latter, because
-/// only the configuration knows the name in the certificate.
+/// and TCP, TURN over TLS at the public port, and those in `signaling.turn_urls`. TURN over TLS at
+/// other ports must be among the latter, because only the configuration knows the name in the
+/// certificate.
 pub fn ice_server_urls(config: &Config) -> anyhow::Result<Vec<String>> {
     let mut urls = Vec::new();
     for listen in &config.turn.listen {
@@ -197,6 +203,7 @@ pub fn ice_server_urls(config: &Config) -> anyhow::Result<Vec<String>> {
         urls.push(format!("turn:{server}?transport=udp"));
         urls.push(format!("turn:{server}?transport=tcp"));
     }
+    urls.extend(public::turn_url(config));
     urls.extend(config.signaling.turn_urls.iter().cloned());
     ensure!(
         !urls.is_empty(),
@@ -242,6 +249,15 @@ mod tests {
             assert_eq!(urls.len(), 3 * servers.len());
         }
         assert!(ice_server_urls(&config(&["0.0.0.0:3478"], &[])).is_err());
+    }
+
+    #[test]
+    fn turn_over_tls_at_the_public_port_is_an_ice_server() {
+        let mut config = config(&["127.0.0.1:3478"], &[]);
+        config.public.listen = vec!["0.0.0.0:443".parse().unwrap()];
+        config.public.names = vec!["cameras.example.org".parse().unwrap()];
+        let urls = ice_server_urls(&config).unwrap();
+        assert_eq!(urls.last().unwrap(), "turns:cameras.example.org:443?transport=tcp");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::config::Config;
+use crate::public::PublicPort;
 use crate::turn::{ApplyRest, LoadConfig, TurnServer};
 use crate::{console, data, gateway, service_manager, shutdown, signaling, turn};
 
@@ -30,6 +31,7 @@ pub async fn run(config: &Config, load_config: LoadConfig) -> anyhow::Result<()>
         Some(secret) => secret.clone(),
         None => data::turn_secret(&config.data)?,
     };
+    let public = PublicPort::bind(config)?;
     let cameras = Arc::new(OnceLock::new());
     let apply_rest = apply_cameras(&cameras);
     let turn_server = TurnServer::start(config, Some(&secret), load_config, apply_rest).await?;
@@ -41,6 +43,9 @@ pub async fn run(config: &Config, load_config: LoadConfig) -> anyhow::Result<()>
     // The TURN server needs open files, too.
     let places = PlaceLimits::default();
     let signaling = signaling::bind(config, Some(turn_config), places, Some(ended)).await?;
+    if let Some(public) = public {
+        public.open(signaling.entrance(), Some(turn_server.server()), &stop);
+    }
     let gateway = start_gateway(&allowing, signaling.local_addr()).await?;
     // It is set once.
     let _ = cameras.set(gateway.cameras().clone());

@@ -10,6 +10,7 @@ use porthole_signaling_proto::{CameraId, ROTATIONS};
 use porthole_turn_admin::{BadPlace, Place};
 use porthole_turn_proto::server::{Cidr, InvalidCidr};
 use serde::{Deserialize, Serialize, Serializer};
+use url::Host;
 
 /// The text shown instead of a secret.
 const REDACTED: &str = "…";
@@ -193,6 +194,49 @@ impl<const MIN: u32, const MAX: u32> From<Bounded<MIN, MAX>> for u32 {
         bounded.0
     }
 }
+
+/// A domain name or an IP address by which clients reach this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct PublicName(pub Host);
+
+/// The error for a text that names no machine.
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is not a name or address such as cameras.example.org or 203.0.113.7")]
+pub struct InvalidPublicName(String);
+
+impl FromStr for PublicName {
+    type Err = InvalidPublicName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPublicName> {
+        if let Ok(address) = text.parse::<IpAddr>() {
+            return Ok(Self::from(address));
+        }
+        let host = Host::parse(text).map_err(|_| InvalidPublicName(text.to_owned()))?;
+        match &host {
+            Host::Domain(name) if name.contains('*') => Err(InvalidPublicName(text.to_owned())),
+            Host::Domain(_) | Host::Ipv4(_) | Host::Ipv6(_) => Ok(Self(host)),
+        }
+    }
+}
+
+impl From<IpAddr> for PublicName {
+    fn from(address: IpAddr) -> Self {
+        Self(match address {
+            IpAddr::V4(address) => Host::Ipv4(address),
+            IpAddr::V6(address) => Host::Ipv6(address),
+        })
+    }
+}
+
+/// Formats it as in a URL.
+impl fmt::Display for PublicName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+convert_as_string!(PublicName);
 
 /// The way to find the public address of this machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -130,6 +130,7 @@ pub fn changes_at_restart(running: &Config, new: &Config) -> Vec<Change> {
     [
         Change::at_restart("data", (&running.data, &new.data), |data| format!("{data:?}")),
         Change::at_restart("public_address", addresses, |ip| shown(ip.map(|ip| ip.to_string()))),
+        whole("public", running.public != new.public),
         whole("signaling", running.signaling != new.signaling),
         whole("gateway", running.gateway != new.gateway),
         Change::at_restart("admin", (&turn.admin, &new_turn.admin), |admin| {

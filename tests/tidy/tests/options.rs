@@ -4,6 +4,7 @@ use porthole_tidy::{report, root};
 
 const TURN: &str = "tests/program/tests/operating/turn_settings.rs";
 const GENERAL: &str = "tests/program/tests/operating/general_settings.rs";
+const PUBLIC: &str = "tests/program/tests/operating/public_port.rs";
 const LOGS: &str = "tests/program/tests/operating/logs.rs";
 const TURN_CONFIG: &str = "src/turn/settings.rs";
 const SIGNALING: &str = "src/signaling.rs";
@@ -16,6 +17,15 @@ const EFFECTS: &[(&str, &str, &str)] = &[
     ("data", "src/config/tests.rs", "the_environment_overrides_the_file_and_a_flag_overrides_both"),
     ("public_address", "src/turn.rs", "ice_server_urls_have_the_public_address"),
     ("public_address", SIGNALING, "the_dashboard_url_is_the_public_url_else_the_public_address"),
+    ("public.listen", PUBLIC, "one_port_serves_the_dashboard_websockets_players_and_turn"),
+    ("public.names", PUBLIC, "one_port_serves_the_dashboard_websockets_players_and_turn"),
+    (
+        "public.names",
+        "src/public/settings.rs",
+        "urls_have_the_first_name_or_the_public_address_and_the_first_port",
+    ),
+    ("public.certificate", PUBLIC, "a_new_certificate_at_the_public_port_ends_no_connection"),
+    ("public.key", PUBLIC, "a_new_certificate_at_the_public_port_ends_no_connection"),
     (
         "signaling.http",
         "tests/program/tests/failures/ports.rs",

@@ -106,7 +106,7 @@ fn a_new_certificate_is_loaded_automatically_and_open_connections_continue() {
 }
 
 /// A TURN client with an allocation, connected through `openssl s_client`.
-struct Client {
+pub(crate) struct Client {
     turn: TurnClient,
     openssl: Child,
     to_server: ChildStdin,
@@ -116,8 +116,18 @@ struct Client {
 
 impl Client {
     fn allocate(version: &str, server: SocketAddr) -> Result<Self> {
+        Self::allocate_with(version, server, &[])
+    }
+
+    /// Connects with further arguments for openssl.
+    pub(crate) fn allocate_with(
+        version: &str,
+        server: SocketAddr,
+        arguments: &[&str],
+    ) -> Result<Self> {
         let mut openssl = Place::Here.command("openssl");
         openssl.args(["s_client", version, "-quiet", "-connect", &server.to_string()]);
+        openssl.args(arguments);
         openssl.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut openssl = openssl.spawn()?;
         let to_server = openssl.stdin.take().context("a pipe")?;
@@ -165,7 +175,7 @@ impl Client {
     }
 
     /// Binds a channel, which needs a response of the server over the connection.
-    fn bind_channel(&mut self, peer: SocketAddr) -> Result<()> {
+    pub(crate) fn bind_channel(&mut self, peer: SocketAddr) -> Result<()> {
         self.turn.bind_channel(Instant::now(), peer);
         let deadline = Instant::now() + DEADLINE;
         while self.turn.channel(peer).is_none() {

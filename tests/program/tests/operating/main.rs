@@ -5,6 +5,7 @@ mod data_folder;
 mod general_settings;
 mod logs;
 mod manager;
+mod public_port;
 mod reload;
 mod session_limits;
 mod systemd;

@@ -1,0 +1,180 @@
+//! The public port: one address for everything, over TLS. It ends TLS once and passes each
+//! connection on, by the protocol that was agreed on in the handshake (ALPN) or else by the first
+//! byte: to the HTTP server of signaling (dashboard, API, WebSocket, WHEP), or to a worker of the
+//! TURN server.
+//!
+//! Architecture invariant: it reads no message of either; it decides by one byte.
+
+mod certificate;
+mod openings;
+mod settings;
+
+use std::io;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use porthole_signaling::{Entrance, Visitor};
+use porthole_turn_server::{Server as TurnServer, TlsClient};
+use tokio::io::AsyncBufReadExt as _;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use crate::config::Config;
+use crate::console;
+use certificate::Certificate;
+use openings::Openings;
+
+pub use settings::{turn_url, url};
+
+/// Time that a TLS handshake may take: two round trips and some lost segments on a bad mobile link.
+const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
+/// Time to the first byte of a client that has named no protocol.
+const FIRST_BYTE_TIME: Duration = Duration::from_secs(10);
+/// Most connections that are being opened at a time, about 30 kB each while they are. Beyond it the
+/// oldest makes room, so that beginning many locks nobody out.
+const MAX_OPENINGS: usize = 512;
+/// Pause after a failed accept, of which the usual cause is too many open files.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// The application protocols of STUN and TURN (RFC 7443 §3).
+const STUN_ALPN: [&[u8]; 2] = [b"stun.turn", b"stun.nat-discovery"];
+/// The application protocol of HTTP/1.1 (RFC 7301 §6), over which WebSockets go, too.
+const HTTP_ALPN: &[u8] = b"http/1.1";
+/// The bits of the first byte that are 0 in every STUN message (RFC 8489 §5). A method of HTTP
+/// begins with a letter.
+const NOT_STUN: u8 = 0b1100_0000;
+
+/// The public port, bound to its addresses.
+#[derive(Debug)]
+pub struct PublicPort {
+    listeners: Vec<(SocketAddr, TcpListener)>,
+    certificate: Arc<Certificate>,
+}
+
+/// The protocol inside of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    Http,
+    Turn,
+}
+
+/// The servers behind the port, and the bounds of what is being opened.
+struct Inside {
+    tls: TlsAcceptor,
+    openings: Arc<Openings>,
+    entrance: Entrance,
+    turn: Option<Arc<TurnServer>>,
+}
+
+impl PublicPort {
+    /// Reads the certificate and binds the addresses of `public.listen`. `None` if there are none.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a setting is missing, or if the certificate or an address cannot be used.
+    pub fn bind(config: &Config) -> anyhow::Result<Option<Self>> {
+        settings::check(config)?;
+        if config.public.listen.is_empty() {
+            return Ok(None);
+        }
+        let certificate = Arc::new(Certificate::from_files(settings::files(config)?)?);
+        let listeners = settings::listen(&config.public.listen)?;
+        Ok(Some(Self { listeners, certificate }))
+    }
+
+    /// Opens the port: connections are accepted until `stop`.
+    pub fn open(self, entrance: Entrance, turn: Option<Arc<TurnServer>>, stop: &CancellationToken) {
+        let tls = TlsAcceptor::from(self.certificate.server_config(protocols(turn.is_some())));
+        let openings = Openings::new(MAX_OPENINGS);
+        let inside = Arc::new(Inside { tls, openings, entrance, turn });
+        for (address, listener) in self.listeners {
+            console::print_progress(format_args!("starting the public port on {address}, TLS"));
+            tokio::spawn(accept(listener, Arc::clone(&inside), stop.clone()));
+        }
+    }
+}
+
+/// Returns the application protocols to choose from, the preferred ones first.
+fn protocols(has_turn: bool) -> Vec<Vec<u8>> {
+    let turn = STUN_ALPN.into_iter().filter(|_| has_turn);
+    turn.chain([HTTP_ALPN]).map(<[u8]>::to_vec).collect()
+}
+
+async fn accept(listener: TcpListener, inside: Arc<Inside>, stop: CancellationToken) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.cancelled() => return,
+        };
+        match accepted {
+            Ok((stream, from)) => match inside.entrance.admit(from.ip()) {
+                Some(visitor) => drop(tokio::spawn(inside.clone().receive(stream, from, visitor))),
+                None => debug!("refused a connection: there are too many"),
+            },
+            Err(error) => {
+                warn!(%error, "the public port cannot accept connections");
+                tokio::time::sleep(ACCEPT_RETRY).await;
+            }
+        }
+    }
+}
+
+impl Inside {
+    async fn receive(self: Arc<Self>, stream: TcpStream, from: SocketAddr, visitor: Visitor) {
+        let opening = self.openings.begin();
+        let opened = tokio::select! {
+            opened = open(&self.tls, stream) => opened,
+            () = visitor.must_leave() => return,
+            () = opening.crowded_out() => return,
+        };
+        drop(opening);
+        match opened {
+            Ok((Protocol::Http, stream)) => visitor.serve(stream),
+            Ok((Protocol::Turn, stream)) => {
+                // From here on the limits of the TURN server are in effect.
+                drop(visitor);
+                if let Err(error) = self.give_to_turn(stream, from) {
+                    debug!(%error, "a TURN client at the public port was not served");
+                }
+            }
+            Err(error) => debug!(%error, "a connection to the public port was not opened"),
+        }
+    }
+
+    fn give_to_turn(&self, stream: TlsStream<TcpStream>, address: SocketAddr) -> io::Result<()> {
+        let turn = self.turn.as_ref().ok_or(ErrorKind::Unsupported)?;
+        let (stream, tls) = stream.into_inner();
+        let client = TlsClient { stream: stream.into_std()?, tls, address };
+        if turn.serve_tls(client) { Ok(()) } else { Err(ErrorKind::ResourceBusy.into()) }
+    }
+}
+
+/// Finishes the TLS handshake and finds out the protocol inside.
+async fn open(
+    acceptor: &TlsAcceptor,
+    stream: TcpStream,
+) -> io::Result<(Protocol, TlsStream<TcpStream>)> {
+    // Peers wait for small messages, and video comes in small packets.
+    stream.set_nodelay(true)?;
+    let mut stream = timeout(HANDSHAKE_TIME, acceptor.accept(stream)).await??;
+    let (_, tls) = stream.get_ref();
+    let protocol = match tls.alpn_protocol() {
+        Some(HTTP_ALPN) => Protocol::Http,
+        // The server has only offered the others.
+        Some(_) => Protocol::Turn,
+        None => timeout(FIRST_BYTE_TIME, detect(&mut stream)).await??,
+    };
+    Ok((protocol, stream))
+}
+
+/// Finds out the protocol by the first byte, which stays in the stream. Each client speaks first.
+async fn detect(stream: &mut TlsStream<TcpStream>) -> io::Result<Protocol> {
+    let first = *stream.fill_buf().await?.first().ok_or(ErrorKind::UnexpectedEof)?;
+    Ok(if first & NOT_STUN == 0 { Protocol::Turn } else { Protocol::Http })
+}

@@ -1,0 +1,190 @@
+//! The settings of the public port: its names, its files and its addresses.
+
+use std::io;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+
+use anyhow::{Context as _, anyhow, bail, ensure};
+use porthole_turn_server::TlsFiles;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpListener;
+use url::Url;
+
+use crate::config::{Config, PublicName};
+
+/// The port of HTTPS, which URLs leave out.
+const HTTPS_PORT: u16 = 443;
+/// Limit of connections that wait to be accepted.
+const BACKLOG: i32 = 1024;
+
+/// Checks that the settings are complete.
+///
+/// # Errors
+///
+/// Names the setting that is missing.
+pub(super) fn check(config: &Config) -> anyhow::Result<()> {
+    let public = &config.public;
+    if public.listen.is_empty() {
+        let is_set = public.certificate.is_some() || public.key.is_some();
+        ensure!(
+            !is_set && public.names.is_empty(),
+            "the public port has settings, but public.listen is missing: give the addresses to \
+             listen on, such as 0.0.0.0:443"
+        );
+        return Ok(());
+    }
+    ensure!(
+        main_name(config).is_some(),
+        "the public port has no name: set public.names to the names by which others reach it, or \
+         public_address"
+    );
+    Ok(())
+}
+
+/// Returns the files of the certificate.
+pub(super) fn files(config: &Config) -> anyhow::Result<TlsFiles> {
+    match (config.public.certificate.clone(), config.public.key.clone()) {
+        (Some(certificate), Some(key)) => Ok(TlsFiles { certificate, key }),
+        (Some(_), None) => bail!("public.certificate is set, but public.key is missing"),
+        (None, Some(_)) => bail!("public.key is set, but public.certificate is missing"),
+        (None, None) => bail!(
+            "the public port has no certificate: set public.certificate and public.key to its \
+             files"
+        ),
+    }
+}
+
+/// Returns the URL by which browsers reach the public port, if there is one.
+pub fn url(config: &Config) -> Option<Url> {
+    let (name, port) = (main_name(config)?, port(config)?);
+    let port = if port == HTTPS_PORT { String::new() } else { format!(":{port}") };
+    Url::parse(&format!("https://{name}{port}")).ok()
+}
+
+/// Returns the URI of TURN over TLS at the public port, if there is one.
+pub fn turn_url(config: &Config) -> Option<String> {
+    let (name, port) = (main_name(config)?, port(config)?);
+    Some(format!("turns:{name}:{port}?transport=tcp"))
+}
+
+fn port(config: &Config) -> Option<u16> {
+    config.public.listen.first().map(SocketAddr::port)
+}
+
+/// Returns the name for URLs.
+fn main_name(config: &Config) -> Option<PublicName> {
+    let first = config.public.names.first().cloned();
+    first.or_else(|| config.public_address.map(PublicName::from))
+}
+
+/// Binds the addresses.
+pub(super) fn listen(addresses: &[SocketAddr]) -> anyhow::Result<Vec<(SocketAddr, TcpListener)>> {
+    let bound = addresses.iter().map(|address| {
+        let listener = bind(*address).map_err(|error| listen_error(*address, error))?;
+        let address = listener.local_addr().context("a listener has no address")?;
+        Ok((address, listener))
+    });
+    bound.collect()
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        // IPv4 has its own sockets, so no IPv4-mapped address appears anywhere.
+        socket.set_only_v6(true)?;
+    }
+    // Old connections of a server that just ended do not block the port; a listener does.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+fn listen_error(address: SocketAddr, error: io::Error) -> anyhow::Error {
+    if error.kind() == ErrorKind::AddrInUse {
+        return anyhow!(
+            "{address} is in use: end the program that listens there, or choose another address \
+             in public.listen"
+        );
+    }
+    if error.kind() == ErrorKind::PermissionDenied {
+        return anyhow!(
+            "may not listen on {address}: ports below 1024 need the capability \
+             CAP_NET_BIND_SERVICE, which the service in deploy/ has"
+        );
+    }
+    let what = format!("cannot listen on {address}; choose another address in public.listen");
+    anyhow!(error).context(what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(listen: &[&str], names: &[&str], public_address: Option<&str>) -> Config {
+        let mut config = Config::default();
+        config.public.listen = listen.iter().map(|text| text.parse().unwrap()).collect();
+        config.public.names = names.iter().map(|text| text.parse().unwrap()).collect();
+        config.public_address = public_address.map(|text| text.parse().unwrap());
+        config
+    }
+
+    #[test]
+    fn urls_have_the_first_name_or_the_public_address_and_the_first_port() {
+        type Case = (&'static [&'static str], &'static [&'static str], &'static str, &'static str);
+        let table: [Case; 5] = [
+            (&["0.0.0.0:443"], &[], "https://203.0.113.7/", "turns:203.0.113.7:443"),
+            (
+                &["0.0.0.0:443"],
+                &["a.example", "b.example"],
+                "https://a.example/",
+                "turns:a.example:443",
+            ),
+            (&["[::]:8443"], &["A.example"], "https://a.example:8443/", "turns:a.example:8443"),
+            (&["[::]:443"], &["2001:db8::7"], "https://[2001:db8::7]/", "turns:[2001:db8::7]:443"),
+            (
+                &["0.0.0.0:443"],
+                &["bücher.example"],
+                "https://xn--bcher-kva.example/",
+                "turns:xn--bcher-kva.example:443",
+            ),
+        ];
+        for (listen, names, https, turns) in table {
+            let config = config(listen, names, Some("203.0.113.7"));
+            assert_eq!(url(&config).unwrap().as_str(), https);
+            assert_eq!(turn_url(&config).unwrap(), format!("{turns}?transport=tcp"));
+            assert!(check(&config).is_ok());
+        }
+        let off = config(&[], &[], Some("203.0.113.7"));
+        assert_eq!((url(&off), turn_url(&off)), (None, None), "there is no public port");
+        assert!(check(&off).is_ok());
+        for text in ["", "a b", "*.example.org", "a/b", "203.0.113.7:443"] {
+            assert!(text.parse::<PublicName>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let with = |certificate: bool, key: bool| {
+            let mut config = config(&["127.0.0.1:0"], &["a.example"], None);
+            config.public.certificate = certificate.then(|| "c.pem".into());
+            config.public.key = key.then(|| "k.pem".into());
+            config
+        };
+        for (certificate, key, missing) in [
+            (false, false, "set public.certificate and public.key"),
+            (true, false, "public.key is missing"),
+            (false, true, "public.certificate is missing"),
+        ] {
+            let error = files(&with(certificate, key)).unwrap_err().to_string();
+            assert!(error.contains(missing), "{error}");
+        }
+        let nameless = check(&config(&["127.0.0.1:0"], &[], None)).unwrap_err().to_string();
+        assert!(nameless.contains("public.names"), "{nameless}");
+        let mut unused = with(true, true);
+        unused.public.listen.clear();
+        let unused = check(&unused).unwrap_err().to_string();
+        assert!(unused.contains("public.listen is missing"), "{unused}");
+    }
+}

@@ -21,7 +21,7 @@ use porthole_gateway_core::{
 use porthole_signaling_proto::CameraId;
 use porthole_signaling_proto::rpc::{Fault, Message, code};
 use rustls::pki_types::CertificateDer;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant as TokioInstant, sleep_until, timeout};
 use tokio_rustls::TlsConnector;
@@ -75,6 +75,8 @@ struct RunningSource {
 pub struct Channels {
     /// Messages of the core for the signaling server.
     pub link: mpsc::Sender<Message>,
+    /// Doubts of the core whether that server can still be reached.
+    pub doubts: Arc<Notify>,
     /// Events of the connection to the signaling server.
     pub link_events: mpsc::Receiver<LinkEvent>,
     /// Changes of the cameras.
@@ -316,6 +318,7 @@ impl<C: Core> Driver<C> {
                 Output::TurnTransport(key, command) => self.apply_turn_transport(key, command),
                 Output::Source(stream, command) => self.apply_source(&stream, command),
                 Output::Question(output) => self.apply_question(output),
+                Output::DoubtLink => self.channels.doubts.notify_one(),
                 Output::Resolve(server) => self.resolve(server),
             }
         }

@@ -32,7 +32,7 @@ use porthole_gateway_core::{Gateway as Core, GatewayConfig};
 use porthole_signaling_proto::rpc::Message;
 use porthole_signaling_proto::{CameraId, GatewayId};
 use rustls::pki_types::CertificateDer;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -139,6 +139,7 @@ pub struct Gateway {
     /// The link's ends of its channels to and from the driver.
     events: mpsc::Sender<LinkEvent>,
     outgoing: mpsc::Receiver<Message>,
+    doubts: Arc<Notify>,
 }
 
 impl Gateway {
@@ -177,8 +178,10 @@ impl Gateway {
         let shelf = Shelf { file, store, vault };
         let manager =
             Manager::new(Arc::clone(&key), shelf, cameras.clone(), config.networks, asking);
+        let doubts = Arc::new(Notify::new());
         let channels = Channels {
             link: messages,
+            doubts: Arc::clone(&doubts),
             link_events: incoming,
             changes,
             questions,
@@ -196,7 +199,7 @@ impl Gateway {
         let (server, claim, name) = (config.server, config.claim, config.name);
         let allow_plain_http = config.allow_plain_http;
         let link = Link { server, claim, name, key, tls: Arc::new(tls), allow_plain_http };
-        Ok(Self { driver, cameras, link, manager, controls, events, outgoing })
+        Ok(Self { driver, cameras, link, manager, controls, events, outgoing, doubts })
     }
 
     /// Returns the gateway's id, derived from its public key.
@@ -215,10 +218,10 @@ impl Gateway {
     /// Returns an error if the signaling server refuses the gateway for good or the UDP socket
     /// fails. A server or camera that cannot be reached is tried again.
     pub async fn run(self, stop: CancellationToken) -> Result<(), RunError> {
-        let Self { driver, link, manager, controls, events, outgoing, .. } = self;
+        let Self { driver, link, manager, controls, events, outgoing, doubts, .. } = self;
         let both = stop.child_token();
         let link = async {
-            let ended = link.run(events, outgoing, both.clone()).await;
+            let ended = link.run(events, outgoing, &doubts, both.clone()).await;
             both.cancel();
             ended
         };

@@ -17,8 +17,8 @@ use porthole_signaling_proto::method::{
 use porthole_signaling_proto::rpc::{Fault, Message, RequestId, code};
 use porthole_signaling_proto::{MAX_GATEWAY_MESSAGE_BYTES, SUBPROTOCOL, WEBSOCKET_PATH, rpc};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::{Instant, timeout};
 use tokio_tungstenite::tungstenite::Message as Frame;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
@@ -41,6 +41,10 @@ const SILENCE_TIMEOUT: Duration = Duration::from_secs(45);
 /// Interval of our own pings, which keep the NAT's TCP mapping alive: RFC 5382 §5 requires NATs to
 /// keep it for two hours, but home routers drop it after minutes.
 const PING_INTERVAL: Duration = Duration::from_secs(15);
+
+/// Time for a sign of life of a link that the driver doubts: longer than a round trip of any line
+/// that carries a picture.
+const DOUBT_TIMEOUT: Duration = Duration::from_millis(800);
 
 /// Size of the read buffer: our messages have a few kB, and tungstenite's default is 128 kB.
 const READ_BUFFER_BYTES: usize = 4 * 1024;
@@ -111,6 +115,7 @@ impl Link {
         self,
         events: mpsc::Sender<LinkEvent>,
         mut outgoing: mpsc::Receiver<Message>,
+        doubts: &Notify,
         stop: CancellationToken,
     ) -> Result<(), LinkError> {
         let mut backoff = Backoff::default();
@@ -127,11 +132,15 @@ impl Link {
                     if events.send(LinkEvent::Online { server }).await.is_err() {
                         return Ok(());
                     }
-                    let why = pass_messages(socket, &events, &mut outgoing, &stop).await;
+                    let end = pass_messages(socket, &events, &mut outgoing, doubts, &stop).await;
                     if stop.is_cancelled() || events.send(LinkEvent::Offline).await.is_err() {
                         return Ok(());
                     }
+                    let LinkEnd { why, is_stale } = end;
                     warn!("the link to the signaling server is lost: {why}; reconnecting");
+                    if is_stale {
+                        continue;
+                    }
                 }
                 Err(error) if error.is_final() => return Err(error),
                 Err(error) => {
@@ -335,45 +344,68 @@ async fn call(
         .map_err(|_| LinkError::Temporary("the server does not respond in time".to_owned()))?
 }
 
-/// Passes messages both ways until the link fails; returns the reason.
+/// The end of a link that was up.
+struct LinkEnd {
+    why: String,
+    /// True if the network no longer carries the connection, while the server may well be there.
+    is_stale: bool,
+}
+
+impl LinkEnd {
+    fn new(why: impl ToString) -> Self {
+        Self { why: why.to_string(), is_stale: false }
+    }
+}
+
+/// Passes messages both ways until the link fails.
 async fn pass_messages(
     mut socket: Socket,
     events: &mpsc::Sender<LinkEvent>,
     outgoing: &mut mpsc::Receiver<Message>,
+    doubts: &Notify,
     stop: &CancellationToken,
-) -> String {
+) -> LinkEnd {
     let mut ping = tokio::time::interval(PING_INTERVAL);
     let silence = tokio::time::sleep(SILENCE_TIMEOUT);
     tokio::pin!(silence);
+    let mut is_doubted = false;
     loop {
         tokio::select! {
             () = stop.cancelled() => {
                 // Best effort: the server also notices the closed connection.
                 let _ = socket.close(None).await;
-                return "stopping".to_owned();
+                return LinkEnd::new("stopping");
             }
-            () = &mut silence => return "the server is silent".to_owned(),
+            () = &mut silence => {
+                return LinkEnd { why: "the server is silent".to_owned(), is_stale: is_doubted };
+            }
+            () = doubts.notified(), if !is_doubted => {
+                is_doubted = true;
+                silence.as_mut().reset(Instant::now() + DOUBT_TIMEOUT);
+                ping.reset_immediately();
+            }
             _ = ping.tick() => {
                 if let Err(e) = socket.send(Frame::Ping(bytes::Bytes::new())).await {
-                    return e.to_string();
+                    return LinkEnd::new(e);
                 }
             }
             message = outgoing.recv() => {
-                let Some(message) = message else { return "stopping".to_owned() };
+                let Some(message) = message else { return LinkEnd::new("stopping") };
                 if let Err(e) = socket.send(Frame::text(message.to_json())).await {
-                    return e.to_string();
+                    return LinkEnd::new(e);
                 }
             }
             frame = socket.next() => {
-                silence.as_mut().reset(tokio::time::Instant::now() + SILENCE_TIMEOUT);
+                is_doubted = false;
+                silence.as_mut().reset(Instant::now() + SILENCE_TIMEOUT);
                 match parse_frame(frame) {
                     Ok(Some(message)) => {
                         if events.send(LinkEvent::Message(message)).await.is_err() {
-                            return "stopping".to_owned();
+                            return LinkEnd::new("stopping");
                         }
                     }
                     Ok(None) => {}
-                    Err(why) => return why,
+                    Err(why) => return LinkEnd::new(why),
                 }
             }
         }
@@ -396,6 +428,9 @@ fn parse_frame(
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::TcpListener;
+    use tokio::task::JoinHandle;
+
     use super::*;
 
     fn link(server: &str) -> Link {
@@ -433,5 +468,57 @@ mod tests {
         ] {
             assert_eq!(link(server).origin().as_deref(), Some(origin));
         }
+    }
+
+    /// A link that is up, and the server's end of it.
+    struct Up {
+        server: WebSocketStream<TcpStream>,
+        doubts: Arc<Notify>,
+        passing: JoinHandle<LinkEnd>,
+        /// Kept open, so that the link does not end.
+        _others: (mpsc::Sender<Message>, mpsc::Receiver<LinkEvent>),
+    }
+
+    impl Up {
+        async fn new() -> Self {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let url = format!("ws://{}", listener.local_addr().unwrap());
+            let accept = async {
+                tokio_tungstenite::accept_async(listener.accept().await.unwrap().0).await.unwrap()
+            };
+            let (server, client) = tokio::join!(accept, tokio_tungstenite::connect_async(url));
+            let (socket, _) = client.unwrap();
+            let (events, received) = mpsc::channel(1);
+            let (sender, mut outgoing) = mpsc::channel(1);
+            let doubts = Arc::new(Notify::new());
+            let doubted = Arc::clone(&doubts);
+            let passing = tokio::spawn(async move {
+                let stop = CancellationToken::new();
+                pass_messages(socket, &events, &mut outgoing, &doubted, &stop).await
+            });
+            Self { server, doubts, passing, _others: (sender, received) }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_doubted_link_without_a_sign_of_life_is_given_up_early() {
+        let up = Up::new().await;
+        let start = Instant::now();
+        up.doubts.notify_one();
+        let end = up.passing.await.unwrap();
+        assert!(end.is_stale && start.elapsed() >= DOUBT_TIMEOUT, "{:?}", start.elapsed());
+    }
+
+    #[tokio::test]
+    async fn a_doubted_link_with_a_sign_of_life_stays() {
+        let Up { mut server, doubts, passing, _others } = Up::new().await;
+        // The first ping of the link comes by itself.
+        server.next().await.unwrap().unwrap();
+        doubts.notify_one();
+        assert!(server.next().await.unwrap().unwrap().is_ping(), "a doubt makes the link ask");
+        server.send(Frame::text("{}")).await.unwrap();
+        server.close(None).await.unwrap();
+        let end = passing.await.unwrap();
+        assert_eq!((end.why.as_str(), end.is_stale), ("closed by the server", false));
     }
 }

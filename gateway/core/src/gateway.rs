@@ -173,6 +173,7 @@ impl Gateway {
                 SessionOutput::Trickle(candidate) => self.send_trickle(id, candidate),
                 SessionOutput::Started => self.start_watching(now, id),
                 SessionOutput::KeyFrame { section } => self.send_key_frame(now, id, section),
+                SessionOutput::Quiet => self.outbox.push_back(Output::DoubtLink),
                 SessionOutput::Ended(reason) => {
                     self.end_session(now, id, &reason);
                     return;

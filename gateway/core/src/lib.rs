@@ -86,6 +86,8 @@ pub enum Output {
     Source(StreamId, SourceCommand),
     /// A question of the server to answer, or what has become of one.
     Question(QuestionOutput),
+    /// A doubt whether the signaling server can still be reached: the network may have changed.
+    DoubtLink,
     /// A host name to resolve; pass the result to [`Core::handle_resolved`].
     Resolve(IceServerEndpoint),
 }

@@ -67,6 +67,8 @@ pub enum SessionOutput {
         /// Index of the section among [`Session::sections`].
         section: usize,
     },
+    /// Silence of the viewer: it, or the network, may be gone.
+    Quiet,
     /// The session has ended, for this reason.
     Ended(String),
 }
@@ -187,6 +189,7 @@ impl Session {
                     self.outbox.push_back(SessionOutput::Started);
                 }
                 TransportOutput::Rtcp(compound) => self.handle_rtcp(now, &compound),
+                TransportOutput::PathQuiet => self.outbox.push_back(SessionOutput::Quiet),
                 TransportOutput::PathLost => self.restart(now),
                 // Nothing is received from viewers yet.
                 TransportOutput::Rtp(_) | TransportOutput::PathRestored => {}

@@ -98,6 +98,8 @@ pub enum TransportOutput {
     Rtp(Bytes),
     /// A decrypted RTCP compound of the peer.
     Rtcp(Bytes),
+    /// Silence of the path, which is being checked.
+    PathQuiet,
     /// The path does not respond: ICE should be restarted. Repeated every 8 s while it is lost.
     PathLost,
     /// A path carries packets again after [`Self::PathLost`].
@@ -421,6 +423,7 @@ impl PeerTransport {
                 ice::Event::Connected(path) | ice::Event::PathChanged(path) => {
                     self.handle_path(now, path);
                 }
+                ice::Event::Quiet => self.outbox.push_back(TransportOutput::PathQuiet),
                 ice::Event::Disconnected => {
                     let next_restart = now + RESTART_INTERVAL;
                     self.lost = Some(LostPath { since: now, next_restart });

@@ -5,7 +5,7 @@ use std::time::Duration;
 use porthole_clock::Now;
 use porthole_signaling_proto::identity::GatewayToken;
 use porthole_signaling_proto::method::{
-    Empty, Register, RegisterParams, RegisterResult, Unregister,
+    Empty, Ping, Register, RegisterParams, RegisterResult, Unregister,
 };
 use porthole_signaling_proto::rpc::{self, Fault, Message, code};
 use serde_json::Value;
@@ -85,6 +85,12 @@ impl Hub {
     ) -> Result<(), Fault> {
         self.respond::<Unregister>(call, &Empty {});
         self.close_connection(call.now, call.conn, Close::UNREGISTERED);
+        Ok(())
+    }
+
+    /// Handles `portholePing`, whose response is all that it is for.
+    pub(crate) fn handle_ping(&mut self, call: &Call, _: Admitted, _: Value) -> Result<(), Fault> {
+        self.respond::<Ping>(call, &Empty {});
         Ok(())
     }
 

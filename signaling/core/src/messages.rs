@@ -5,9 +5,9 @@
 use porthole_clock::Now;
 use porthole_signaling_proto::method::{
     AddCamera, ApplySettings, Cancel, Challenge, ChangeCamera, CheckSettings, Close, Connect,
-    Discover, Enroll, Extend, GoToPreset, Invite, Method as _, Move, Notification as _, Presets,
-    Probe, Progress, ReadConfiguration, Register, RemoveCamera, RemovePreset, Report, SavePreset,
-    SealingKey, StoredCameras, Trickle, Unregister,
+    Discover, Enroll, Extend, GoToPreset, Invite, Method as _, Move, Notification as _, Ping,
+    Presets, Probe, Progress, ReadConfiguration, Register, RemoveCamera, RemovePreset, Report,
+    SavePreset, SealingKey, StoredCameras, Trickle, Unregister,
 };
 use porthole_signaling_proto::rpc::{Fault, code};
 use serde_json::Value;
@@ -22,9 +22,10 @@ type Handler = fn(&mut Hub, &Call, Admitted, Value) -> Result<(), Fault>;
 type NotificationHandler = fn(&mut Hub, Now, ConnId, Admitted, Value) -> Result<(), Fault>;
 
 /// The requests that peers send.
-pub(crate) const REQUESTS: [(&str, Action, Handler); 23] = [
+pub(crate) const REQUESTS: [(&str, Action, Handler); 24] = [
     (Register::NAME, Action::Register, Hub::handle_register),
     (Unregister::NAME, Action::Unregister, Hub::handle_unregister),
+    (Ping::NAME, Action::Ping, Hub::handle_ping),
     (Challenge::NAME, Action::Challenge, Hub::handle_challenge),
     (Enroll::NAME, Action::Enroll, Hub::handle_enroll),
     (Connect::NAME, Action::Connect, Hub::handle_connect),

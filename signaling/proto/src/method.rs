@@ -4,6 +4,7 @@
 //! | method | from → to | |
 //! |---|---|---|
 //! | `register`, `unregister` | client, device → server | ONVIF §5.3 |
+//! | `portholePing` | client → server | a sign of life, for a client that doubts its connection |
 //! | `connect` | client → server, server → device | ONVIF §5.4 |
 //! | `invite` | device → server → client | ONVIF §5.5; a second one in a session restarts ICE |
 //! | `trickle` | client ↔ server ↔ device, a notification | ONVIF §5.6 |
@@ -93,6 +94,8 @@ methods! {
     Register = "register" (RegisterParams) -> RegisterResult;
     /// The request to end the connection.
     Unregister = "unregister" (Empty) -> Empty;
+    /// A client's question whether the server is still there.
+    Ping = "portholePing" (Empty) -> Empty;
     /// A client's request to watch a camera.
     Connect = "connect" (ConnectParams) -> ConnectResult;
     /// A [`Connect`] as the server forwards it to the device.

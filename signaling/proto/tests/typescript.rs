@@ -196,6 +196,7 @@ fn methods(text: &mut String) {
     let clients = [
         request::<method::Register>(),
         request::<method::Unregister>(),
+        request::<method::Ping>(),
         request::<method::Connect>(),
         request::<method::Extend>(),
         request::<method::SealingKey>(),

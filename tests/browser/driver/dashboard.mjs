@@ -50,6 +50,8 @@
 //                                                  at once, such as "internal" or "usb"
 //   { axe: name }                                  fails if the page has a serious or critical
 //                                                  finding of axe
+//   { frames: seconds }                            prints the times at which pictures came, once
+//                                                  there is one
 //   { delay: frames }                              prints the glass-to-glass delay, see `delay`
 // A step with `optional: true` may fail. Every step ends within `timeoutMs`, 15 s by default.
 
@@ -176,6 +178,17 @@ const actions = {
   colorScheme: (page, step) => page.emulateMedia({ colorScheme: step.colorScheme }),
   viewport: (page, step) => page.setViewportSize(step.viewport),
   watch: (page, step) => watch(page, step.watch, step.timeoutMs ?? DEFAULT_TIMEOUT_MS),
+  frames: async (page, step) => {
+    await page.evaluate(noteFrames, FRAMES_EVERY_MS);
+    const end = Date.now() + step.frames * 1000;
+    let shown = 0;
+    while (Date.now() < end) {
+      await page.waitForTimeout(FRAMES_EVERY_MS);
+      const { frames, at } = await page.evaluate(() => window.portholeFrames);
+      if (frames > shown) emit('frames', { frames, at });
+      shown = frames;
+    }
+  },
   delay: (page, step) => delay(page, step.delay),
 };
 

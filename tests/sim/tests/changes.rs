@@ -62,6 +62,7 @@ fn a_restart_from_either_side_loses_no_media() {
                 let no_relay = path_kind == PathKind::Relayed
                     || events.iter().all(|event| match event {
                         Event::Connected(path) | Event::PathChanged(path) => !path.is_relayed(),
+                        Event::Quiet => true,
                         Event::Disconnected | Event::Failed(_) => false,
                     });
                 assert!(no_relay, "the old direct path waits for a direct one: {events:?}");
@@ -205,9 +206,9 @@ impl Events for Vec<Peer> {
 fn silence_is_reported_after_seconds_and_tolerated_until_consent_expires() {
     // The seconds that the cut lasts, and the expected events.
     let cases: [(u64, &[&str]); 3] = [
-        (3, &[]),
-        (15, &["disconnected", "connected"]),
-        (60, &["disconnected", "consent expired"]),
+        (3, &["quiet"]),
+        (15, &["quiet", "disconnected", "connected"]),
+        (60, &["quiet", "disconnected", "consent expired"]),
     ];
     for (seconds, expected) in cases {
         let scenario =
@@ -225,6 +226,7 @@ fn silence_is_reported_after_seconds_and_tolerated_until_consent_expires() {
                 .map(|event| match event {
                     Event::Connected(_) => "connected",
                     Event::PathChanged(_) => "path changed",
+                    Event::Quiet => "quiet",
                     Event::Disconnected => "disconnected",
                     Event::Failed(FailReason::ConsentExpired) => "consent expired",
                     Event::Failed(FailReason::NoPath) => "no path",

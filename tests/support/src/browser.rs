@@ -5,9 +5,12 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::memory;
 use crate::npm;
 use crate::path::Pair;
 use crate::program::{Place, Program};
@@ -178,6 +181,23 @@ impl Browser {
     /// Begins with the steps of `dashboard.mjs`.
     pub fn begin(scene: &Scene, name: &str, place: Place<'_>, steps: &[Value]) -> Result<Self> {
         Self::script(scene, name, place, "dashboard.mjs", &json!({ "steps": steps }))
+    }
+
+    /// Stops every process of the browser, as a laptop that goes to sleep does.
+    pub fn sleep(&self) -> Result<()> {
+        self.signal(Signal::SIGSTOP)
+    }
+
+    /// Lets the browser go on after [`Self::sleep`].
+    pub fn wake(&self) -> Result<()> {
+        self.signal(Signal::SIGCONT)
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        for pid in memory::family(self.program.pid())? {
+            kill(Pid::from_raw(i32::try_from(pid)?), signal)?;
+        }
+        Ok(())
     }
 
     fn finished(mut self, name: &str, deadline: Duration) -> Result<Self> {

@@ -191,6 +191,22 @@ impl Lab {
         Ok(())
     }
 
+    /// Makes a home's router forget every mapping, as one that is restarted does. Its address
+    /// stays: the kernel drops the mappings of an interface that goes down.
+    ///
+    /// # Errors
+    ///
+    /// Fails for a home without a router.
+    pub fn rebind(&self, side: &Side) -> Result<()> {
+        let router = side.router.as_ref().context("a home without a router")?;
+        router.namespace.ip(&format!(
+            "link set wan down
+            link set wan up
+            route add default via {INTERNET_ADDRESS}",
+        ))?;
+        wait_for_link(&router.namespace, INTERNET_ADDRESS)
+    }
+
     /// Drops this percentage of the host's UDP packets in each direction, from now on.
     ///
     /// # Errors

@@ -39,6 +39,22 @@ pub struct Used {
 ///
 /// Fails if processes cannot be listed.
 pub fn used_by_family(pid: u32) -> Result<BTreeMap<String, Used>> {
+    let mut parts: BTreeMap<String, Used> = BTreeMap::new();
+    for member in family(pid)? {
+        let Some((part, used)) = part_of(member).zip(used_by(member)) else { continue };
+        let part = parts.entry(if member == pid { "driver".to_owned() } else { part }).or_default();
+        part.allocated += used.allocated;
+        part.files += used.files;
+    }
+    Ok(parts)
+}
+
+/// Returns a process and its descendants, each before its children.
+///
+/// # Errors
+///
+/// Fails if processes cannot be listed.
+pub fn family(pid: u32) -> Result<Vec<u32>> {
     let mut parents = Vec::new();
     for entry in std::fs::read_dir("/proc")? {
         let Some(child) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else {
@@ -52,14 +68,7 @@ pub fn used_by_family(pid: u32) -> Result<BTreeMap<String, Used>> {
         family.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(child, _)| *child));
         next += 1;
     }
-    let mut parts: BTreeMap<String, Used> = BTreeMap::new();
-    for member in family {
-        let Some((part, used)) = part_of(member).zip(used_by(member)) else { continue };
-        let part = parts.entry(if member == pid { "driver".to_owned() } else { part }).or_default();
-        part.allocated += used.allocated;
-        part.files += used.files;
-    }
-    Ok(parts)
+    Ok(family)
 }
 
 /// Returns the parent of a process; `None` if the process is gone.

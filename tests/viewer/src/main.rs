@@ -4,6 +4,8 @@
 mod events;
 mod watch;
 
+use std::sync::Arc;
+
 use anyhow::Context as _;
 use clap::Parser;
 use porthole_gateway::driver::{Channels, Driver, IceServerAccess};
@@ -50,7 +52,9 @@ async fn main() -> anyhow::Result<()> {
     let ((questions, _), (_, answers)) = (mpsc::channel(1), mpsc::channel(1));
     let ((controls, _), (_, facts)) = (mpsc::channel(1), mpsc::channel(1));
     let (link, link_events) = (messages, incoming);
-    let channels = Channels { link, link_events, changes, questions, answers, controls, facts };
+    let doubts = Arc::default();
+    let channels =
+        Channels { link, doubts, link_events, changes, questions, answers, controls, facts };
     let access = IceServerAccess::default();
     let driver = Driver::new(watch, 0, channels, loopback, access).context("no UDP port")?;
     let stop = CancellationToken::new();

@@ -271,6 +271,7 @@ impl ViewerSession {
             }
             // The answer does not wait, and the gateway made the offer, so it restarts ICE.
             TransportOutput::DescriptionDue
+            | TransportOutput::PathQuiet
             | TransportOutput::PathLost
             | TransportOutput::PathRestored => {}
             TransportOutput::Closed => self.end("the gateway has closed the session"),

@@ -8,8 +8,8 @@ const samples = (...changes: Partial<Sample>[]) =>
 
 test('a minute of samples is kept', () => {
   let kept: readonly Sample[] = [];
-  for (let at = 0; at < CAPACITY + 5; at += 1) kept = withSample(kept, { ...EMPTY, at });
-  expect([kept.length, kept[0]?.at]).toEqual([CAPACITY, 5]);
+  for (let s = 0; s < CAPACITY + 5; s += 0.5) kept = withSample(kept, { ...EMPTY, at: s * 1000 });
+  expect([kept.length, kept[0]?.at]).toEqual([CAPACITY, 5_000]);
 });
 
 test('a value that is not known is left out of its chart', () => {

@@ -16,8 +16,13 @@ export interface Chart {
   readonly values: readonly number[];
 }
 
+/** Least time between two samples of a chart; more are taken while a picture stands still. */
+const SPACING_MS = 800;
+
 /** Returns the samples with a new one, without those that are older than the charts show. */
 export function withSample(samples: readonly Sample[], sample: Sample): readonly Sample[] {
+  const last = samples.at(-1);
+  if (last !== undefined && sample.at - last.at < SPACING_MS) return samples;
   return [...samples, sample].slice(-CAPACITY);
 }
 

@@ -256,3 +256,35 @@ describe('requests whose answer comes in pieces', () => {
     expect(nextTimeout(bench.state)).toBeNull();
   });
 });
+
+describe('a connection that somebody doubts', () => {
+  test('is asked for a sign of life, and kept if it gives one', () => {
+    const bench = new Bench().up();
+    expect(bench.dispatch({ type: 'doubt' }).lastSent().method).toBe('portholePing');
+    const { id } = bench.lastSent();
+    expect(bench.dispatch({ type: 'doubt' }).effectTypes).toEqual([]);
+    expect(bench.receive({ id, result: {} }).effectTypes).toEqual([]);
+    expect(bench.advance(800).effectTypes).toEqual([]);
+    expect(bench.state.phase).toBe('up');
+  });
+
+  test('is kept if anything else arrives meanwhile', () => {
+    const bench = new Bench().up().dispatch({ type: 'doubt' });
+    bench.now += 100;
+    bench.receive({ method: 'portholeCameras', params: { cameras: [] } });
+    expect(bench.advance(700).effectTypes).toEqual([]);
+    expect([bench.state.phase, bench.state.pending]).toEqual(['up', []]);
+  });
+
+  test('is replaced at once if nothing arrives, and its requests fail', () => {
+    const bench = new Bench().up().request(5).dispatch({ type: 'doubt' });
+    bench.advance(800);
+    expect(bench.effectTypes).toEqual(['close', 'resolve', 'down', 'open']);
+    expect(bench.faultCode(5)).toBe(LOCAL.OFFLINE);
+    expect(bench.state.phase).toBe('opening');
+  });
+
+  test('is left alone while there is none', () => {
+    expect(new Bench().dispatch({ type: 'doubt' }).effectTypes).toEqual([]);
+  });
+});

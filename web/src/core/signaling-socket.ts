@@ -19,6 +19,11 @@ const OPEN_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 20_000;
 /** Longer than the silence that the server allows a gateway in an answer that comes in pieces. */
 const EXCHANGE_TIMEOUT_MS = 35_000;
+/**
+ * Time for a sign of life of a connection that somebody doubts. Longer than a round trip of any
+ * line that carries a picture, and short because people look at a picture that stands still.
+ */
+const PING_TIMEOUT_MS = 800;
 /** A connection that lasted this long resets the backoff. */
 const STEADY_MS = 5_000;
 /** Bound of the requests without a response; one page never watches as many cameras. */
@@ -53,6 +58,8 @@ export type SocketEvent =
   | { readonly type: 'stop' }
   /** The network is back, or the page is visible again: reconnect now. */
   | { readonly type: 'reconnect-now' }
+  /** A sign that the network has changed: is the server still there? */
+  | { readonly type: 'doubt' }
   | { readonly type: 'opened' }
   | { readonly type: 'message'; readonly text: string }
   | { readonly type: 'closed' }
@@ -98,6 +105,9 @@ export const INITIAL_STATE: SocketState = {
 };
 
 const REGISTER_TOKEN = -1;
+const PING_TOKEN = -2;
+/** Requests of the machine itself, whose responses nobody waits for. */
+const OWN_TOKENS: ReadonlySet<number> = new Set([REGISTER_TOKEN, PING_TOKEN]);
 
 type Result = Step<SocketState, SocketEffect>;
 
@@ -111,6 +121,8 @@ export function step(state: SocketState, event: SocketEvent, env: Env): Result {
       return stop(state);
     case 'reconnect-now':
       return state.phase === 'waiting' ? open({ ...state, attempt: 0 }, env) : unchanged(state);
+    case 'doubt':
+      return handleDoubt(state, env);
     case 'opened':
       return handleOpened(state, env);
     case 'message':
@@ -152,6 +164,13 @@ function open(state: SocketState, env: Env): Result {
   };
 }
 
+/** Asks for a sign of life, unless that was done already. */
+function handleDoubt(state: SocketState, env: Env): Result {
+  const isAsked = state.pending.some(({ token }) => token === PING_TOKEN);
+  if (state.phase !== 'up' || isAsked) return unchanged(state);
+  return transmit(state, { token: PING_TOKEN, method: 'portholePing', params: {} }, env);
+}
+
 function handleOpened(state: SocketState, env: Env): Result {
   if (state.phase !== 'opening') return unchanged(state);
   const registering: SocketState = { ...state, phase: 'registering', lastReceivedAt: env.now };
@@ -188,10 +207,17 @@ function handleLoss(state: SocketState, first: readonly SocketEffect[], env: Env
   };
 }
 
+/** Opens another connection at once, in place of one that the network no longer carries. */
+function reopen(state: SocketState, env: Env): Result {
+  const lost = handleLoss(state, [{ type: 'close' }], env);
+  const opened = open(lost.state, env);
+  return { state: opened.state, effects: [...lost.effects, ...opened.effects] };
+}
+
 /** Returns the effects that fail every pending request. */
 function failPending(state: SocketState): SocketEffect[] {
   return state.pending
-    .filter(({ token }) => token !== REGISTER_TOKEN)
+    .filter(({ token }) => !OWN_TOKENS.has(token))
     .map(({ token }) =>
       resolveWithFault(token, LOCAL.OFFLINE, 'The connection to the server was lost.'),
     );
@@ -209,13 +235,16 @@ function handleTimeout(state: SocketState, env: Env): Result {
   const late = state.pending.filter((one) => env.now >= dueAt(one));
   if (late.length === 0) return unchanged(state);
   // Nothing was received since the request: the connection is dead, although it looks open.
-  const dead = late.some(({ since }) => state.lastReceivedAt <= since);
-  if (dead) return handleLoss(state, [{ type: 'close' }], env);
+  const dead = late.filter(({ since }) => state.lastReceivedAt <= since);
+  if (dead.some(({ token }) => token === PING_TOKEN)) return reopen(state, env);
+  if (dead.length > 0) return handleLoss(state, [{ type: 'close' }], env);
   return {
     state: { ...state, pending: state.pending.filter((one) => !late.includes(one)) },
-    effects: late.map(({ token }) =>
-      resolveWithFault(token, LOCAL.TIMED_OUT, 'The server did not respond in time.'),
-    ),
+    effects: late
+      .filter(({ token }) => !OWN_TOKENS.has(token))
+      .map(({ token }) =>
+        resolveWithFault(token, LOCAL.TIMED_OUT, 'The server did not respond in time.'),
+      ),
   };
 }
 
@@ -251,6 +280,7 @@ function transmit(state: SocketState, { token, method, params }: Transmission, e
 
 /** Returns the time that a request may take; one to a gateway may take longer. */
 function timeoutOf(method: keyof ClientRequests): number {
+  if (method === 'portholePing') return PING_TIMEOUT_MS;
   return method.startsWith('porthole') ? EXCHANGE_TIMEOUT_MS : REQUEST_TIMEOUT_MS;
 }
 
@@ -302,6 +332,7 @@ function handleResponse(
   const request = state.pending.find((one) => one.id === id);
   if (request === undefined) return unchanged(state);
   const rest = { ...state, pending: state.pending.filter((one) => one !== request) };
+  if (request.token === PING_TOKEN) return unchanged(rest);
   if (request.token !== REGISTER_TOKEN) {
     return { state: rest, effects: [{ type: 'resolve', token: request.token, outcome }] };
   }

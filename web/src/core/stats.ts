@@ -26,6 +26,8 @@ export interface Sample {
   readonly bufferMs: number | null;
   readonly freezes: number;
   readonly framesDecoded: number;
+  /** Time since the last packet of any kind on the path; `null` if the browser does not tell it. */
+  readonly silentMs: number | null;
   /** Bitrate of the sound; `null` without sound, or until it is known. */
   readonly soundBitsPerSecond: number | null;
   readonly counters: Counters;
@@ -76,6 +78,7 @@ export function sample(reports: Iterable<Report>, at: number, previous: Sample |
     bufferMs: milliseconds(ratio(since('bufferSeconds'), since('bufferedFrames'))),
     freezes: number(video?.freezeCount) ?? 0,
     framesDecoded: counters.frames,
+    silentMs: silence(pair, video),
     soundBitsPerSecond: seconds === null || !sound ? null : (since('soundBytes') * 8) / seconds,
     counters,
   };
@@ -115,6 +118,15 @@ function pathOfPair(pair: Report, byId: ReadonlyMap<string, Report>): Path | nul
   const local = byId.get(text(pair.localCandidateId) ?? '');
   const remote = byId.get(text(pair.remoteCandidateId) ?? '');
   return local && remote ? pathOf(candidateInfo(local), candidateInfo(remote)) : null;
+}
+
+/** Returns the time since the last packet; media and checks are counted in different reports. */
+function silence(...reports: (Report | null | undefined)[]): number | null {
+  const ages = reports.flatMap((report) => {
+    const [now, last] = [number(report?.timestamp), number(report?.lastPacketReceivedTimestamp)];
+    return now === null || last === null ? [] : [Math.max(0, now - last)];
+  });
+  return ages.length > 0 ? Math.min(...ages) : null;
 }
 
 function pairsOf(byId: ReadonlyMap<string, Report>, selected: Report | null): Pair[] {

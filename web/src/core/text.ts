@@ -461,6 +461,7 @@ export const TEXT = {
   'player.retrying': 'Retrying in {seconds} s',
   'player.playing': 'Playing',
   'player.interrupted': 'Connection interrupted',
+  'player.again-detail': 'Nothing arrives. Connecting on another path…',
   'player.interrupted-detail': 'Looking for another path to the gateway.',
   'player.camera-stopped': 'The camera stopped sending video',
   'player.camera-stopped-detail': 'The gateway is reconnecting to it.',

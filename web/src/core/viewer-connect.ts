@@ -9,6 +9,8 @@ import { closeSession, type Context, initialState, update } from './viewer-conte
 import type { Session } from './viewer-contract';
 
 const BACKOFF = { firstMs: 700, maxMs: 12_000 };
+/** Shorter, because a session that still exists is replaced only when it is needed. */
+const REPLACE_BACKOFF = { firstMs: 300, maxMs: 12_000 };
 /** Video that plays this long resets the backoff. */
 export const STEADY_MS = 5_000;
 
@@ -43,6 +45,7 @@ export function newSession(generation: number, now: number): Session {
     framesDecoded: 0,
     lastFrameAt: now,
     lastSampleAt: now,
+    silentSince: null,
     playingSince: null,
     expiresAt: null,
     extendAt: null,
@@ -86,10 +89,10 @@ export function loseSession(ctx: Context, reason: Reason): void {
 /** Makes the previous session the current one again, after its replacement failed. */
 export function resumePrevious(ctx: Context, previous: Session): void {
   const { now, random } = ctx.env;
-  const attempt = ctx.state.attempt + 1;
-  const replaceAt = now + delayMs(BACKOFF, attempt, random);
+  const { attempt } = ctx.state;
+  const replaceAt = now + delayMs(REPLACE_BACKOFF, attempt, random);
   const session = { ...previous, replaceAt, lastFrameAt: now, lastSampleAt: now };
-  update(ctx, { session, previous: null, attempt });
+  update(ctx, { session, previous: null, attempt: attempt + 1 });
 }
 
 export function handleCameras(ctx: Context, cameras: readonly Camera[]): void {

@@ -33,6 +33,8 @@ export interface Session {
   readonly framesDecoded: number;
   readonly lastFrameAt: number;
   readonly lastSampleAt: number;
+  /** Time since which nothing has arrived on the path; `null` if something arrives. */
+  readonly silentSince: number | null;
   readonly playingSince: number | null;
   readonly expiresAt: number | null;
   readonly extendAt: number | null;
@@ -121,7 +123,13 @@ export type ViewerEvent =
       readonly generation: number;
       readonly state: 'connected' | 'disconnected' | 'failed';
     }
-  | { readonly type: 'frames'; readonly generation: number; readonly decoded: number };
+  | {
+      readonly type: 'frames';
+      readonly generation: number;
+      readonly decoded: number;
+      /** Time since the last packet of any kind; `null` if the browser does not tell it. */
+      readonly silentMs: number | null;
+    };
 
 export type ViewerEffect =
   | { readonly type: 'connect'; readonly generation: number; readonly params: ConnectParams }
@@ -159,6 +167,8 @@ export type ViewerEffect =
       readonly candidate: IceCandidate;
     }
   | { readonly type: 'send-close'; readonly session: SessionId }
+  /** Asks the server for a sign of life: the network may have changed. */
+  | { readonly type: 'doubt-server' }
   | { readonly type: 'signed-out' };
 
 /** Events of one session after `connect`: of its peer connection, or the result of `extend`. */

@@ -11,7 +11,7 @@
  * has a frame.
  */
 
-import { code, type Fault, type SessionId } from '../protocol';
+import { code, type Camera, type Fault, type SessionId } from '../protocol';
 import { earliest, type Env, type Step } from './machine';
 import { closedReason, faultReason, type Reason } from './reasons';
 import {
@@ -45,6 +45,7 @@ import {
   handleIceTimeout,
   handleNetworkChange,
   handlePreviousEvent,
+  isSilent,
   showReplacement,
 } from './viewer-watch';
 
@@ -88,7 +89,7 @@ function handle(ctx: Context, event: ViewerEvent): void {
     case 'signaling':
       return handleSignaling(ctx, event.up);
     case 'cameras':
-      return handleCameras(ctx, event.cameras);
+      return handleList(ctx, event.cameras);
     case 'invite':
     case 'remote-candidate':
       return handleGatewayMessage(ctx, event);
@@ -120,8 +121,18 @@ function handleSignaling(ctx: Context, up: boolean): void {
     return;
   }
   if (session === null) return requestSession(ctx);
+  if (isSilent(session)) return replaceSession(ctx, session);
   // The result also tells whether the server still knows the session.
   if (session.expiresAt !== null) extend(ctx);
+}
+
+/** Handles the list of cameras. A gateway that is back can be asked for another session. */
+function handleList(ctx: Context, cameras: readonly Camera[]): void {
+  const wasOffline = ctx.state.camera?.state === 'offline';
+  handleCameras(ctx, cameras);
+  const { session, camera } = ctx.state;
+  const isBack = wasOffline && camera?.state !== 'offline';
+  if (isBack && session !== null && isSilent(session)) replaceSession(ctx, session);
 }
 
 function handleClosed(ctx: Context, id: SessionId, detail?: string): void {
@@ -147,7 +158,9 @@ function handleFault(ctx: Context, fault: Fault): void {
 
 function handleSessionEvent(ctx: Context, event: SessionEvent): void {
   const { session, previous } = ctx.state;
-  if (previous?.generation === event.generation) return handlePreviousEvent(ctx, event);
+  if (previous?.generation === event.generation) {
+    return handlePreviousEvent(ctx, previous, event);
+  }
   if (session?.generation !== event.generation) return;
   switch (event.type) {
     case 'extend-result':
@@ -161,7 +174,7 @@ function handleSessionEvent(ctx: Context, event: SessionEvent): void {
     case 'ice':
       return handleIce(ctx, session, event.state);
     case 'frames':
-      return handleFrames(ctx, session, event.decoded);
+      return handleFrames(ctx, session, event);
   }
 }
 

@@ -60,7 +60,7 @@ class Bench {
     this.dispatch({ type: 'invite', id: 7, session, offer });
     this.dispatch({ type: 'answered', generation, id: 7, answer: offer });
     this.dispatch({ type: 'ice', generation, state: 'connected' });
-    return this.dispatch({ type: 'frames', generation, decoded: 1 });
+    return this.dispatch({ type: 'frames', generation, decoded: 1, silentMs: 0 });
   }
 
   /** Returns what each request since the last call wanted. */

@@ -22,7 +22,7 @@ export interface View {
 
 export function viewOf(state: ViewerState): View {
   const { session, previous, reason } = state;
-  if (previous !== null) return PLAYING;
+  if (previous !== null) return replacedView(previous);
   if (session !== null && session.stage === 'playing') return playingView(state, session);
   if (session !== null) return progressView(state, session.stage);
   if (reason !== null && state.signalingUp) {
@@ -63,6 +63,13 @@ function playingView({ camera }: ViewerState, session: Session): View {
   const title = cameraLost ? t('player.camera-stopped') : t('player.stopped');
   const detail = cameraLost ? t('player.camera-stopped-detail') : t('player.stopped-detail');
   return { ...interrupted, title, detail: camera?.reason ? sentence(camera.reason) : detail };
+}
+
+/** Returns the view while a session is being replaced. */
+function replacedView(previous: Session): View {
+  if (!isStalled(previous)) return PLAYING;
+  const detail = t('player.again-detail');
+  return { ...PLAYING, phase: 'interrupted', title: t('player.interrupted'), detail };
 }
 
 const STEPS: Record<Stage, { title: string; detail: string; progress: number }> = {

@@ -3,6 +3,7 @@
 import { loseSession, STEADY_MS } from './viewer-connect';
 import { closeSession, type Context, update, updateSession } from './viewer-context';
 import type { Session, SessionEvent } from './viewer-contract';
+import { replaceSession } from './viewer-lifetime';
 
 /** Some cameras send a key frame only every ten seconds. */
 const FIRST_FRAME_TIMEOUT_MS = 12_000;
@@ -12,6 +13,13 @@ const ICE_RESTART_TIMEOUT_MS = 4_000;
 const STALL_MS = 2_000;
 /** Time without a frame after which the session with a live camera is given up. */
 const STALL_TIMEOUT_MS = 8_000;
+/** Silence of the path after which the server is asked for a sign of life. */
+const DOUBT_MS = 600;
+/**
+ * Silence of the path after which another session is requested beside this one. A gateway reports
+ * at least every 1.5 s, also when its camera is silent.
+ */
+const SILENCE_MS = 1_700;
 /** A longer gap between samples means that the browser suspended the page. */
 const SUSPENDED_MS = 3_000;
 /** A stall this soon after a network change is attributed to that change. */
@@ -22,8 +30,12 @@ export function isStalled(session: Session): boolean {
   return session.stage === 'playing' && session.lastSampleAt - session.lastFrameAt >= STALL_MS;
 }
 
-export function handlePreviousEvent(ctx: Context, event: SessionEvent): void {
-  if (event.type !== 'ice' || event.state === 'connected') return;
+export function handlePreviousEvent(ctx: Context, previous: Session, event: SessionEvent): void {
+  if (event.type === 'frames') {
+    return update(ctx, { previous: withSample(previous, event, ctx.env.now) });
+  }
+  // One that is disconnected may well be the first that works again.
+  if (event.type !== 'ice' || event.state !== 'failed') return;
   closeSession(ctx, ctx.state.previous);
   showReplacement(ctx);
 }
@@ -57,16 +69,37 @@ export function handleIce(
   }
 }
 
-/** Handles a sample of the number of decoded frames, which comes about once a second. */
-export function handleFrames(ctx: Context, session: Session, framesDecoded: number): void {
-  const { now } = ctx.env;
-  const advanced = framesDecoded > session.framesDecoded;
-  const suspended = now - session.lastSampleAt > SUSPENDED_MS;
-  const lastFrameAt = advanced || suspended ? now : session.lastFrameAt;
-  const sampled: Session = { ...session, framesDecoded, lastFrameAt, lastSampleAt: now };
+/** Handles a sample, which comes about once a second, and more often when no frames come. */
+export function handleFrames(ctx: Context, session: Session, event: Frames): void {
+  const sampled = withSample(session, event, ctx.env.now);
   update(ctx, { session: sampled });
-  if (advanced) return handlePlaying(ctx, sampled);
+  // A computer that wakes up has slept through the loss of its connections.
+  const woke = ctx.env.now - session.lastSampleAt > SUSPENDED_MS;
+  const doubts = sampled.silentSince !== null && session.silentSince === null;
+  if (woke || doubts) ctx.effects.push({ type: 'doubt-server' });
+  if (sampled.framesDecoded > session.framesDecoded) return handlePlaying(ctx, sampled);
+  if (isSilent(sampled)) return replaceSession(ctx, sampled);
   if (isStalled(sampled)) handleStall(ctx, sampled);
+}
+
+type Frames = Extract<SessionEvent, { readonly type: 'frames' }>;
+
+function withSample(session: Session, { decoded, silentMs }: Frames, now: number): Session {
+  const advanced = decoded > session.framesDecoded;
+  const suspended = now - session.lastSampleAt > SUSPENDED_MS;
+  const isQuiet = silentMs !== null && silentMs >= DOUBT_MS && !suspended;
+  return {
+    ...session,
+    framesDecoded: decoded,
+    lastFrameAt: advanced || suspended ? now : session.lastFrameAt,
+    lastSampleAt: now,
+    silentSince: isQuiet ? now - silentMs : null,
+  };
+}
+
+/** Returns true if the path of a session that plays has carried nothing for a while. */
+export function isSilent({ stage, silentSince, lastSampleAt }: Session): boolean {
+  return stage === 'playing' && silentSince !== null && lastSampleAt - silentSince >= SILENCE_MS;
 }
 
 function handlePlaying(ctx: Context, session: Session): void {

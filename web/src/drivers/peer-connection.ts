@@ -7,6 +7,11 @@ import type { IceCandidate, IceServer } from '../protocol';
 
 /** Often enough to notice that the video stopped, seldom enough to cost nothing. */
 const SAMPLE_EVERY_MS = 1_000;
+/** Interval at which the browser is asked whether frames still come, which costs next to nothing. */
+const LOOK_EVERY_MS = 250;
+/** Time without a frame after which samples are taken at each look, and for how long. */
+const QUIET_AFTER_MS = 500;
+const QUIET_FOR_MS = 10_000;
 /** Interval until the first frame, so that it is noticed at once. */
 const FIRST_SAMPLE_EVERY_MS = 100;
 /**
@@ -33,6 +38,10 @@ export class PeerConnection {
   #sample: Sample | null = null;
   #closed = false;
   #sound: RTCRtpReceiver | null = null;
+  #picture: RTCRtpReceiver | null = null;
+  /** The time stamp of the latest picture, and when it was seen first. */
+  #latest = { stamp: 0, seenAt: 0 };
+  #sampledAt = 0;
   stream: MediaStream | null = null;
 
   constructor(iceServers: readonly IceServer[], listener: PeerConnectionListener) {
@@ -95,8 +104,10 @@ export class PeerConnection {
   /** Shows the stream of the picture. Sound that comes in another stream is added to it. */
   #handleTrack({ receiver, track, streams }: RTCTrackEvent): void {
     minimizeDelay(receiver);
-    if (track.kind === 'video') this.stream = streams[0] ?? new MediaStream([track]);
-    else this.#sound = receiver;
+    if (track.kind === 'video') {
+      this.stream = streams[0] ?? new MediaStream([track]);
+      this.#picture = receiver;
+    } else this.#sound = receiver;
     const { stream } = this;
     const sound = this.#sound?.track;
     if (stream === null) return;
@@ -107,8 +118,28 @@ export class PeerConnection {
   #scheduleSample(): void {
     if (this.#closed) return;
     const hasVideo = this.#sample !== null && this.#sample.framesDecoded > 0;
-    const delay = hasVideo ? SAMPLE_EVERY_MS : FIRST_SAMPLE_EVERY_MS;
-    this.#timer = setTimeout(() => void this.#takeSample(), delay);
+    const delay = hasVideo ? LOOK_EVERY_MS : FIRST_SAMPLE_EVERY_MS;
+    this.#timer = setTimeout(() => this.#look(hasVideo), delay);
+  }
+
+  /** Takes a sample if one is due, or if pictures have stopped coming. */
+  #look(hasVideo: boolean): void {
+    const now = performance.now();
+    const quietMs = now - this.#lastPictureAt(now);
+    const isQuiet = quietMs >= QUIET_AFTER_MS && quietMs < QUIET_FOR_MS;
+    // Half a look early is nearer than half a look late.
+    const isDue = now - this.#sampledAt >= SAMPLE_EVERY_MS - LOOK_EVERY_MS / 2;
+    if (hasVideo && !isQuiet && !isDue) return this.#scheduleSample();
+    this.#sampledAt = now;
+    void this.#takeSample();
+  }
+
+  /** Returns the time of the latest picture, as far as the browser tells it. */
+  #lastPictureAt(now: number): number {
+    const sources = this.#picture?.getSynchronizationSources() ?? [];
+    const stamp = Math.max(0, ...sources.map(({ timestamp }) => timestamp));
+    if (stamp !== this.#latest.stamp || stamp === 0) this.#latest = { stamp, seenAt: now };
+    return this.#latest.seenAt;
   }
 
   async #takeSample(): Promise<void> {

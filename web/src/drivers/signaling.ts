@@ -64,6 +64,11 @@ export class Signaling {
     this.#runner.dispatch({ type: 'reconnect-now' });
   }
 
+  /** Asks the server for a sign of life, and connects again if there is none. */
+  doubt(): void {
+    this.#runner.dispatch({ type: 'doubt' });
+  }
+
   /** Adds a listener. Returns the function that removes it. */
   listen(listener: SignalingListener): () => void {
     this.#listeners.add(listener);

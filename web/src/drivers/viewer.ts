@@ -141,6 +141,8 @@ export class Viewer {
       }
       case 'send-close':
         return this.#signaling.notify('portholeClose', { session: effect.session });
+      case 'doubt-server':
+        return this.#signaling.doubt();
       case 'signed-out':
         return this.#listener.signedOut();
     }
@@ -166,7 +168,8 @@ export class Viewer {
       },
       sampled: (sample) => {
         if (this.#shown === generation) this.#listener.sampled(sample);
-        this.#runner.dispatch({ type: 'frames', generation, decoded: sample.framesDecoded });
+        const { framesDecoded: decoded, silentMs } = sample;
+        this.#runner.dispatch({ type: 'frames', generation, decoded, silentMs });
       },
     });
     this.#peers.set(generation, peer);

@@ -2513,6 +2513,7 @@ needsPassword?: boolean, };
 export type ClientRequests = {
   register: { params: RegisterParams; result: RegisterResult };
   unregister: { params: Empty; result: Empty };
+  portholePing: { params: Empty; result: Empty };
   connect: { params: ConnectParams; result: ConnectResult };
   extend: { params: ExtendParams; result: ExtendResult };
   portholeSealingKey: { params: GatewayParams; result: SealingKeyResult };

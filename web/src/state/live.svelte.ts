@@ -34,9 +34,9 @@ class Live {
         this.#handleCameras((params as CamerasParams).cameras);
       },
     });
-    addEventListener('online', () => this.signaling.reconnectNow());
+    addEventListener('online', () => this.#doubt());
     document.addEventListener('visibilitychange', () => {
-      if (document.visibilityState === 'visible') this.signaling.reconnectNow();
+      if (document.visibilityState === 'visible') this.#doubt();
     });
   }
 
@@ -49,6 +49,12 @@ class Live {
   startShared(token: string, lost: () => void): void {
     this.#lost = lost;
     this.signaling.start(token);
+  }
+
+  /** Connects now if there is no connection, and makes sure of the one that there is. */
+  #doubt(): void {
+    this.signaling.reconnectNow();
+    this.signaling.doubt();
   }
 
   /** Notes that the server no longer accepts the sign-in, or the link. */

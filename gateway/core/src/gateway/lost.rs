@@ -63,6 +63,7 @@ mod tests {
             | Output::Datagram(_)
             | Output::TurnTransport(..)
             | Output::Source(..)
+            | Output::DoubtLink
             | Output::Resolve(_) => None,
         });
         outputs.collect()

@@ -61,6 +61,7 @@ fn a_handshake_that_begins_before_the_check_has_succeeded_loses_no_time() {
                         TransportOutput::TurnTransport(..)
                         | TransportOutput::DescriptionDue
                         | TransportOutput::GatheringComplete
+                        | TransportOutput::PathQuiet
                         | TransportOutput::Rtp(_)
                         | TransportOutput::Rtcp(_) => {}
                         TransportOutput::PathLost

@@ -190,6 +190,8 @@ actions! {
     Register = Need::Nothing;
     /// End the connection: `unregister`.
     Unregister = Need::Registered;
+    /// Ask for a sign of life: `portholePing`.
+    Ping = Need::Registered;
     /// Start a session with a camera: `connect`.
     Connect = Need::On(Permission::Watch, Kind::Camera);
     /// Prolong a session of the own user or token: `extend`.

@@ -139,6 +139,7 @@ impl Pair {
             SessionOutput::Started
             | SessionOutput::Answer(_)
             | SessionOutput::Fragment(_)
+            | SessionOutput::Quiet
             | SessionOutput::TurnTransport(..) => {}
         }
     }

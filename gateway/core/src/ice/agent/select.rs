@@ -320,8 +320,11 @@ impl Agent {
             self.schedule_consent(now);
             self.selection.probe_at = None;
             // Once only: silence that a response explains is the peer's habit.
-            self.selection.quiet_at.take_if(|at| *at <= now);
+            let is_quiet = self.selection.quiet_at.take_if(|at| *at <= now).is_some();
             self.send_check(now, id);
+            if is_quiet {
+                self.emit(Event::Quiet);
+            }
         }
         if self.selection.suspect || deadlines.hold.is_some() {
             self.reselect(now);

@@ -76,6 +76,7 @@ fn requests_without_camera() -> Vec<Row> {
             [OK, OK, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400],
         ),
         ("unregister", json!({}), [404, 404, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK]),
+        ("portholePing", json!({}), [404, 404, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK]),
         (
             "portholeChallenge",
             json!({}),

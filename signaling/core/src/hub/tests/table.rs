@@ -5,8 +5,8 @@ use std::time::Duration;
 use porthole_signaling_proto::method::{
     Cameras, CamerasParams, Close as CloseSession, Connect, ConnectDevice, ConnectParams, Extend,
     ExtendParams, IceServers, Invite, InviteParams, InviteResult, Method as _, Notification as _,
-    Offer, OfferResult, Register, RegisterParams, Report, ReportParams, Restart, RestartResult,
-    SessionParams, Trickle, Unregister,
+    Offer, OfferResult, Ping, Register, RegisterParams, Report, ReportParams, Restart,
+    RestartResult, SessionParams, Trickle, Unregister,
 };
 use porthole_signaling_proto::rpc::{Fault, Message, RequestId, code};
 use porthole_signaling_proto::{
@@ -499,6 +499,7 @@ fn unregistered_and_replaced_connections_are_closed() {
     world.wait(Duration::from_secs(10));
     assert_eq!(world.closed.get(&silent), Some(&Close::NOT_REGISTERED));
     assert_eq!(world.closed.get(&client), None);
+    assert_eq!(outcome(&mut world, client, Ping::NAME, json!({})), Some(0));
     assert_eq!(outcome(&mut world, client, Unregister::NAME, json!({})), Some(0));
     assert_eq!(world.closed.get(&client), Some(&Close::UNREGISTERED));
     let (gateway, _) = world.gateway(1, &[]);

@@ -99,8 +99,8 @@ pub enum Event {
     Connected(Path),
     /// Another pair is selected; media uses it from now on.
     PathChanged(Path),
-    /// Silence of the selected pair for [`limits::QUIET`], although media had arrived on it. A check
-    /// is under way, and the network may have changed.
+    /// Silence of the selected pair for [`limits::QUIET`], although media had arrived on it. A
+    /// check is under way, and the network may have changed.
     Quiet,
     /// The selected pair has not responded for [`limits::DISCONNECTED_AFTER`]; time to restart ICE.
     Disconnected,

@@ -7,7 +7,7 @@ import type { IceCandidate, IceServer } from '../protocol';
 
 /** Often enough to notice that the video stopped, seldom enough to cost nothing. */
 const SAMPLE_EVERY_MS = 1_000;
-/** Interval at which the browser is asked whether frames still come, which costs next to nothing. */
+/** Interval at which the browser is asked whether frames still come, which is cheap. */
 const LOOK_EVERY_MS = 250;
 /** Time without a frame after which samples are taken at each look, and for how long. */
 const QUIET_AFTER_MS = 500;

@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use porthole_signaling_proto::GatewayId;
 use url::Url;
 
-use crate::config::{Account, CameraFlag, Network, Ports, Tree};
+use crate::config::{Account, CameraFlag, Network, Ports, PublicName, Tree};
 
 pub use access::{
     Claim, Invite, NewShare, NewToken, ResetUser, Role, Share, Token, User, UserAccess, UserRole,
@@ -129,6 +129,10 @@ pub struct Up {
     /// (repeatable).
     #[arg(long = "turn", value_name = "ADDR:PORT")]
     turns: Vec<SocketAddr>,
+    /// Serve everything at port 443 over TLS, with a certificate of Let's Encrypt for this domain
+    /// name; without a name, for the public IP address.
+    #[arg(long, value_name = "NAME", num_args = 0..=1)]
+    public: Option<Option<PublicName>>,
     /// Public IP address of this machine.
     #[arg(long, value_name = "IP")]
     public_address: Option<IpAddr>,
@@ -319,6 +323,9 @@ fn without_secrets(mut error: clap::Error) -> clap::Error {
     error
 }
 
+/// The addresses of `up --public`.
+const PUBLIC_LISTEN: [&str; 2] = ["0.0.0.0:443", "[::]:443"];
+
 /// The id of the built-in camera of `up --demo`.
 const DEMO_CAMERA: &str = "demo";
 const DEMO_SOURCE: &str = "test:";
@@ -412,6 +419,10 @@ impl Up {
     fn configure(&self, tree: &mut Tree) {
         self.data.configure(tree);
         self.http.configure(tree);
+        if let Some(name) = &self.public {
+            tree.add_flags("--public", &["public", "listen"], &PUBLIC_LISTEN);
+            tree.add_flags("--public", &["public", "names"], name.as_slice());
+        }
         tree.add_flags("--turn", &["turn", "listen"], &self.turns);
         tree.add_flag("--public-address", &["public_address"], self.public_address);
         self.relay.configure(tree);

@@ -56,19 +56,49 @@ pub struct Config {
 }
 
 /// Settings of the public port, where everything is served over TLS.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Public {
     /// The addresses and ports to listen on; without any, there is no public port.
     pub listen: Vec<SocketAddr>,
     /// The names and addresses by which clients reach it; if empty, `public_address`.
     pub names: Vec<PublicName>,
-    /// A PEM file with the certificate and its intermediates, reloaded when it changes.
+    /// A PEM file with the certificate and its intermediates, reloaded when it changes. Without it,
+    /// an authority gives one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate: Option<PathBuf>,
     /// A PEM file with the private key of the certificate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<PathBuf>,
+    /// The ACME directory of the authority.
+    pub acme_directory: Url,
+    /// The mail address that the authority may write to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acme_contact: Option<String>,
+    /// A PEM file with certificates to trust when connecting to the authority.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acme_ca: Option<PathBuf>,
+    /// The addresses where HTTP challenges are answered; if absent, port 80 of those in `listen`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acme_http: Option<Vec<SocketAddr>>,
+}
+
+/// The ACME directory of Let's Encrypt.
+const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
+
+impl Default for Public {
+    fn default() -> Self {
+        Self {
+            listen: Vec::new(),
+            names: Vec::new(),
+            certificate: None,
+            key: None,
+            acme_directory: Url::parse(LETS_ENCRYPT).expect("the constant is a URL"),
+            acme_contact: None,
+            acme_ca: None,
+            acme_http: None,
+        }
+    }
 }
 
 /// Settings of the signaling server, which also serves the dashboard.

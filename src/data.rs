@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow, ensure};
 
 use crate::config::{Config, Secret};
+use crate::public::ACME_FILES;
 
 /// Accessible to its owner only, because the database, keys and secrets are in it.
 const FOLDER_MODE: u32 = 0o700;
@@ -22,8 +23,16 @@ const TURN_SECRET: &str = "turn.secret";
 const SECRET_BYTES: usize = 32;
 
 /// The files in the data folder that hold secrets, of all roles.
-const SECRETS: [&str; 6] =
-    [TURN_SECRET, "gateway.key", "cameras.key", "cameras.json", "device.key", "signaling.sqlite3"];
+const SECRETS: [&str; 8] = [
+    TURN_SECRET,
+    "gateway.key",
+    "cameras.key",
+    "cameras.json",
+    "device.key",
+    "signaling.sqlite3",
+    ACME_FILES[0],
+    ACME_FILES[1],
+];
 /// The permission of everybody to read a file, and to reach the files in a folder.
 const READABLE_BY_ALL: u32 = 0o004;
 const OPEN_TO_ALL: u32 = 0o001;
@@ -87,10 +96,16 @@ pub fn turn_secret(folder: &Path) -> anyhow::Result<Secret> {
     Ok(secret.to_owned().into())
 }
 
-/// Generates the secret and stores it atomically: the file is renamed once it is complete.
+/// Generates the secret and stores it.
 fn create_secret(path: &Path) -> io::Result<String> {
     let bytes: [u8; SECRET_BYTES] = rand::random();
     let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    write_secret(path, text.as_bytes())?;
+    Ok(text)
+}
+
+/// Writes a file for its owner alone, atomically: it is renamed once it is complete.
+pub fn write_secret(path: &Path, text: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension("new");
     let mut file: File = OpenOptions::new()
         .write(true)
@@ -98,10 +113,9 @@ fn create_secret(path: &Path) -> io::Result<String> {
         .truncate(true)
         .mode(SECRET_MODE)
         .open(&temporary)?;
-    file.write_all(text.as_bytes())?;
+    file.write_all(text)?;
     file.sync_all()?;
-    fs::rename(&temporary, path)?;
-    Ok(text)
+    fs::rename(&temporary, path)
 }
 
 #[cfg(test)]
@@ -131,6 +145,7 @@ mod tests {
         config.turn.tls_key = Some(folder.path().join("tls.pem"));
         let mut all = vec![toml.clone(), folder.path().join("tls.pem")];
         all.extend(SECRETS.map(|name| data.join(name)));
+        fs::create_dir(data.join("acme")).unwrap();
         for path in all.iter().chain([&data.join("cameras.log")]) {
             fs::write(path, "secret").unwrap();
             fs::set_permissions(path, fs::Permissions::from_mode(0o640)).unwrap();

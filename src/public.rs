@@ -5,6 +5,8 @@
 //!
 //! Architecture invariant: it reads no message of either; it decides by one byte.
 
+mod acme;
+mod address;
 mod certificate;
 mod openings;
 mod settings;
@@ -27,9 +29,12 @@ use tracing::{debug, warn};
 
 use crate::config::Config;
 use crate::console;
+use acme::Keeper;
 use certificate::Certificate;
 use openings::Openings;
 
+pub use acme::FILES as ACME_FILES;
+pub use address::{with_address, with_turn};
 pub use settings::{turn_url, url};
 
 /// Time that a TLS handshake may take: two round trips and some lost segments on a bad mobile link.
@@ -51,10 +56,11 @@ const HTTP_ALPN: &[u8] = b"http/1.1";
 const NOT_STUN: u8 = 0b1100_0000;
 
 /// The public port, bound to its addresses.
-#[derive(Debug)]
 pub struct PublicPort {
     listeners: Vec<(SocketAddr, TcpListener)>,
     certificate: Arc<Certificate>,
+    /// The owner of the certificate, unless it is in files of the operator.
+    keeper: Option<Keeper>,
 }
 
 /// The protocol inside of TLS.
@@ -83,27 +89,38 @@ impl PublicPort {
         if config.public.listen.is_empty() {
             return Ok(None);
         }
-        let certificate = Arc::new(Certificate::from_files(settings::files(config)?)?);
+        let (certificate, keeper) = match settings::files(config)? {
+            Some(files) => (Arc::new(Certificate::from_files(files)?), None),
+            None => {
+                let keeper = Keeper::open(config, settings::acme(config))?;
+                (keeper.certificate(), Some(keeper))
+            }
+        };
         let listeners = settings::listen(&config.public.listen)?;
-        Ok(Some(Self { listeners, certificate }))
+        Ok(Some(Self { listeners, certificate, keeper }))
     }
 
     /// Opens the port: connections are accepted until `stop`.
     pub fn open(self, entrance: Entrance, turn: Option<Arc<TurnServer>>, stop: &CancellationToken) {
-        let tls = TlsAcceptor::from(self.certificate.server_config(protocols(turn.is_some())));
+        let protocols = protocols(turn.is_some(), self.keeper.is_some());
+        let tls = TlsAcceptor::from(self.certificate.server_config(protocols));
         let openings = Openings::new(MAX_OPENINGS);
         let inside = Arc::new(Inside { tls, openings, entrance, turn });
         for (address, listener) in self.listeners {
             console::print_progress(format_args!("starting the public port on {address}, TLS"));
             tokio::spawn(accept(listener, Arc::clone(&inside), stop.clone()));
         }
+        if let Some(keeper) = self.keeper {
+            tokio::spawn(keeper.run(stop.clone()));
+        }
     }
 }
 
 /// Returns the application protocols to choose from, the preferred ones first.
-fn protocols(has_turn: bool) -> Vec<Vec<u8>> {
+fn protocols(has_turn: bool, has_challenges: bool) -> Vec<Vec<u8>> {
     let turn = STUN_ALPN.into_iter().filter(|_| has_turn);
-    turn.chain([HTTP_ALPN]).map(<[u8]>::to_vec).collect()
+    let challenges = [acme::ALPN].into_iter().filter(|_| has_challenges);
+    turn.chain([HTTP_ALPN]).chain(challenges).map(<[u8]>::to_vec).collect()
 }
 
 async fn accept(listener: TcpListener, inside: Arc<Inside>, stop: CancellationToken) {
@@ -166,6 +183,8 @@ async fn open(
     let (_, tls) = stream.get_ref();
     let protocol = match tls.alpn_protocol() {
         Some(HTTP_ALPN) => Protocol::Http,
+        // An authority has seen the certificate, which is all that it wants.
+        Some(acme::ALPN) => return Err(ErrorKind::ConnectionAborted.into()),
         // The server has only offered the others.
         Some(_) => Protocol::Turn,
         None => timeout(FIRST_BYTE_TIME, detect(&mut stream)).await??,

@@ -23,6 +23,7 @@ pub async fn run(config: &Config) -> anyhow::Result<()> {
     data::prepare(&config.data)?;
     let stop = shutdown::on_signal()?;
     let places = open_files::raise_limit().map_or_else(PlaceLimits::default, PlaceLimits::within);
+    let config = &public::with_address(config.clone()).await?;
     let public = PublicPort::bind(config)?;
     let server = bind(config, external_turn_config(config)?, places, None).await?;
     if let Some(public) = public {

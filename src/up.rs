@@ -15,7 +15,7 @@ use url::Url;
 use crate::config::Config;
 use crate::public::PublicPort;
 use crate::turn::{ApplyRest, LoadConfig, TurnServer};
-use crate::{console, data, gateway, service_manager, shutdown, signaling, turn};
+use crate::{console, data, gateway, public, service_manager, shutdown, signaling, turn};
 
 /// Capacity of the queue of sessions that are over: all of a large server at once.
 const ENDED_QUEUE: usize = 4096;
@@ -24,8 +24,10 @@ const ENDED_QUEUE: usize = 4096;
 pub async fn run(config: &Config, load_config: LoadConfig) -> anyhow::Result<()> {
     data::prepare(&config.data)?;
     let stop = shutdown::on_signal()?;
-    let config = &turn::for_sessions(turn::resolve_public_address(config).await?);
-    let load_config: LoadConfig = Arc::new(move || Ok(turn::for_sessions(load_config()?)));
+    let complete = |config| turn::for_sessions(public::with_turn(config));
+    let config = turn::resolve_public_address(&complete(config.clone())).await?;
+    let config = &public::with_address(config).await?;
+    let load_config: LoadConfig = Arc::new(move || Ok(complete(load_config()?)));
 
     let secret = match &config.turn.secret {
         Some(secret) => secret.clone(),

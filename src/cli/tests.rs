@@ -57,6 +57,23 @@ fn every_command_in_the_documents_is_valid() {
 }
 
 #[test]
+fn up_is_public_with_a_name_or_without() {
+    for (line, names) in [
+        ("porthole up --public", &[][..]),
+        ("porthole up --public cameras.example.org", &["cameras.example.org"]),
+        ("porthole up --public --demo", &[]),
+        ("porthole up --public=203.0.113.7 --demo", &["203.0.113.7"]),
+    ] {
+        let public = effective(line).public;
+        let listen: Vec<_> = public.listen.iter().map(ToString::to_string).collect();
+        assert_eq!(listen, ["0.0.0.0:443", "[::]:443"], "{line}");
+        assert_eq!(public.names.iter().map(ToString::to_string).collect::<Vec<_>>(), names);
+    }
+    assert!(effective("porthole up").public.listen.is_empty());
+    assert!(parse("porthole up --public *.example.org").is_err());
+}
+
+#[test]
 fn every_flag_reaches_its_key() {
     let up = effective(
         "porthole up --http 127.0.0.1:81 --turn 127.0.0.1:82 --turn [::1]:82 \

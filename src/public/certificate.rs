@@ -1,6 +1,6 @@
 //! The certificate of the public port, as each handshake gets it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use porthole_turn_server::{CertificateError, TlsFiles, WatchedCertificate};
 use tokio_rustls::rustls::ServerConfig;
@@ -8,19 +8,48 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use tokio_rustls::rustls::sign::CertifiedKey;
 
+use super::acme::{ALPN, TlsAnswers};
+
 /// The user of the certificate, for the log.
 const USER: &str = "the public port";
 
 /// The certificate that new connections get. Open ones keep the one they began with.
 #[derive(Debug)]
 pub(super) struct Certificate {
-    watched: WatchedCertificate,
+    /// Unset until there is a first one.
+    watched: OnceLock<WatchedCertificate>,
+    /// The answers to challenges of an authority.
+    answers: TlsAnswers,
 }
 
 impl Certificate {
+    /// Begins without a certificate.
+    pub(super) fn empty() -> Self {
+        Self { watched: OnceLock::new(), answers: TlsAnswers::default() }
+    }
+
     /// Reads the certificate from files, which are followed from then on.
     pub(super) fn from_files(files: TlsFiles) -> Result<Self, CertificateError> {
-        Ok(Self { watched: WatchedCertificate::watch(USER, files)? })
+        let certificate = Self::empty();
+        certificate.use_files(files)?;
+        Ok(certificate)
+    }
+
+    /// Reads the certificate from files: always the same, once there are any.
+    pub(super) fn use_files(&self, files: TlsFiles) -> Result<(), CertificateError> {
+        match self.watched.get() {
+            Some(watched) => watched.reload().map(drop),
+            None => {
+                // Nobody else sets it.
+                let _ = self.watched.set(WatchedCertificate::watch(USER, files)?);
+                Ok(())
+            }
+        }
+    }
+
+    /// Returns the answers to challenges.
+    pub(super) fn answers(&self) -> &TlsAnswers {
+        &self.answers
     }
 
     /// Makes the configuration of all connections. Clients that offer only other protocols are
@@ -40,7 +69,11 @@ impl Certificate {
 }
 
 impl ResolvesServerCert for Certificate {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.watched.current())
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let mut protocols = hello.alpn().into_iter().flatten();
+        if protocols.next() == Some(ALPN) && protocols.next().is_none() {
+            return self.answers.get(hello.server_name()?);
+        }
+        self.watched.get().map(WatchedCertificate::current)
     }
 }

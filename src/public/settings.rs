@@ -2,14 +2,16 @@
 
 use std::io;
 use std::io::ErrorKind;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use anyhow::{Context as _, anyhow, bail, ensure};
 use porthole_turn_server::TlsFiles;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
+use tracing::warn;
 use url::Url;
 
+use super::acme;
 use crate::config::{Config, PublicName};
 
 /// The port of HTTPS, which URLs leave out.
@@ -41,16 +43,28 @@ pub(super) fn check(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns the files of the certificate.
-pub(super) fn files(config: &Config) -> anyhow::Result<TlsFiles> {
+/// Returns the files of the certificate. `None` if an authority gives one.
+pub(super) fn files(config: &Config) -> anyhow::Result<Option<TlsFiles>> {
     match (config.public.certificate.clone(), config.public.key.clone()) {
-        (Some(certificate), Some(key)) => Ok(TlsFiles { certificate, key }),
+        (Some(certificate), Some(key)) => Ok(Some(TlsFiles { certificate, key })),
         (Some(_), None) => bail!("public.certificate is set, but public.key is missing"),
         (None, Some(_)) => bail!("public.key is set, but public.certificate is missing"),
-        (None, None) => bail!(
-            "the public port has no certificate: set public.certificate and public.key to its \
-             files"
-        ),
+        (None, None) => Ok(None),
+    }
+}
+
+/// Returns the settings for certificates of an authority.
+pub(super) fn acme(config: &Config) -> acme::Settings {
+    let public = &config.public;
+    let addresses = [config.public_address, config.other_public_address];
+    let addresses = addresses.into_iter().flatten().map(PublicName::from);
+    let names = if public.names.is_empty() { addresses.collect() } else { public.names.clone() };
+    let http = &public.acme_http;
+    acme::Settings {
+        directory: public.acme_directory.clone(),
+        contact: public.acme_contact.clone(),
+        names: names.into_iter().map(|PublicName(name)| name).collect(),
+        http: http.clone().unwrap_or_else(|| acme::http_addresses(&public.listen)),
     }
 }
 
@@ -79,12 +93,26 @@ fn main_name(config: &Config) -> Option<PublicName> {
 
 /// Binds the addresses.
 pub(super) fn listen(addresses: &[SocketAddr]) -> anyhow::Result<Vec<(SocketAddr, TcpListener)>> {
-    let bound = addresses.iter().map(|address| {
-        let listener = bind(*address).map_err(|error| listen_error(*address, error))?;
-        let address = listener.local_addr().context("a listener has no address")?;
-        Ok((address, listener))
-    });
-    bound.collect()
+    let mut listeners = Vec::new();
+    for address in addresses {
+        match bind(*address) {
+            Ok(listener) => {
+                let address = listener.local_addr().context("a listener has no address")?;
+                listeners.push((address, listener));
+            }
+            Err(error) if addresses.len() > 1 && has_no_ipv6(*address, &error) => {
+                warn!(%error, "this machine has no IPv6: nothing listens on {address}");
+            }
+            Err(error) => return Err(listen_error(*address, error)),
+        }
+    }
+    Ok(listeners)
+}
+
+/// Returns true if the wildcard of IPv6 cannot be had for another reason than that it is taken.
+fn has_no_ipv6(address: SocketAddr, error: &io::Error) -> bool {
+    let is_taken = [ErrorKind::AddrInUse, ErrorKind::PermissionDenied].contains(&error.kind());
+    address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED) && !is_taken
 }
 
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {
@@ -165,6 +193,29 @@ mod tests {
     }
 
     #[test]
+    fn an_authority_is_asked_for_all_names_or_the_public_addresses() {
+        let mut config = config(&["0.0.0.0:443", "[::]:8443"], &[], Some("203.0.113.7"));
+        config.other_public_address = Some("2001:db8::7".parse().unwrap());
+        let host = |text| url::Host::parse(text).unwrap();
+        let settings = acme(&config);
+        assert_eq!(settings.names, [host("203.0.113.7"), host("[2001:db8::7]")]);
+        let http: Vec<_> = settings.http.iter().map(ToString::to_string).collect();
+        assert_eq!(http, ["0.0.0.0:80", "[::]:80"]);
+        assert_eq!(settings.directory.host_str(), Some("acme-v02.api.letsencrypt.org"));
+        assert_eq!(settings.contact, None);
+
+        config.public.names = vec!["a.example".parse().unwrap(), "b.example".parse().unwrap()];
+        config.public.acme_directory = "https://ca.lan/dir".parse().unwrap();
+        config.public.acme_contact = Some("anna@a.example".to_owned());
+        config.public.acme_http = Some(Vec::new());
+        let settings = acme(&config);
+        assert_eq!(settings.names, [host("a.example"), host("b.example")]);
+        assert!(settings.http.is_empty());
+        assert_eq!(settings.directory.as_str(), "https://ca.lan/dir");
+        assert_eq!(settings.contact.as_deref(), Some("anna@a.example"));
+    }
+
+    #[test]
     fn what_is_missing_is_named() {
         let with = |certificate: bool, key: bool| {
             let mut config = config(&["127.0.0.1:0"], &["a.example"], None);
@@ -172,11 +223,10 @@ mod tests {
             config.public.key = key.then(|| "k.pem".into());
             config
         };
-        for (certificate, key, missing) in [
-            (false, false, "set public.certificate and public.key"),
-            (true, false, "public.key is missing"),
-            (false, true, "public.certificate is missing"),
-        ] {
+        assert!(files(&with(false, false)).unwrap().is_none(), "an authority gives it");
+        for (certificate, key, missing) in
+            [(true, false, "public.key is missing"), (false, true, "public.certificate is missing")]
+        {
             let error = files(&with(certificate, key)).unwrap_err().to_string();
             assert!(error.contains(missing), "{error}");
         }

@@ -5,6 +5,8 @@ use porthole_tidy::{report, root};
 const TURN: &str = "tests/program/tests/operating/turn_settings.rs";
 const GENERAL: &str = "tests/program/tests/operating/general_settings.rs";
 const PUBLIC: &str = "tests/program/tests/operating/public_port.rs";
+const ACME: &str = "tests/program/tests/operating/public_port/acme.rs";
+const PUBLIC_SETTINGS: &str = "src/public/settings.rs";
 const LOGS: &str = "tests/program/tests/operating/logs.rs";
 const TURN_CONFIG: &str = "src/turn/settings.rs";
 const SIGNALING: &str = "src/signaling.rs";
@@ -21,11 +23,19 @@ const EFFECTS: &[(&str, &str, &str)] = &[
     ("public.names", PUBLIC, "one_port_serves_the_dashboard_websockets_players_and_turn"),
     (
         "public.names",
-        "src/public/settings.rs",
+        PUBLIC_SETTINGS,
         "urls_have_the_first_name_or_the_public_address_and_the_first_port",
     ),
     ("public.certificate", PUBLIC, "a_new_certificate_at_the_public_port_ends_no_connection"),
     ("public.key", PUBLIC, "a_new_certificate_at_the_public_port_ends_no_connection"),
+    ("public.acme_directory", ACME, "where_the_public_port_cannot_be_reached_port_80_serves"),
+    ("public.acme_ca", ACME, "where_the_public_port_cannot_be_reached_port_80_serves"),
+    ("public.acme_http", ACME, "where_the_public_port_cannot_be_reached_port_80_serves"),
+    (
+        "public.acme_contact",
+        PUBLIC_SETTINGS,
+        "an_authority_is_asked_for_all_names_or_the_public_addresses",
+    ),
     (
         "signaling.http",
         "tests/program/tests/failures/ports.rs",

@@ -1,5 +1,7 @@
 //! One port for everything, over TLS.
 
+mod acme;
+mod authority;
 mod client;
 
 use std::io::{Read as _, Write as _};
@@ -35,10 +37,14 @@ struct Port<'a> {
 
 impl<'a> Port<'a> {
     fn start(scene: &'a Scene) -> Result<Self> {
+        Self::start_at(scene, "used", free_port()?)
+    }
+
+    /// Starts one of several servers in a scene.
+    fn start_at(scene: &'a Scene, name: &str, address: SocketAddr) -> Result<Self> {
         // It is its own authority.
-        let (certificate, key) = make(scene, "used")?;
-        let address = free_port()?;
-        let config = scene.folder().join("porthole.toml");
+        let (certificate, key) = make(scene, name)?;
+        let config = scene.folder().join(format!("{name}.toml"));
         let text = format!(
             "[public]\nlisten = ['{address}']\nnames = ['localhost']\n\
              certificate = '{certificate}'\nkey = '{key}'\n\
@@ -47,15 +53,15 @@ impl<'a> Port<'a> {
         std::fs::write(&config, text)?;
         let config = config.to_str().context("a path of text")?;
         let flags = ["--config", config, "--camera", "cam=test:320x180@15"];
-        let server = Server::start(scene, Place::Here, &flags)?;
-        let authority = scene.folder().join("authority.pem");
+        let server = Server::start_in(scene, Place::Here, scene.data(name)?, &flags)?;
+        let authority = scene.folder().join(format!("{name}-authority.pem"));
         std::fs::copy(&certificate, &authority)?;
         let authority = authority.to_str().context("a path of text")?.to_owned();
         Ok(Self { server, address, authority, certificate, key })
     }
 
     fn connect(&self, protocols: &[&str]) -> Result<client::Stream> {
-        connect(self.address, &self.authority, protocols)
+        connect(self.address, "localhost", &self.authority, protocols)
     }
 
     fn check_health(&self, protocols: &[&str]) -> Result<()> {
@@ -182,7 +188,10 @@ fn hostile_openings_of_the_public_port_hurt_nobody_else() {
                 anyhow::bail!("{unknown} is accepted")
             };
             let refused = format!("{refused:#}");
-            ensure!(refused.contains("NoApplicationProtocol"), "{unknown}: {refused}");
+            // There is no certificate for challenges, and no protocol for the others.
+            let alert =
+                if unknown == "acme-tls/1" { "AccessDenied" } else { "NoApplicationProtocol" };
+            ensure!(refused.contains(alert), "{unknown}: {refused}");
         }
         // Nonsense inside of TLS: the first byte decides.
         for bytes in [&[0; 64][..], &[0xff; 64], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {

@@ -22,8 +22,13 @@ const MAX_MESSAGES: usize = 100;
 /// A TLS connection.
 pub(super) type Stream = StreamOwned<ClientConnection, TcpStream>;
 
-/// Connects to the server with its name `localhost` and these application protocols.
-pub(super) fn connect(server: SocketAddr, authority: &str, protocols: &[&str]) -> Result<Stream> {
+/// Connects to the server with this name and these application protocols.
+pub(super) fn connect(
+    server: SocketAddr,
+    name: &str,
+    authority: &str,
+    protocols: &[&str],
+) -> Result<Stream> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(authority)? {
         roots.add(certificate?)?;
@@ -32,7 +37,7 @@ pub(super) fn connect(server: SocketAddr, authority: &str, protocols: &[&str]) -
     let builder = builder.with_safe_default_protocol_versions()?;
     let mut config = builder.with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
-    let name = ServerName::try_from("localhost")?;
+    let name = ServerName::try_from(name.to_owned())?;
     let tls = ClientConnection::new(Arc::new(config), name)?;
     let tcp = TcpStream::connect(server)?;
     tcp.set_read_timeout(Some(READ_TIMEOUT))?;

@@ -1,0 +1,121 @@
+//! The address and the TURN listener of a machine with a public port, where the configuration says
+//! nothing about them.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use porthole_turn_proto::server::is_public;
+use tokio::net::lookup_host;
+use tokio::time::timeout;
+use url::Host;
+
+use crate::config::{Config, PublicName, Turn};
+use crate::console;
+
+/// Time for a look-up in the DNS.
+const LOOKUP_TIME: Duration = Duration::from_secs(10);
+/// The port of STUN and TURN.
+const TURN_PORT: u16 = 3478;
+
+/// Returns the configuration in which TURN listens at every address if there is a public port.
+pub fn with_turn(mut config: Config) -> Config {
+    if !config.public.listen.is_empty() && config.turn.listen == Turn::default().listen {
+        config.turn.listen = vec![SocketAddr::from((Ipv4Addr::UNSPECIFIED, TURN_PORT))];
+    }
+    config
+}
+
+/// Returns the configuration with the public address filled in if there is a public port: that of
+/// its first name, or of an interface.
+///
+/// # Errors
+///
+/// Fails if there is a public port and no public address can be found.
+pub async fn with_address(mut config: Config) -> anyhow::Result<Config> {
+    if !config.public.listen.is_empty() && config.public_address.is_none() {
+        let found = match config.public.names.first() {
+            Some(name) => addresses_of(name).await?,
+            None => own_addresses()?,
+        };
+        for address in &found {
+            console::print_progress(format_args!(
+                "the public address of this machine is {address}"
+            ));
+        }
+        let (v4, v6) = (found.iter().find(|ip| ip.is_ipv4()), found.iter().find(|ip| ip.is_ipv6()));
+        config.public_address = v4.or(v6).copied();
+        config.other_public_address = v4.and(v6).copied();
+    }
+    Ok(config)
+}
+
+/// Returns the addresses of a name.
+async fn addresses_of(PublicName(name): &PublicName) -> anyhow::Result<Vec<IpAddr>> {
+    let name = match name {
+        Host::Ipv4(address) => return Ok(vec![(*address).into()]),
+        Host::Ipv6(address) => return Ok(vec![(*address).into()]),
+        Host::Domain(name) => name.as_str(),
+    };
+    let unknown = || {
+        format!(
+            "{name} has no address: make a record (A or AAAA) with the address of this machine, \
+             or give that with --public-address"
+        )
+    };
+    let found = timeout(LOOKUP_TIME, lookup_host((name, 0))).await.with_context(unknown)?;
+    let found: Vec<_> = found.with_context(unknown)?.map(|address| address.ip()).collect();
+    ensure!(!found.is_empty(), unknown());
+    Ok(found)
+}
+
+/// Returns the public addresses of the interfaces.
+fn own_addresses() -> anyhow::Result<Vec<IpAddr>> {
+    let interfaces = if_addrs::get_if_addrs().context("cannot list the network interfaces")?;
+    let public: Vec<_> =
+        interfaces.iter().map(if_addrs::Interface::ip).filter(|ip| is_public(*ip)).collect();
+    if public.is_empty() {
+        bail!(
+            "no interface of this machine has a public address: give the name by which others \
+             reach it, as in `porthole up --public cameras.example.org`, or its address with \
+             --public-address"
+        );
+    }
+    Ok(public)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(text: &str) -> Config {
+        toml::from_str(text).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_follows_from_a_public_port_is_completed_and_nothing_else() {
+        let port = "public.listen = ['0.0.0.0:443']\n";
+        for (text, address, listen) in [
+            ("", None, "127.0.0.1:3478"),
+            ("public_address = '203.0.113.7'", Some("203.0.113.7"), "127.0.0.1:3478"),
+            (&format!("{port}public.names = ['203.0.113.7']"), Some("203.0.113.7"), "0.0.0.0:3478"),
+            (&format!("{port}public.names = ['2001:db8::7']"), Some("2001:db8::7"), "0.0.0.0:3478"),
+            (&format!("{port}public.names = ['localhost']"), Some("127.0.0.1"), "0.0.0.0:3478"),
+            (
+                &format!("{port}public.names = ['localhost']\npublic_address = '203.0.113.7'"),
+                Some("203.0.113.7"),
+                "0.0.0.0:3478",
+            ),
+            (
+                &format!("{port}public.names = ['203.0.113.7']\nturn.listen = ['10.0.0.7:9']"),
+                Some("203.0.113.7"),
+                "10.0.0.7:9",
+            ),
+        ] {
+            let found = with_address(with_turn(config(text))).await.unwrap();
+            let found_address = found.public_address.map(|address| address.to_string());
+            assert_eq!(found_address.as_deref(), address, "{text}");
+            assert_eq!(found.turn.listen, [listen.parse::<SocketAddr>().unwrap()], "{text}");
+        }
+    }
+}

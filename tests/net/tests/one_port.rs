@@ -1,0 +1,134 @@
+//! A network that lets nothing out but TCP to port 443, on both sides, and a server that has
+//! nothing but an address.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use porthole_test_support::browser::Browser;
+use porthole_test_support::lab::{Host, Lab, SERVER_ADDRESS};
+use porthole_test_support::nat::NatKind;
+use porthole_test_support::porthole::{Server, binary};
+use porthole_test_support::program::{Place, Program};
+use porthole_test_support::scene::{Need, Scene, report, scene};
+use porthole_test_support::wait;
+use serde_json::json;
+
+const NEEDS: [Need; 5] =
+    [Need::Lab, Need::Program, Need::Browser, Need::Tool("openssl"), Need::Tool("pebble")];
+const CERTIFICATE_DEADLINE: Duration = Duration::from_secs(30);
+const CAMERA_DEADLINE: Duration = Duration::from_secs(40);
+const PICTURE_DEADLINE: Duration = Duration::from_secs(40);
+/// Two seconds of the test camera.
+const FRAMES: u64 = 60;
+/// Rules of a host's own firewall: nothing leaves it but TCP to port 443.
+const ONLY_443: &str = "table inet only443 {
+    chain out {
+        type filter hook output priority 0; policy drop;
+        oif lo accept
+        tcp dport 443 accept
+    }
+}";
+
+/// Starts pebble, the test server of Let's Encrypt, on the host of the server. Returns the program
+/// and the lines of the server's configuration that name it.
+fn start_authority(scene: &Scene, host: &Host) -> Result<(Program, String)> {
+    let (certificate, key) = (scene.folder().join("pebble.pem"), scene.folder().join("pebble.key"));
+    let mut openssl = Command::new("openssl");
+    openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]);
+    openssl.args(["-nodes", "-days", "2", "-subj", "/CN=localhost"]);
+    openssl.args(["-addext", "subjectAltName=DNS:localhost"]);
+    openssl.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
+    let made = openssl.arg("-keyout").arg(&key).arg("-out").arg(&certificate).output()?;
+    ensure!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let config = json!({ "pebble": {
+        "listenAddress": "127.0.0.1:14000", "managementListenAddress": "127.0.0.1:15000",
+        "certificate": certificate, "privateKey": key, "httpPort": 80, "tlsPort": 443,
+        "ocspResponderURL": "", "externalAccountBindingRequired": false,
+    }});
+    let file = scene.folder().join("pebble-config.json");
+    std::fs::write(&file, config.to_string())?;
+    let mut command = host.command("pebble");
+    command.arg("-config").arg(&file).arg("-strict").env("PEBBLE_VA_NOSLEEP", "1");
+    let mut program = Program::start(scene, "pebble", &mut command)?;
+    program.wait_for("the authority listens", CERTIFICATE_DEADLINE, |program| {
+        Ok(program.output()?.contains("ACME directory available").then_some(()))
+    })?;
+    let lines = format!(
+        "[public]\nacme_directory = 'https://localhost:14000/dir'\nacme_ca = '{}'\n\
+         # Its own gateway connects to the plain listener, which is not on loopback here.\n\
+         [signaling]\ngateway_urls = ['http://{SERVER_ADDRESS}:8080']\n",
+        certificate.display(),
+    );
+    Ok((program, lines))
+}
+
+/// Returns the SHA-256 digest of the public key in a certificate, in base64.
+fn key_digest(certificate: &Path) -> Result<String> {
+    let pipe = "openssl x509 -in \"$0\" -pubkey -noout | openssl pkey -pubin -outform der | \
+        openssl dgst -sha256 -binary | openssl base64";
+    let output = Command::new("sh").arg("-c").arg(pipe).arg(certificate).output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+}
+
+fn restrict(host: &Host) -> Result<()> {
+    let output = host.command("nft").arg(ONLY_443).output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+/// Starts a gateway that knows nothing but the address of the server and whom to trust.
+fn start_gateway(
+    scene: &Scene,
+    host: &Host,
+    server: &Server<'_>,
+    certificate: &Path,
+) -> Result<Program> {
+    let config = scene.folder().join("gateway.toml");
+    let text = format!("[gateway]\nca_certificates = '{}'\n", certificate.display());
+    std::fs::write(&config, text)?;
+    let mut command = host.command(binary()?);
+    command.args(["gateway", "--server", &format!("https://{SERVER_ADDRESS}")]);
+    command.args(["--claim", &server.claim()?, "--camera", "cam=test:640x360@30"]);
+    command.arg("--data").arg(scene.data("gateway")?).arg("--config").arg(&config);
+    Program::start(scene, "gateway", &mut command)
+}
+
+#[test]
+fn a_picture_comes_through_two_networks_that_let_only_443_out() {
+    scene("a_picture_comes_through_two_networks_that_let_only_443_out", &NEEDS, |scene| {
+        let lab = Lab::new("one-port")?;
+        let (home, away) = (lab.side(NatKind::UdpBlocked)?, lab.side(NatKind::UdpBlocked)?);
+        restrict(&home.host)?;
+        restrict(&away.host)?;
+        let (_authority, lines) = start_authority(scene, lab.server())?;
+        let config = scene.folder().join("server.toml");
+        std::fs::write(&config, lines)?;
+        let config = config.to_str().context("a path of text")?;
+        // It has no domain: the certificate is for its address.
+        let flags = ["--public", "--config", config];
+        let mut server = Server::start(scene, Place::On(lab.server()), &flags)?;
+        let certificate = server.data().join("acme/certificate.pem");
+        wait::until("the certificate has come", CERTIFICATE_DEADLINE, || {
+            Ok(certificate.exists().then_some(()))
+        })?;
+        let token = server.token("viewer", &[])?;
+        let _gateway = start_gateway(scene, &home.host, &server, &certificate)?;
+        server.wait_for_camera(&token, "cam", CAMERA_DEADLINE)?;
+
+        let arguments = json!({
+            "url": format!("https://{SERVER_ADDRESS}/whep/cam"), "token": token, "seconds": 0,
+            "trustedKey": key_digest(&certificate)?,
+        });
+        let place = Place::On(&away.host);
+        let mut browser = Browser::script(scene, "browser", place, "whep.mjs", &arguments)?;
+        browser.wait_for_picture(PICTURE_DEADLINE)?;
+        let sample = browser.wait_for_frames(FRAMES, PICTURE_DEADLINE)?;
+        let pair = sample.pair.context("no pair")?;
+        report(&format!("a picture through 443/tcp alone: {pair:?}"));
+        ensure!(pair.local.relay_protocol.as_deref() == Some("tls"), "{pair:?}");
+        Ok(())
+    });
+}

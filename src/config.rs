@@ -63,6 +63,8 @@ pub struct Public {
     pub listen: Vec<SocketAddr>,
     /// The names and addresses by which clients reach it; if empty, `public_address`.
     pub names: Vec<PublicName>,
+    /// The load balancers that say whose connections they pass on, with the PROXY protocol.
+    pub proxy_protocol: Vec<Network>,
     /// A PEM file with the certificate and its intermediates, reloaded when it changes. Without it,
     /// an authority gives one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -91,6 +93,7 @@ impl Default for Public {
         Self {
             listen: Vec::new(),
             names: Vec::new(),
+            proxy_protocol: Vec::new(),
             certificate: None,
             key: None,
             acme_directory: Url::parse(LETS_ENCRYPT).expect("the constant is a URL"),

@@ -9,6 +9,7 @@ mod acme;
 mod address;
 mod certificate;
 mod openings;
+mod proxy_protocol;
 mod settings;
 
 use std::io;
@@ -17,7 +18,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use porthole_signaling::{Entrance, Visitor};
+use porthole_signaling::Entrance;
 use porthole_turn_server::{Server as TurnServer, TlsClient};
 use tokio::io::AsyncBufReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
@@ -27,11 +28,11 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use crate::config::Config;
+use crate::config::{Config, Network};
 use crate::console;
 use acme::Keeper;
 use certificate::Certificate;
-use openings::Openings;
+use openings::{Limits, Opening, Openings};
 
 pub use acme::FILES as ACME_FILES;
 pub use address::{with_address, with_turn};
@@ -39,11 +40,14 @@ pub use settings::{turn_url, url};
 
 /// Time that a TLS handshake may take: two round trips and some lost segments on a bad mobile link.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
+/// Time in which a load balancer says whose connection it passes on.
+const HEADER_TIME: Duration = Duration::from_secs(5);
 /// Time to the first byte of a client that has named no protocol.
 const FIRST_BYTE_TIME: Duration = Duration::from_secs(10);
-/// Most connections that are being opened at a time, about 30 kB each while they are. Beyond it the
-/// oldest makes room, so that beginning many locks nobody out.
-const MAX_OPENINGS: usize = 512;
+/// Bounds on connections that are being opened, each of which takes memory for TLS. Beyond them the
+/// oldest makes room, so that beginning many locks nobody out. An office behind one address has a
+/// dozen for each page that is being opened, for the time of a handshake.
+const OPENINGS: Limits = Limits { total: 512, per_network: 64 };
 /// Pause after a failed accept, of which the usual cause is too many open files.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
@@ -58,6 +62,8 @@ const NOT_STUN: u8 = 0b1100_0000;
 /// The public port, bound to its addresses.
 pub struct PublicPort {
     listeners: Vec<(SocketAddr, TcpListener)>,
+    /// The load balancers that say whose connections they pass on.
+    balancers: Vec<Network>,
     certificate: Arc<Certificate>,
     /// The owner of the certificate, unless it is in files of the operator.
     keeper: Option<Keeper>,
@@ -74,6 +80,7 @@ enum Protocol {
 struct Inside {
     tls: TlsAcceptor,
     openings: Arc<Openings>,
+    balancers: Vec<Network>,
     entrance: Entrance,
     turn: Option<Arc<TurnServer>>,
 }
@@ -97,15 +104,17 @@ impl PublicPort {
             }
         };
         let listeners = settings::listen(&config.public.listen)?;
-        Ok(Some(Self { listeners, certificate, keeper }))
+        let balancers = config.public.proxy_protocol.clone();
+        Ok(Some(Self { listeners, balancers, certificate, keeper }))
     }
 
     /// Opens the port: connections are accepted until `stop`.
     pub fn open(self, entrance: Entrance, turn: Option<Arc<TurnServer>>, stop: &CancellationToken) {
         let protocols = protocols(turn.is_some(), self.keeper.is_some());
         let tls = TlsAcceptor::from(self.certificate.server_config(protocols));
-        let openings = Openings::new(MAX_OPENINGS);
-        let inside = Arc::new(Inside { tls, openings, entrance, turn });
+        let openings = Openings::new(OPENINGS);
+        let balancers = self.balancers;
+        let inside = Arc::new(Inside { tls, openings, balancers, entrance, turn });
         for (address, listener) in self.listeners {
             console::print_progress(format_args!("starting the public port on {address}, TLS"));
             tokio::spawn(accept(listener, Arc::clone(&inside), stop.clone()));
@@ -130,10 +139,11 @@ async fn accept(listener: TcpListener, inside: Arc<Inside>, stop: CancellationTo
             () = stop.cancelled() => return,
         };
         match accepted {
-            Ok((stream, from)) => match inside.entrance.admit(from.ip()) {
-                Some(visitor) => drop(tokio::spawn(inside.clone().receive(stream, from, visitor))),
-                None => debug!("refused a connection: there are too many"),
-            },
+            Ok((stream, from)) => {
+                let stranger = (!inside.is_balancer(from)).then_some(from.ip());
+                let opening = inside.openings.begin(stranger);
+                drop(tokio::spawn(inside.clone().receive(stream, from, opening)));
+            }
             Err(error) => {
                 warn!(%error, "the public port cannot accept connections");
                 tokio::time::sleep(ACCEPT_RETRY).await;
@@ -143,8 +153,18 @@ async fn accept(listener: TcpListener, inside: Arc<Inside>, stop: CancellationTo
 }
 
 impl Inside {
-    async fn receive(self: Arc<Self>, stream: TcpStream, from: SocketAddr, visitor: Visitor) {
-        let opening = self.openings.begin();
+    async fn receive(self: Arc<Self>, mut stream: TcpStream, from: SocketAddr, opening: Opening) {
+        let client = tokio::select! {
+            client = self.client(&mut stream, from) => client,
+            () = opening.crowded_out() => return,
+        };
+        let client = match client {
+            Ok(client) => client,
+            Err(error) => return debug!(%error, "a load balancer does not name its client"),
+        };
+        let Some(visitor) = self.entrance.admit(client.ip()) else {
+            return debug!("refused a connection: there are too many");
+        };
         let opened = tokio::select! {
             opened = open(&self.tls, stream) => opened,
             () = visitor.must_leave() => return,
@@ -156,12 +176,25 @@ impl Inside {
             Ok((Protocol::Turn, stream)) => {
                 // From here on the limits of the TURN server are in effect.
                 drop(visitor);
-                if let Err(error) = self.give_to_turn(stream, from) {
+                if let Err(error) = self.give_to_turn(stream, client) {
                     debug!(%error, "a TURN client at the public port was not served");
                 }
             }
             Err(error) => debug!(%error, "a connection to the public port was not opened"),
         }
+    }
+
+    /// Returns the address of the client. A load balancer must name it, and nobody else may.
+    async fn client(&self, stream: &mut TcpStream, from: SocketAddr) -> io::Result<SocketAddr> {
+        if !self.is_balancer(from) {
+            return Ok(from);
+        }
+        let header = timeout(HEADER_TIME, proxy_protocol::read_header(stream)).await??;
+        Ok(header.unwrap_or(from))
+    }
+
+    fn is_balancer(&self, from: SocketAddr) -> bool {
+        self.balancers.iter().any(|network| network.0.contains(from.ip()))
     }
 
     fn give_to_turn(&self, stream: TlsStream<TcpStream>, address: SocketAddr) -> io::Result<()> {

@@ -26,6 +26,11 @@ const EFFECTS: &[(&str, &str, &str)] = &[
         PUBLIC_SETTINGS,
         "urls_have_the_first_name_or_the_public_address_and_the_first_port",
     ),
+    (
+        "public.proxy_protocol",
+        "tests/program/tests/operating/public_port/balancer.rs",
+        "a_load_balancer_tells_whose_connection_it_is_and_nobody_else_may",
+    ),
     ("public.certificate", PUBLIC, "a_new_certificate_at_the_public_port_ends_no_connection"),
     ("public.key", PUBLIC, "a_new_certificate_at_the_public_port_ends_no_connection"),
     ("public.acme_directory", ACME, "where_the_public_port_cannot_be_reached_port_80_serves"),

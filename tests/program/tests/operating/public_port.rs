@@ -2,6 +2,7 @@
 
 mod acme;
 mod authority;
+mod balancer;
 mod client;
 
 use std::io::{Read as _, Write as _};
@@ -21,7 +22,7 @@ use client::{Registered, connect, request};
 const DEADLINE: Duration = Duration::from_secs(30);
 /// The server looks at the files of the certificate every ten seconds.
 const NOTICED_DEADLINE: Duration = Duration::from_secs(20);
-/// More than can be opened at a time (512), so that the oldest must make room.
+/// More than can be opened at a time (512; 64 from one address), so that the oldest must make room.
 const CROWD: usize = 600;
 /// An offer that no gateway can answer, but that reaches it.
 const OFFER: &str = "v=0\r\na=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\n";
@@ -42,13 +43,23 @@ impl<'a> Port<'a> {
 
     /// Starts one of several servers in a scene.
     fn start_at(scene: &'a Scene, name: &str, address: SocketAddr) -> Result<Self> {
+        Self::start_with(scene, name, address, ("", ""))
+    }
+
+    /// Starts one with further lines of `[public]` and `[turn]`.
+    fn start_with(
+        scene: &'a Scene,
+        name: &str,
+        address: SocketAddr,
+        (public, turn): (&str, &str),
+    ) -> Result<Self> {
         // It is its own authority.
         let (certificate, key) = make(scene, name)?;
         let config = scene.folder().join(format!("{name}.toml"));
         let text = format!(
             "[public]\nlisten = ['{address}']\nnames = ['localhost']\n\
              certificate = '{certificate}'\nkey = '{key}'\n\
-             [turn]\nusers.anna = 'secret'\nallow_peers = ['127.0.0.0/8']\n",
+             {public}\n[turn]\n{turn}\nusers.anna = 'secret'\nallow_peers = ['127.0.0.0/8']\n",
         );
         std::fs::write(&config, text)?;
         let config = config.to_str().context("a path of text")?;

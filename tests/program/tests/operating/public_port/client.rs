@@ -29,6 +29,17 @@ pub(super) fn connect(
     authority: &str,
     protocols: &[&str],
 ) -> Result<Stream> {
+    connect_after(&[], server, name, authority, protocols)
+}
+
+/// Connects, and sends some bytes before the handshake.
+pub(super) fn connect_after(
+    preface: &[u8],
+    server: SocketAddr,
+    name: &str,
+    authority: &str,
+    protocols: &[&str],
+) -> Result<Stream> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(authority)? {
         roots.add(certificate?)?;
@@ -39,8 +50,9 @@ pub(super) fn connect(
     config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
     let name = ServerName::try_from(name.to_owned())?;
     let tls = ClientConnection::new(Arc::new(config), name)?;
-    let tcp = TcpStream::connect(server)?;
+    let mut tcp = TcpStream::connect(server)?;
     tcp.set_read_timeout(Some(READ_TIMEOUT))?;
+    tcp.write_all(preface)?;
     let mut stream = StreamOwned::new(tls, tcp);
     stream.conn.complete_io(&mut stream.sock)?;
     Ok(stream)

@@ -2,12 +2,14 @@
 
 mod access;
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use porthole_signaling_proto::GatewayId;
+use serde::Serialize;
 use url::Url;
 
 use crate::config::{Account, CameraFlag, Network, Ports, PublicName, Tree};
@@ -42,6 +44,8 @@ pub enum Command {
     Turn(Turn),
     /// Check what works on this network, with advice for what does not.
     Netcheck(Netcheck),
+    /// Check this machine and its configuration, with advice for what is wrong.
+    Doctor(Doctor),
     /// Find the cameras in this machine's networks.
     Discover(Discover),
     /// Ask a camera for its streams, with advice for what is wrong.
@@ -236,6 +240,46 @@ pub struct Netcheck {
 }
 
 #[derive(Debug, Args)]
+pub struct Doctor {
+    /// Command that is to be checked [default: gateway if gateway.server is set, else up].
+    pub role: Option<DoctorRole>,
+    #[command(flatten)]
+    pub data: DataFlag,
+    /// Print the report as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Also write it to a new file, with the configuration without its secrets and facts about this
+    /// machine, for whoever helps.
+    #[arg(long, value_name = "FILE")]
+    pub bundle: Option<PathBuf>,
+}
+
+/// The commands that serve something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DoctorRole {
+    /// Runs everything on one machine.
+    Up,
+    /// Runs a gateway.
+    Gateway,
+    /// Runs the signaling server.
+    Signaling,
+    /// Runs the STUN/TURN server.
+    Turn,
+}
+
+impl fmt::Display for DoctorRole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Up => "up",
+            Self::Gateway => "gateway",
+            Self::Signaling => "signaling",
+            Self::Turn => "turn",
+        })
+    }
+}
+
+#[derive(Debug, Args)]
 pub struct Discover {
     /// Addresses to ask, such as those of cameras in another network; without any, every network
     /// of this machine is searched.
@@ -340,6 +384,7 @@ impl Command {
             Self::Signaling(flags) => flags.configure(tree),
             Self::Turn(flags) => flags.configure(tree),
             Self::Netcheck(_) | Self::Discover(_) | Self::Probe(_) => {}
+            Self::Doctor(flags) => flags.data.configure(tree),
             Self::Import(flags) => flags.data.configure(tree),
             Self::Token(command) => command.data().configure(tree),
             Self::Claim(command) => command.data().configure(tree),
@@ -366,6 +411,7 @@ impl Command {
                 netcheck.user.as_ref().is_some_and(|user| user.contains(':'))
             }
             Self::Signaling(_)
+            | Self::Doctor(_)
             | Self::Discover(_)
             | Self::Probe(_)
             | Self::Import(_)

@@ -51,6 +51,18 @@ pub fn prepare(folder: &Path) -> anyhow::Result<()> {
     written.map_err(|error| write_error(folder, &error))
 }
 
+/// Returns the space that is free for this user where the folder is; `None` if it is not known.
+#[cfg(unix)]
+pub fn free_bytes(folder: &Path) -> Option<u64> {
+    let found = nix::sys::statvfs::statvfs(folder).ok()?;
+    Some(found.blocks_available().saturating_mul(found.fragment_size()))
+}
+
+#[cfg(not(unix))]
+pub fn free_bytes(_: &Path) -> Option<u64> {
+    None
+}
+
 /// Returns the error for a data folder that cannot be written to, with what to do about it.
 fn write_error(folder: &Path, error: &io::Error) -> anyhow::Error {
     let folder = folder.display();

@@ -9,6 +9,7 @@ mod cli;
 mod config;
 mod console;
 mod data;
+mod doctor;
 mod gateway;
 mod import;
 mod netcheck;
@@ -64,7 +65,7 @@ async fn run(cli: &Arc<Cli>, Loaded { config, file }: Loaded) -> anyhow::Result<
         console::warn_of_password();
     }
     let readable = data::readable_secrets(&config, file.as_deref());
-    if !matches!(cli.command, Command::Config(_)) {
+    if !matches!(cli.command, Command::Config(_) | Command::Doctor(_)) {
         console::warn_of_readable(&readable);
     }
     match &cli.command {
@@ -76,6 +77,7 @@ async fn run(cli: &Arc<Cli>, Loaded { config, file }: Loaded) -> anyhow::Result<
         Command::Signaling(_) => signaling::run(&config).await,
         Command::Turn(_) => turn::run(&config, load_config).await,
         Command::Netcheck(flags) => netcheck::run(flags).await,
+        Command::Doctor(flags) => doctor::run(&config, file.as_deref(), flags).await,
         Command::Discover(flags) => cameras::discover(flags).await,
         Command::Probe(flags) => cameras::probe(flags).await,
         Command::Import(flags) => import::run(&config, flags),

@@ -86,6 +86,16 @@ pub async fn reflexive_addresses(
     }
 }
 
+/// Returns true if a STUN server answers at this address.
+pub async fn answers_stun(address: SocketAddr, over_udp: bool) -> bool {
+    if !over_udp {
+        let tcp = ProbeTransport::Tcp;
+        return probe::binding_over_stream(address, &tcp, probe::OPTIONAL_TIMEOUT).await.is_ok();
+    }
+    let Ok(socket) = UdpSocket::bind(any_local(address)).await else { return false };
+    probe::binding_over_udp(&socket, address, probe::OPTIONAL_TIMEOUT).await.is_ok()
+}
+
 /// The options of the checks.
 struct Options<'a> {
     /// The account for the allocation, if there is one.

@@ -14,3 +14,15 @@ pub fn raise_limit() -> Option<usize> {
 pub fn raise_limit() -> Option<usize> {
     None
 }
+
+/// Returns the limit to which [`raise_limit`] raises it.
+#[cfg(unix)]
+pub fn hard_limit() -> Option<usize> {
+    use nix::sys::resource::{Resource, getrlimit};
+    usize::try_from(getrlimit(Resource::RLIMIT_NOFILE).ok()?.1).ok()
+}
+
+#[cfg(not(unix))]
+pub fn hard_limit() -> Option<usize> {
+    None
+}

@@ -1,0 +1,103 @@
+//! `porthole doctor`: what is wrong with this machine and its configuration, and what to do.
+//!
+//! It changes nothing, and runs beside a running Porthole: a port that Porthole has is in order.
+
+mod bundle;
+mod cameras;
+mod certificates;
+mod finding;
+mod http;
+mod machine;
+mod names;
+mod ports;
+
+use std::path::Path;
+
+use anyhow::ensure;
+use tokio_rustls::TlsConnector;
+
+use crate::cli::{self, DoctorRole};
+use crate::config::Config;
+use crate::{authorities, console};
+use finding::{Finding, Report};
+
+/// The configuration and role, which all checks know.
+struct Patient<'a> {
+    config: &'a Config,
+    file: Option<&'a Path>,
+    role: DoctorRole,
+    /// TLS with the authorities that the gateway trusts.
+    tls: TlsConnector,
+}
+
+impl Patient<'_> {
+    /// Returns true if this machine runs the signaling server.
+    fn has_signaling(&self) -> bool {
+        matches!(self.role, DoctorRole::Up | DoctorRole::Signaling)
+    }
+
+    /// Returns true if this machine runs the STUN and TURN server.
+    fn has_turn(&self) -> bool {
+        matches!(self.role, DoctorRole::Up | DoctorRole::Turn)
+    }
+
+    /// Returns true if this machine runs a gateway.
+    fn has_gateway(&self) -> bool {
+        matches!(self.role, DoctorRole::Up | DoctorRole::Gateway)
+    }
+}
+
+/// Runs the checks and prints the report; fails if something is wrong.
+///
+/// # Errors
+///
+/// Fails if a check has failed, or if the bundle cannot be written.
+pub async fn run(config: &Config, file: Option<&Path>, flags: &cli::Doctor) -> anyhow::Result<()> {
+    let role = flags.role.unwrap_or(match config.gateway.server {
+        Some(_) => DoctorRole::Gateway,
+        None => DoctorRole::Up,
+    });
+    let tls = connector(config.gateway.ca_certificates.as_deref())?;
+    let patient = Patient { config, file, role, tls };
+    let report = Report::new(role, examine(&patient).await);
+    if let Some(path) = &flags.bundle {
+        bundle::write(path, config, &report)?;
+    }
+    if flags.json {
+        console::print_line(serde_json::to_string_pretty(&report)?)?;
+    } else {
+        console::print_line(&report)?;
+    }
+    if let Some(path) = &flags.bundle {
+        console::print_progress(format_args!(
+            "the report, the configuration without its secrets, and facts about this machine are \
+             in {}",
+            path.display()
+        ));
+    }
+    let failures = report.failures();
+    ensure!(failures == 0, "{failures} of {} checks failed", report.count());
+    Ok(())
+}
+
+fn connector(ca: Option<&Path>) -> anyhow::Result<TlsConnector> {
+    Ok(TlsConnector::from(std::sync::Arc::new(authorities::client_config(ca)?)))
+}
+
+/// Runs all checks of the role, those of the machine first.
+async fn examine(patient: &Patient<'_>) -> Vec<Finding> {
+    let mut findings = machine::check(patient);
+    findings.extend(ports::check(patient).await);
+    findings.extend(certificates::check(patient));
+    findings.extend(names::check(patient).await);
+    if patient.role == DoctorRole::Gateway {
+        findings.extend(http::check_server(patient).await);
+    }
+    if patient.has_gateway() {
+        findings.extend(cameras::check(patient).await);
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests;

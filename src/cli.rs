@@ -69,12 +69,16 @@ pub enum Command {
     User(User),
     /// Show who has signed in, failed to, or changed who has access: the newest 200 events.
     Audit(DataFlag),
+    /// Write the data folder to an encrypted file, also while Porthole runs.
+    Backup(Backup),
+    /// Write the files of a backup to a new data folder.
+    Restore(Restore),
     /// Check or show the configuration.
     #[command(subcommand)]
     Config(Config),
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct DataFlag {
     /// Folder for the database, keys and secrets.
     #[arg(long, value_name = "DIR")]
@@ -239,6 +243,28 @@ pub struct Netcheck {
     pub json: bool,
 }
 
+#[derive(Debug, Default, Args)]
+pub struct Backup {
+    /// File to write, which must not exist yet.
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub data: DataFlag,
+    /// File with the password in its first line, instead of asking for it.
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Args)]
+pub struct Restore {
+    /// Backup to read.
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub data: DataFlag,
+    /// File with the password in its first line, instead of asking for it.
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+}
+
 #[derive(Debug, Args)]
 pub struct Doctor {
     /// Command that is to be checked [default: gateway if gateway.server is set, else up].
@@ -392,6 +418,8 @@ impl Command {
             Self::Share(command) => command.data().configure(tree),
             Self::User(command) => command.data().configure(tree),
             Self::Audit(flags) => flags.configure(tree),
+            Self::Backup(flags) => flags.data.configure(tree),
+            Self::Restore(flags) => flags.data.configure(tree),
             Self::Config(Config::Check(flags) | Config::Show(flags)) => flags.configure(tree),
         }
     }
@@ -412,6 +440,8 @@ impl Command {
             }
             Self::Signaling(_)
             | Self::Doctor(_)
+            | Self::Backup(_)
+            | Self::Restore(_)
             | Self::Discover(_)
             | Self::Probe(_)
             | Self::Import(_)

@@ -4,6 +4,7 @@
 
 mod admin;
 mod authorities;
+mod backup;
 mod cameras;
 mod cli;
 mod config;
@@ -86,6 +87,8 @@ async fn run(cli: &Arc<Cli>, Loaded { config, file }: Loaded) -> anyhow::Result<
         Command::Invite(command) => admin::invite(&config, command).await,
         Command::Share(command) => admin::share::run(&config, command).await,
         Command::User(command) => admin::user(&config, command).await,
+        Command::Backup(flags) => backup::backup(&config, file.as_deref(), flags).await,
+        Command::Restore(flags) => backup::restore(&config, flags),
         Command::Audit(_) => admin::audit(&config).await,
         Command::Config(cli::Config::Check(_)) => console::print_valid(file.as_deref(), &readable),
         Command::Config(cli::Config::Show(_)) => {

@@ -55,6 +55,15 @@ pub enum AdminError {
     Hash,
 }
 
+/// Writes a copy of the database as it is at this moment to a file, which is replaced if it exists.
+///
+/// # Errors
+///
+/// Fails if the database cannot be opened, or the copy not written.
+pub async fn copy_database(data: &Path, to: &Path) -> Result<(), AdminError> {
+    Ok(Store::open(data).await?.copy_to(to).await?)
+}
+
 /// Creates an API token. A running server accepts it at once.
 ///
 /// # Errors

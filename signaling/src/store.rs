@@ -178,6 +178,12 @@ impl Store {
         Self::open_as(data, &MIGRATIONS).await
     }
 
+    /// Writes a copy of the database to a file, which is replaced if it exists.
+    pub(crate) async fn copy_to(&self, to: &Path) -> Result<(), OpenError> {
+        let written = copy::write_to(&self.read, to).await;
+        written.map_err(|error| OpenError::NotCopied { copy: to.to_owned(), error })
+    }
+
     /// Opens it as the program that knows these migrations.
     async fn open_as(
         data: &Path,

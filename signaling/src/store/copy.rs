@@ -56,6 +56,13 @@ async fn make(db: &SqlitePool, copy: &Path) -> Result<(), String> {
     written
 }
 
+/// Writes the database, as it is at this moment, to a file that only its owner can read.
+pub(super) async fn write_to(db: &SqlitePool, to: &Path) -> Result<(), String> {
+    let part = to.with_added_extension("part");
+    let file = open(&part).map_err(|error| error.to_string())?;
+    write(db, &file, &part, to).await
+}
+
 /// Writes the copy to a file of its own, which gets its name when it is complete and on the disk.
 async fn write(db: &SqlitePool, file: &File, part: &Path, copy: &Path) -> Result<(), String> {
     let text = |error: io::Error| error.to_string();

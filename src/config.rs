@@ -23,7 +23,7 @@ use url::Url;
 pub use read::InvalidSetting;
 pub use tree::{SyntaxError, Tree};
 pub use types::{
-    Account, AdminAddress, Bounded, CameraFlag, ExternalAddress, IceServerHost, Network,
+    Account, AdminAddress, Bounded, CameraFlag, ExternalAddress, IceServerHost, Join, Network,
     OnvifService, Ports, PublicName, Rotation, Secret, Source, Span,
 };
 
@@ -122,6 +122,58 @@ pub struct Signaling {
     /// The secret shared with the TURN server in `turn_urls`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub turn_secret: Option<Secret>,
+    /// The table `[signaling.openid_connect]`: the provider whose accounts may sign in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub openid_connect: Option<OpenidConnect>,
+}
+
+/// Settings of a provider of OpenID Connect.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OpenidConnect {
+    /// The URL of the provider, as it writes it itself.
+    pub issuer: String,
+    /// The id under which this server is registered there.
+    pub client_id: String,
+    /// The secret for that, unless it is registered as a public client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_secret: Option<Secret>,
+    /// The name of the provider, for people; if absent, its host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The scopes to ask for, beside `openid`.
+    #[serde(default = "scopes")]
+    pub scopes: Vec<String>,
+    /// The claim with the name of a new user.
+    #[serde(default = "name_claim")]
+    pub name_claim: String,
+    /// The rights of somebody who is not known and has no invitation.
+    #[serde(default)]
+    pub join: Join,
+    /// The domains of verified e-mail addresses that may sign in; if empty, all.
+    #[serde(default)]
+    pub email_domains: Vec<String>,
+    /// The groups that may sign in; if empty, all accounts.
+    #[serde(default)]
+    pub groups: Vec<String>,
+    /// The claim with the groups of an account.
+    #[serde(default = "groups_claim")]
+    pub groups_claim: String,
+    /// A PEM file with certificates of authorities to trust beside those that browsers trust.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_certificates: Option<PathBuf>,
+}
+
+fn scopes() -> Vec<String> {
+    ["profile", "email"].map(str::to_owned).to_vec()
+}
+
+fn name_claim() -> String {
+    "preferred_username".to_owned()
+}
+
+fn groups_claim() -> String {
+    "groups".to_owned()
 }
 
 impl Default for Signaling {
@@ -133,6 +185,7 @@ impl Default for Signaling {
             gateway_urls: Vec::new(),
             turn_urls: Vec::new(),
             turn_secret: None,
+            openid_connect: None,
         }
     }
 }
@@ -366,11 +419,13 @@ impl Config {
     /// Returns true if it has something that only its owner may read.
     pub fn has_secrets(&self) -> bool {
         let Self { signaling, turn, gateway, camera, .. } = self;
+        let provider = signaling.openid_connect.as_ref();
         let secrets = [&signaling.turn_secret, &turn.secret, &turn.admin_token, &gateway.claim];
         let mut sources = camera.values().flat_map(|camera| {
             [Some(&camera.source), camera.sub_source.as_ref()].into_iter().flatten()
         });
         secrets.iter().any(|secret| secret.is_some())
+            || provider.is_some_and(|provider| provider.client_secret.is_some())
             || !turn.users.is_empty()
             || !turn.old_secrets.is_empty()
             || !turn.oauth_keys.is_empty()

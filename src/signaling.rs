@@ -11,9 +11,9 @@ use porthole_signaling_proto::SessionId;
 use tokio::sync::mpsc;
 use url::Url;
 
-use crate::config::{Config, Network};
+use crate::config::{Config, Join, Network, OpenidConnect};
 use crate::public::PublicPort;
-use crate::{console, data, open_files, public, service_manager, shutdown};
+use crate::{authorities, console, data, open_files, public, service_manager, shutdown};
 
 /// The lifetime of a session's TURN credentials, within which it must make its allocations.
 pub const TURN_CREDENTIALS_LIFETIME: Duration = Duration::from_secs(10 * 60);
@@ -49,6 +49,8 @@ pub async fn bind(
     server.public_url = public_url(config);
     server.trusts_proxy = trust(&config.signaling.trusted_proxies);
     server.gateway_urls.clone_from(&config.signaling.gateway_urls);
+    let provider = config.signaling.openid_connect.as_ref();
+    server.openid_connect = provider.map(openid_connect).transpose()?;
     server.turn = turn;
     server.places = places;
     server.ended_sessions = ended;
@@ -60,6 +62,31 @@ pub async fn bind(
 fn trust(proxies: &[Network]) -> TrustProxy {
     let proxies = proxies.to_vec();
     Arc::new(move |address| proxies.iter().any(|network| network.0.contains(address)))
+}
+
+/// Returns the settings of the provider of OpenID Connect.
+fn openid_connect(provider: &OpenidConnect) -> anyhow::Result<porthole_signaling::OpenidConnect> {
+    let host = || Url::parse(&provider.issuer).ok()?.host_str().map(str::to_owned);
+    let name = provider.name.clone().or_else(host).unwrap_or_default();
+    let file = provider.ca_certificates.as_deref();
+    let authorities = file.map(authorities::read).transpose()?.unwrap_or_default();
+    Ok(porthole_signaling::OpenidConnect {
+        issuer: provider.issuer.clone(),
+        client_id: provider.client_id.clone(),
+        client_secret: provider.client_secret.as_ref().map(|secret| secret.reveal().to_owned()),
+        name,
+        scopes: provider.scopes.clone(),
+        name_claim: provider.name_claim.clone(),
+        join: match provider.join {
+            Join::Nobody => porthole_signaling::Join::Nobody,
+            Join::WithoutCameras => porthole_signaling::Join::WithoutCameras,
+            Join::Viewer => porthole_signaling::Join::Viewer,
+        },
+        email_domains: provider.email_domains.clone(),
+        groups: provider.groups.clone(),
+        groups_claim: provider.groups_claim.clone(),
+        authorities,
+    })
 }
 
 /// Returns the TURN configuration for these URIs and the secret shared with their servers.
@@ -130,6 +157,52 @@ mod tests {
         config.signaling.turn_secret = Some("shared".to_owned().into());
         let turn = external_turn_config(&config).unwrap().unwrap();
         assert_eq!((turn.urls.len(), turn.secret.as_slice()), (2, b"shared".as_slice()));
+    }
+
+    #[test]
+    fn the_provider_of_openid_connect_is_configured_with_every_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let certificate = rcgen::generate_simple_self_signed(["id.example".to_owned()]).unwrap();
+        let file = folder.path().join("ca.pem");
+        std::fs::write(&file, certificate.cert.pem()).unwrap();
+        let least = "issuer = \"https://id.example/realm\"\nclient_id = \"porthole\"";
+        let provider: OpenidConnect = toml::from_str(least).unwrap();
+        let found = openid_connect(&provider).unwrap();
+        assert_eq!(
+            (found.name.as_str(), found.name_claim.as_str()),
+            ("id.example", "preferred_username")
+        );
+        assert_eq!(
+            (found.scopes.join(" "), found.groups_claim.as_str()),
+            ("profile email".into(), "groups")
+        );
+        assert_eq!((found.client_secret, found.join), (None, porthole_signaling::Join::Nobody));
+        let all = format!(
+            "{least}\nclient_secret = \"s3\"\nname = \"Home\"\nscopes = [\"groups\"]\n\
+             name_claim = \"nickname\"\njoin = \"without_cameras\"\n\
+             email_domains = [\"example.org\"]\ngroups = [\"family\"]\n\
+             groups_claim = \"roles\"\nca_certificates = \"{}\"",
+            file.display()
+        );
+        let provider: OpenidConnect = toml::from_str(&all).unwrap();
+        let found = openid_connect(&provider).unwrap();
+        assert_eq!(
+            (found.issuer.as_str(), found.client_id.as_str()),
+            ("https://id.example/realm", "porthole")
+        );
+        assert_eq!((found.client_secret.as_deref(), found.name.as_str()), (Some("s3"), "Home"));
+        assert_eq!(
+            (found.scopes.join(" "), found.name_claim.as_str()),
+            ("groups".into(), "nickname")
+        );
+        assert_eq!(found.join, porthole_signaling::Join::WithoutCameras);
+        assert_eq!(
+            (found.email_domains.join(" "), found.groups.join(" ")),
+            ("example.org".into(), "family".into())
+        );
+        assert_eq!((found.groups_claim.as_str(), found.authorities.len()), ("roles", 1));
+        let absent = OpenidConnect { ca_certificates: Some("/nonexistent".into()), ..provider };
+        assert!(openid_connect(&absent).is_err());
     }
 
     #[test]

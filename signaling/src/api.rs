@@ -3,6 +3,7 @@
 pub(crate) mod account;
 pub(crate) mod audit;
 pub(crate) mod credentials;
+pub(crate) mod identities;
 pub(crate) mod invitations;
 pub(crate) mod passkeys;
 pub(crate) mod people;

@@ -21,12 +21,13 @@ use tracing::debug;
 use url::Url;
 
 use crate::api::passkeys::Passkeys;
-use crate::api::{account, audit, credentials, invitations, passkeys, people, shares};
+use crate::api::{account, audit, credentials, identities, invitations, passkeys, people, shares};
 use crate::caller::{Caller, check_same_site};
 use crate::config::Asset;
 use crate::device::Devices;
 use crate::driver::{Driver, now};
 use crate::headers::PageHeaders;
+use crate::openid::Provider;
 use crate::places::{Full, Place};
 use crate::prefix::Prefix;
 use crate::refusal::Refusal;
@@ -53,6 +54,8 @@ pub(crate) struct App {
     /// The browsers that have signed in before.
     pub(crate) devices: Devices,
     pub(crate) passkeys: Passkeys,
+    /// The provider whose accounts may sign in, if there is one.
+    pub(crate) provider: Option<Provider>,
 }
 
 pub(crate) struct Route {
@@ -73,6 +76,7 @@ pub(crate) fn routes() -> Vec<Route> {
         of_sign_ins(),
         of_account(),
         of_passkeys(),
+        of_identities(),
         of_whep(),
     ];
     groups.into_iter().flatten().collect()
@@ -182,6 +186,19 @@ fn of_passkeys() -> Vec<Route> {
         row(Action::BeginPasskey, Method::POST, begin, passkeys::begin),
         row(Action::AddPasskey, Method::POST, own, passkeys::add),
         row(Action::RemovePasskey, Method::DELETE, one, passkeys::remove),
+    ]
+}
+
+fn of_identities() -> Vec<Route> {
+    let (sign_in, request) = ("/api/v1/session/provider", "/api/v1/session/provider/request");
+    let (own, one) = ("/api/v1/session/identities", "/api/v1/session/identities/{identity}");
+    let link = "/api/v1/session/identities/request";
+    vec![
+        row(Action::RequestProvider, Method::POST, request, identities::request),
+        row(Action::AnswerProvider, Method::POST, sign_in, identities::answer),
+        row(Action::ListIdentities, Method::GET, own, identities::list),
+        row(Action::BeginIdentity, Method::POST, link, identities::begin),
+        row(Action::RemoveIdentity, Method::DELETE, one, identities::remove),
     ]
 }
 

@@ -12,6 +12,8 @@ use crate::refusal::Refusal;
 pub(crate) const COOKIE: &str = "porthole_session";
 /// The name of the cookie of a browser that has signed in before.
 pub(crate) const DEVICE_COOKIE: &str = "porthole_device";
+/// The name of the cookie of a browser that is away, signing in at the provider.
+pub(crate) const PROVIDER_COOKIE: &str = "porthole_provider";
 
 /// The sender of an HTTP request.
 #[derive(Debug)]

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use porthole_signaling_core::{Limits, TurnConfig};
 use porthole_signaling_proto::SessionId;
 use tokio::sync::mpsc;
+use tokio_rustls::rustls::pki_types::CertificateDer;
 use url::Url;
 
 /// Returns true for the address of a proxy that may say which client a request comes from.
@@ -31,6 +32,8 @@ pub struct Config {
     pub data: PathBuf,
     /// The TURN server to issue credentials for, if there is one.
     pub turn: Option<TurnConfig>,
+    /// The provider whose accounts may sign in, if there is one.
+    pub openid_connect: Option<OpenidConnect>,
     /// Takes the sessions that are over, so that their TURN users can be ended.
     pub ended_sessions: Option<mpsc::Sender<SessionId>>,
     /// Returns the file of the dashboard at a path, which has no leading `/`.
@@ -39,6 +42,75 @@ pub struct Config {
     pub limits: Limits,
     /// The bounds on TCP connections.
     pub places: PlaceLimits,
+}
+
+/// Settings of a provider of OpenID Connect.
+#[derive(Clone)]
+pub struct OpenidConnect {
+    /// The URL of the provider, exactly as it writes it itself.
+    pub issuer: String,
+    /// The id under which this server is registered there.
+    pub client_id: String,
+    /// The secret for that, unless the provider knows this server as a public client.
+    pub client_secret: Option<String>,
+    /// The name of the provider, for people.
+    pub name: String,
+    /// The scopes to ask for, beside `openid`.
+    pub scopes: Vec<String>,
+    /// The claim with the name of a new user.
+    pub name_claim: String,
+    /// The rights of somebody who is not known and has no invitation.
+    pub join: Join,
+    /// The domains of e-mail addresses that may sign in; all if there are none.
+    pub email_domains: Vec<String>,
+    /// The groups that may sign in; all accounts if there are none.
+    pub groups: Vec<String>,
+    /// The claim with the groups of an account.
+    pub groups_claim: String,
+    /// Certificates of authorities to trust beside those that browsers trust.
+    pub authorities: Vec<CertificateDer<'static>>,
+}
+
+impl fmt::Debug for OpenidConnect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenidConnect")
+            .field("issuer", &self.issuer)
+            .field("client_id", &self.client_id)
+            .field("join", &self.join)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The rights of somebody who is not known and signs in at the provider.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Join {
+    /// No rights: an invitation is needed.
+    #[default]
+    Nobody,
+    /// A new viewer sees nothing until an admin gives it cameras.
+    WithoutCameras,
+    /// A new viewer sees and hears all cameras.
+    Viewer,
+}
+
+/// An error in the settings of a provider. Each sentence says what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProviderError {
+    /// The issuer is no URL that can be used.
+    #[error(
+        "signaling.openid_connect.issuer must be an https URL without user, query and fragment, as \
+         the provider writes it"
+    )]
+    Issuer,
+    /// The client id is missing.
+    #[error("signaling.openid_connect.client_id is empty: register this server at the provider")]
+    Client,
+    /// A certificate cannot be used.
+    #[error("a certificate in signaling.openid_connect.ca_certificates cannot be used: {0}")]
+    Authorities(String),
+    /// The server does not know under which URL browsers reach it.
+    #[error("set signaling.public_url: the provider sends browsers back to it")]
+    PublicUrl,
 }
 
 /// Bounds on the number of TCP connections, so that nobody can take those of all others.
@@ -87,6 +159,7 @@ impl Config {
             gateway_urls: Vec::new(),
             data: data.into(),
             turn: None,
+            openid_connect: None,
             ended_sessions: None,
             assets: |_| None,
             limits: Limits::default(),

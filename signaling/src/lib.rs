@@ -1,7 +1,8 @@
 //! The signaling server: HTTP, WebSocket, WHEP, tokens and the database. The decisions are made in
 //! `porthole-signaling-core`; this crate drives it.
 //!
-//! Architecture invariant: it never opens a connection to anything, and it sees no media.
+//! Architecture invariant: it opens connections to the configured provider of OpenID Connect (the
+//! module `openid`) and to nothing else, without one to nothing at all; and it sees no media.
 
 #![warn(missing_docs)]
 
@@ -16,6 +17,7 @@ mod driver;
 mod headers;
 mod listener;
 mod network;
+mod openid;
 mod outbox;
 mod password;
 mod places;
@@ -33,7 +35,7 @@ mod totp;
 mod webauthn;
 mod whep;
 
-pub use config::{Asset, Config, PlaceLimits, TrustProxy};
+pub use config::{Asset, Config, Join, OpenidConnect, PlaceLimits, ProviderError, TrustProxy};
 pub use listener::{Entrance, Visitor};
 pub use porthole_signaling_core::{Limits, Rate, TurnConfig};
 pub use server::{Server, StartError};

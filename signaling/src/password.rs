@@ -39,8 +39,9 @@ pub(crate) async fn hash(password: String) -> Result<String, Busy> {
     spawn_blocking(move || hash_now(&password)).await.map_err(|_| Busy)
 }
 
-/// Returns true if the password matches the hash. Without a hash it takes as long and returns
-/// false. For a person who is known there is a place even if strangers have taken all of theirs.
+/// Returns true if the password matches the hash. Without a hash, or with the empty one of a user
+/// who has no password, it takes as long and returns false. For a person who is known there is a
+/// place even if strangers have taken all of theirs.
 pub(crate) async fn verify(
     password: String,
     hash: Option<String>,
@@ -55,6 +56,7 @@ pub(crate) async fn verify(
 fn verify_now(password: &str, hash: Option<String>) -> bool {
     static DUMMY: OnceLock<String> = OnceLock::new();
     let dummy = DUMMY.get_or_init(|| hash_now("the dummy's password"));
+    let hash = hash.filter(|hash| !hash.is_empty());
     let is_known = hash.is_some();
     let hash = hash.unwrap_or_else(|| dummy.clone());
     let matches = PasswordHash::new(&hash)

@@ -1,8 +1,9 @@
-//! Public keys of others, and signatures by them: of passkeys (COSE, RFC 9052).
+//! Public keys of others, and signatures by them: of passkeys (COSE, RFC 9052), and of providers of
+//! OpenID Connect (JOSE, RFC 7518).
 
 use ring::signature::{
-    ECDSA_P256_SHA256_ASN1, ED25519, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents,
-    UnparsedPublicKey,
+    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_FIXED, ED25519, EcdsaVerificationAlgorithm,
+    RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents, UnparsedPublicKey,
 };
 
 /// Length of a coordinate of P-256, and of a key of Ed25519.
@@ -52,12 +53,24 @@ impl PublicKey {
         Some(Self::Rsa { n: number(n, MAX_MODULUS)?, e: number(e, MAX_EXPONENT)? })
     }
 
-    /// Returns true if the signature of a passkey is right.
+    /// Returns true if the signature of a passkey is right: one of ECDSA is written in ASN.1.
     pub(crate) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        self.verifies_as(&ECDSA_P256_SHA256_ASN1, message, signature)
+    }
+
+    /// Returns true if the signature of a token is right: one of ECDSA is two numbers.
+    pub(crate) fn verifies_token(&self, message: &[u8], signature: &[u8]) -> bool {
+        self.verifies_as(&ECDSA_P256_SHA256_FIXED, message, signature)
+    }
+
+    fn verifies_as(
+        &self,
+        ecdsa: &'static EcdsaVerificationAlgorithm,
+        message: &[u8],
+        signature: &[u8],
+    ) -> bool {
         let result = match self {
-            Self::P256(point) => {
-                UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, point).verify(message, signature)
-            }
+            Self::P256(point) => UnparsedPublicKey::new(ecdsa, point).verify(message, signature),
             Self::Ed25519(key) => UnparsedPublicKey::new(&ED25519, key).verify(message, signature),
             Self::Rsa { n, e } => {
                 let key = RsaPublicKeyComponents { n, e };

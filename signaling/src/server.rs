@@ -13,10 +13,11 @@ use url::Url;
 
 use crate::api::passkeys::Passkeys;
 use crate::app::{App, router};
-use crate::config::Config;
+use crate::config::{Config, OpenidConnect, ProviderError};
 use crate::device::Devices;
 use crate::driver::Driver;
 use crate::listener::{Admission, Entrance};
+use crate::openid::Provider;
 use crate::places::Places;
 use crate::prefix::Prefix;
 use crate::proxies::Proxies;
@@ -56,6 +57,9 @@ pub enum StartError {
          most 128 of them"
     )]
     PublicUrl,
+    /// The provider of OpenID Connect cannot be used.
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
     /// The database cannot be opened.
     #[error(transparent)]
     Data(#[from] OpenError),
@@ -72,6 +76,7 @@ impl Server {
     pub async fn bind(config: Config) -> Result<Self, StartError> {
         let Config { http, public_url, trusts_proxy, gateway_urls, .. } = config;
         let Config { data, turn, ended_sessions, assets, limits, places, .. } = config;
+        let openid = config.openid_connect;
         let origin = |url: &Url| url.origin().ascii_serialization();
         let origins = Origins {
             public: public_url.as_ref().map(origin),
@@ -109,9 +114,13 @@ impl Server {
         let throttle = Mutex::default();
         let proxies = Proxies::new(trusts_proxy, public_url.as_ref());
         let admission = Admission { prefix: prefix.clone(), proxies, places: Places::new(places) };
-        let site = Site::at(public_url.as_ref().or(local_url(address).as_ref()));
+        let base = public_url.clone().or_else(|| local_url(address));
+        let site = Site::at(base.as_ref());
         let passkeys = Passkeys { site, challenges: Challenges::new(Instant::now()) };
-        let app = Arc::new(App { driver, public_url, prefix, assets, throttle, devices, passkeys });
+        let provider =
+            openid.map(|config| provider(config, base.as_ref(), &devices)).transpose()?;
+        let app = App { driver, public_url, prefix, assets, throttle, devices, passkeys, provider };
+        let app = Arc::new(app);
         let (tasks, abort) = (app.driver.tasks.clone(), app.driver.abort.clone());
         let entrance = Entrance::new(router(&app), admission, tasks, abort);
         Ok(Self { listener, address, app, entrance, setup_link })
@@ -164,6 +173,15 @@ impl Server {
             warn!("the database did not close in time");
         }
     }
+}
+
+fn provider(
+    config: OpenidConnect,
+    base: Option<&Url>,
+    devices: &Devices,
+) -> Result<Provider, ProviderError> {
+    let base = base.ok_or(ProviderError::PublicUrl)?;
+    Provider::new(config, base, &devices.key_for("openid connect"))
 }
 
 /// Waits until only the driver's own tasks are left and everything is saved.

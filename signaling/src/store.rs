@@ -4,6 +4,7 @@ mod audit;
 mod copy;
 mod credentials;
 mod gateways;
+mod identities;
 mod invitations;
 mod lock;
 mod passkeys;
@@ -25,7 +26,8 @@ use sqlx::{Row as _, SqlSafeStr as _, Sqlite, SqliteConnection, SqlitePool};
 
 pub(crate) use credentials::{OfUsers, Removal};
 pub(crate) use gateways::{CLAIM_LIFETIME, EnrollOutcome};
-pub(crate) use invitations::Acceptance;
+pub(crate) use identities::{Linking, Unlinking};
+pub(crate) use invitations::{Acceptance, Entry};
 pub(crate) use passkeys::{Addition, PasskeyUse};
 pub use people::UserError;
 pub(crate) use second_factors::Code;
@@ -45,7 +47,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The migrations from an empty file to the current tables, in order. Existing ones must never be
 /// changed. They are listed by hand because the macro that reads the folder would build SQLite a
 /// second time.
-const MIGRATIONS: [(&str, &str); 13] = [
+const MIGRATIONS: [(&str, &str); 14] = [
     ("first", include_str!("../migrations/0001_first.sql")),
     ("cameras of gateways", include_str!("../migrations/0002_cameras_of_gateways.sql")),
     ("gateways", include_str!("../migrations/0003_gateways.sql")),
@@ -59,6 +61,7 @@ const MIGRATIONS: [(&str, &str); 13] = [
     ("second factors", include_str!("../migrations/0011_second_factors.sql")),
     ("shares", include_str!("../migrations/0012_shares.sql")),
     ("passkeys", include_str!("../migrations/0013_passkeys.sql")),
+    ("identities", include_str!("../migrations/0014_identities.sql")),
 ];
 
 #[derive(Debug, Clone)]

@@ -59,6 +59,15 @@ fn an_error_in_the_file_is_one_sentence_with_its_line() {
             "porthole.toml:3: `camera.door.onvif`: \
              leave user and password out of it: those of `source` are used",
         ),
+        (
+            "[signaling.openid_connect]\nissuer = \"https://id.example\"",
+            "porthole.toml:1: the key `signaling.openid_connect.client_id` is missing",
+        ),
+        (
+            "[signaling.openid_connect]\nissuer = \"i\"\nclient_id = \"a\"\njoin = \"owner\"",
+            "porthole.toml:4: `signaling.openid_connect.join`: unknown variant `owner`, expected \
+             one of `nobody`, `without_cameras`, `viewer`",
+        ),
         ("data = 7", "porthole.toml:1: `data`: invalid type: integer `7`, expected path string"),
     ] {
         assert_eq!(read(file, &[]).unwrap_err(), sentence);
@@ -145,6 +154,8 @@ fn no_secret_is_shown() {
     let config = read(
         "[turn]\nsecret = \"s3\"\nusers.bob = \"s3\"\n[gateway]\nclaim = \"s3\"\n\
          [signaling]\nturn_secret = \"s3\"\n\
+         [signaling.openid_connect]\nissuer = \"https://id.example\"\nclient_id = \"a\"\n\
+         client_secret = \"s3\"\n\
          [camera.door]\nsource = \"rtsp://user:s3@10.0.0.9/1\"\n\
          sub_source = \"rtsp://10.0.0.9/user=a&password=s3&channel=1\"",
         &[],
@@ -170,6 +181,12 @@ fn s15_a_configuration_knows_if_it_has_secrets() {
         ("[turn]\nadmin_token = \"s3\"", true),
         ("[gateway]\nclaim = \"s3\"", true),
         ("[signaling]\nturn_secret = \"s3\"", true),
+        ("[signaling.openid_connect]\nissuer = \"i\"\nclient_id = \"a\"", false),
+        (
+            "[signaling.openid_connect]\nissuer = \"i\"\nclient_id = \"a\"\n\
+             client_secret = \"s3\"",
+            true,
+        ),
     ] {
         assert_eq!(read(text, &[]).unwrap().has_secrets(), expected, "{text}");
     }
@@ -215,7 +232,15 @@ fn known_keys() -> Vec<String> {
         if below.is_empty() {
             keys.push((*top).to_owned());
         }
-        keys.extend(below.iter().map(|key| format!("{}.{key}", above.join("."))));
+        for key in below {
+            let path = [above, &[key]].concat();
+            let inner = known(&path);
+            let name = path.join(".");
+            match inner.is_empty() {
+                true => keys.push(name),
+                false => keys.extend(inner.iter().map(|inner| format!("{name}.{inner}"))),
+            }
+        }
     }
     keys
 }

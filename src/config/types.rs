@@ -369,6 +369,19 @@ impl fmt::Display for IceServerHost {
 
 convert_as_string!(IceServerHost);
 
+/// The rights of somebody who signs in at a provider and is not known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Join {
+    /// No rights: an invitation is needed.
+    #[default]
+    Nobody,
+    /// A viewer without cameras.
+    WithoutCameras,
+    /// A viewer of all cameras.
+    Viewer,
+}
+
 /// The degrees by which a picture is turned clockwise.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "u16", into = "u16")]

@@ -271,6 +271,11 @@ export function fakeAccess(gateway) {
         const passkey = { id: 1, name: 'Phone', createdS: now() - 9 * DAY, synced: true };
         return send(200, { passkeys: [passkey], origin: 'http://localhost' });
       }
+      case 'GET identities': {
+        const account = { id: 1, issuer: 'https://id.example', name: 'ada@id.example' };
+        const provider = { name: 'Example', origin: 'http://localhost' };
+        return send(200, { identities: [{ ...account, createdS: now() - 9 * DAY }], provider });
+      }
       case 'GET second-factor':
         return send(200, state.factor);
       case 'POST second-factor': {

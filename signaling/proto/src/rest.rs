@@ -18,6 +18,11 @@
 //! | `/api/v1/session/passkeys/request` | POST | user | [`OwnPassword`] → [`PasskeyCreation`] |
 //! | `/api/v1/session/passkeys` | POST | user | [`NewPasskey`] → [`PasskeyInfo`] |
 //! | `/api/v1/session/passkeys/{passkey}` | DELETE | user | → [`Removed`] |
+//! | `/api/v1/session/provider/request` | POST | anyone | [`ProviderSignIn`] → [`ProviderRequest`] and a cookie |
+//! | `/api/v1/session/provider` | POST | anyone | [`ProviderAnswer`] → [`Me`] and a session cookie; 204 if an account was linked |
+//! | `/api/v1/session/identities` | GET | user | → [`IdentityList`] |
+//! | `/api/v1/session/identities/request` | POST | user | [`OwnPassword`] → [`ProviderRequest`] and a cookie |
+//! | `/api/v1/session/identities/{identity}` | DELETE | user | → [`Removed`] |
 //! | `/api/v1/users/{user}/second-factor` | DELETE | admin | → 204 |
 //! | `/api/v1/cameras` | GET | viewer | → [`CameraList`] |
 //! | `/api/v1/gateways` | GET | admin | → [`GatewayList`] |
@@ -53,6 +58,7 @@
 mod account;
 mod audit;
 mod credentials;
+mod identities;
 mod passkeys;
 mod people;
 mod shares;
@@ -68,6 +74,10 @@ pub use account::{
 pub use audit::{AuditEvent, AuditKind, AuditList};
 pub use credentials::{
     ClaimInfo, ClaimList, Removed, SignInInfo, SignInList, TokenInfo, TokenList,
+};
+pub use identities::{
+    IdentityInfo, IdentityList, ProviderAnswer, ProviderInvitation, ProviderRequest,
+    ProviderSignIn, SignInProvider,
 };
 pub use passkeys::{
     NewPasskey, PasskeyCreation, PasskeyInfo, PasskeyList, PasskeyRequest, PasskeySignIn,

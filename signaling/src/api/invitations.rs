@@ -24,9 +24,11 @@ use crate::listener::ClientAddress;
 use crate::password;
 use crate::prefix::UsedPrefix;
 use crate::refusal::Refusal;
-use crate::store::{Acceptance, Means};
+use crate::store::{Acceptance, Entry, Means};
 use crate::throttle::Attempt;
 
+/// The refusal of a new user for whom there is no room.
+pub(super) const TOO_MANY_USERS: &str = "the server has 1024 users; an admin can remove some";
 /// The name under which attempts to guess the token of a link are counted. No user can have it.
 const GUESSED_LINK: &str = "\0invitation";
 
@@ -106,13 +108,13 @@ pub(crate) async fn accept(
     let name = check_name(name.as_deref().filter(|_| !offer.reset).unwrap_or(&offer.name))?;
     let hash = password::hash(password).await.map_err(busy)?;
     let conflict = |text| Err(Refusal::new(StatusCode::CONFLICT, text));
-    let user = match store.accept_invitation(&token, &name, &hash, client.0).await? {
+    let entry = Entry::Password(&hash);
+    let user = match store.accept_invitation(&token, &name, entry, client.0).await? {
         Acceptance::Unknown => return Err(invalid()),
         Acceptance::NameTaken => return conflict("another user has this name; choose another"),
-        Acceptance::TooManyUsers => {
-            return conflict("the server has 1024 users; an admin can remove some");
-        }
-        Acceptance::Joined(user) => user,
+        Acceptance::TooManyUsers => return conflict(TOO_MANY_USERS),
+        Acceptance::Linked => return conflict(super::identities::LINKED),
+        Acceptance::Joined(user, _) => user,
         Acceptance::Reset(user, removal) => {
             app.driver.end_removed(removal);
             // The link stands for the password, and for nothing else.
@@ -126,12 +128,12 @@ pub(crate) async fn accept(
 }
 
 /// Limits how often the token of a link can be guessed.
-fn admit_guess(app: &App, client: ClientAddress) -> HandlerResult<()> {
+pub(super) fn admit_guess(app: &App, client: ClientAddress) -> HandlerResult<()> {
     let attempt = Attempt { address: client.0, name: GUESSED_LINK, device: None };
     admit_attempt(app, &attempt).map(drop)
 }
 
-fn invalid() -> Refusal {
+pub(super) fn invalid() -> Refusal {
     let text = "the link is wrong, has expired or has already been used; ask for a new one";
     Refusal::new(StatusCode::FORBIDDEN, text)
 }

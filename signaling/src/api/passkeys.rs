@@ -20,7 +20,8 @@ use porthole_signaling_proto::rest::{
 use super::account::verify_own;
 use super::credentials::{not_found, own_user};
 use super::{
-    HandlerResult, admit_attempt, check_name, device_of, read, respond_signed_in, throttle,
+    HandlerResult, admit_attempt, check_name, device_of, identities, read, respond_signed_in,
+    throttle,
 };
 use crate::app::App;
 use crate::listener::ClientAddress;
@@ -46,7 +47,8 @@ pub(crate) struct Passkeys {
 
 pub(crate) async fn ways(State(app): State<Arc<App>>) -> Json<SignInWays> {
     let site = app.passkeys.site.as_ref().ok();
-    Json(SignInWays { passkey_origin: site.map(|site| site.origin.clone()) })
+    let passkey_origin = site.map(|site| site.origin.clone());
+    Json(SignInWays { passkey_origin, provider: identities::shown(&app) })
 }
 
 /// Asks a browser to sign in with a passkey.

@@ -55,6 +55,8 @@ const CODE: &str = r#"{"code": "123456"}"#;
 const PASSKEY: &str = r#"{"credential": "AAAA", "userHandle": "AAAA", "clientData": "AAAA",
     "authenticatorData": "AAAA", "signature": "AAAA"}"#;
 const NEW_PASSKEY: &str = r#"{"name": "n", "clientData": "AAAA", "attestation": "AAAA"}"#;
+const AWAY: &str = "{}";
+const BACK: &str = r#"{"state": "AAAA", "code": "AAAA"}"#;
 const TOKEN: &str = r#"{"name": "n", "role": "admin"}"#;
 const TOKEN_FOR_NONE: &str = r#"{"name": "n", "role": "viewer", "cameras": ["none"]}"#;
 const TOKEN_FOR_OTHER: &str = r#"{"name": "n", "role": "admin", "cameras": ["other@FIRST"]}"#;
@@ -120,7 +122,7 @@ const OWNER: Statuses = [
     401, 401,
 ];
 
-const TABLE: [Row; 83] = [
+const TABLE: [Row; 89] = [
     row("GET", "/healthz", "", JSON, [200; CALLERS.len()]),
     row("GET", "/ws", "", JSON, instead(200, 426, OPEN)),
     row("POST", "/api/v1/setup", SETUP, JSON, instead(200, 403, OPEN)),
@@ -207,6 +209,13 @@ const TABLE: [Row; 83] = [
     row("POST", "/api/v1/session/passkeys", NEW_PASSKEY, JSON, instead(200, 422, USERS)),
     of("1", "DELETE", "/api/v1/session/passkeys/{passkey}", instead(200, 404, USERS)),
     of("none", "DELETE", "/api/v1/session/passkeys/{passkey}", instead(200, 404, USERS)),
+    // Nobody of them has begun to sign in at the provider, which is not asked for that.
+    row("POST", "/api/v1/session/provider/request", AWAY, JSON, instead(200, 502, OPEN)),
+    row("POST", "/api/v1/session/provider", BACK, JSON, instead(200, 403, OPEN)),
+    row("GET", "/api/v1/session/identities", "", JSON, USERS),
+    row("POST", "/api/v1/session/identities/request", OWN, JSON, instead(200, 403, USERS)),
+    of("1", "DELETE", "/api/v1/session/identities/{identity}", instead(200, 404, USERS)),
+    of("none", "DELETE", "/api/v1/session/identities/{identity}", instead(200, 404, USERS)),
     of("1", "DELETE", "/api/v1/users/{user}/second-factor", instead(200, 404, ADMINS)),
     of("999", "DELETE", "/api/v1/users/{user}/second-factor", instead(200, 404, ADMINS)),
     row("GET", "/api/v1/sign-ins", "", JSON, USERS_AND_ADMINS),
@@ -279,6 +288,7 @@ async fn send(scene: &Scene, row: &Row, caller: usize) -> Response {
         "{invitation}",
         "{share}",
         "{passkey}",
+        "{identity}",
     ];
     let path = ids.iter().fold(path, |path, id| path.replace(id, &named(row.camera)));
     scene.send(caller, row.method, &path, row.media_type, named(row.body)).await

@@ -158,6 +158,13 @@ impl Store {
             .await;
     }
 
+    /// Writes down that an account at the provider was refused, if that is possible. It has a name
+    /// if the provider has vouched for it.
+    pub(crate) async fn note_refused_identity(&self, account: Option<&str>, address: IpAddr) {
+        let (kind, object) = (AuditKind::IdentityRefused, account.map(str::to_owned));
+        self.note(&Event::of_stranger(kind, object, address)).await;
+    }
+
     /// Writes down that somebody wanted to give more than they have, if that is possible.
     pub(crate) async fn note_refused_gift(&self, giver: &Principal, gift: &str) {
         self.note(&Event::by(giver, AuditKind::GiftRefused, gift)).await;
@@ -227,6 +234,7 @@ fn is_counted(kind: AuditKind) -> bool {
             | AuditKind::ShareRefused
             | AuditKind::PasskeyRefused
             | AuditKind::PasskeyCopied
+            | AuditKind::IdentityRefused
     )
 }
 

@@ -112,12 +112,13 @@ impl Store {
         current: &str,
     ) -> Result<Vec<SignInInfo>, StoreError> {
         let rows = sqlx::query(
-            "SELECT lower(hex(substr(hash, 1, 8))) AS id, name, \
+            "SELECT lower(hex(substr(hash, 1, 8))) AS id, users.name AS name, \
              browser_sessions.created_s AS created_s, expires_s, \
-             browser_sessions.seen_s AS seen_s, address, browser \
-             FROM browser_sessions JOIN users ON users.id = user_id \
-             WHERE expires_s > ?1 AND (?2 IS NULL OR user_id = ?2) \
-             ORDER BY expires_s DESC, id LIMIT ?3",
+             browser_sessions.seen_s AS seen_s, address, browser, identities.name AS account \
+             FROM browser_sessions JOIN users ON users.id = browser_sessions.user_id \
+             LEFT JOIN identities ON identities.id = identity_id \
+             WHERE expires_s > ?1 AND (?2 IS NULL OR browser_sessions.user_id = ?2) \
+             ORDER BY expires_s DESC, browser_sessions.hash LIMIT ?3",
         )
         .bind(seconds(unix_s()))
         .bind(of.id())
@@ -135,6 +136,7 @@ impl Store {
                 seen_s: time(row, "seen_s")?,
                 address: row.try_get("address")?,
                 browser: row.try_get("browser")?,
+                account: row.try_get("account")?,
             })
         };
         rows.iter().map(sign_in).collect()
@@ -214,8 +216,8 @@ impl Store {
         Ok(Some(removal))
     }
 
-    /// Gives a user another password, takes its second factor and passkeys off and signs it out
-    /// everywhere. Returns `None` if there is no such user.
+    /// Gives a user another password, takes its second factor, passkeys and linked accounts off and
+    /// signs it out everywhere. Returns `None` if there is no such user.
     pub(crate) async fn reset_user(
         &self,
         granted: &Granted<Everything>,
@@ -236,6 +238,7 @@ impl Store {
         write.remove_resets(user).await?;
         write.remove_second_factor(user).await?;
         write.remove_passkeys(user).await?;
+        write.remove_identities(user).await?;
         write.commit().await?;
         Ok(Some(removal))
     }

@@ -13,9 +13,10 @@ use sqlx::sqlite::SqliteRow;
 use super::audit::Event;
 use super::credentials::{Removal, giver_of, sign_out, time};
 use super::people::{Holder, RIGHTS, UserError, membership_in, role_in, role_name, shown, stored};
-use super::users::User;
+use super::users::{Means, User};
 use super::{OfUsers, Store, StoreError, Write, seconds, unix_s};
 use crate::driver::now;
+use crate::openid::Account;
 use crate::secret;
 
 /// Lifetime of an invitation, unless its giver says otherwise.
@@ -38,10 +39,21 @@ pub(crate) enum Acceptance {
     NameTaken,
     /// The server has as many users as it can have.
     TooManyUsers,
-    /// The person is a new user.
-    Joined(User),
+    /// The account at the provider is that of a user already.
+    Linked,
+    /// The person is a new user, who has shown this.
+    Joined(User, Means),
     /// The user has a new password, and is signed out everywhere.
     Reset(User, Removal),
+}
+
+/// The means by which a new user will sign in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Entry<'a> {
+    /// A password with this hash.
+    Password(&'a str),
+    /// An account at the provider.
+    Identity(&'a Account),
 }
 
 /// A row of `invitations` without its rights.
@@ -165,7 +177,7 @@ impl Store {
         &self,
         token: &str,
         name: &str,
-        password_hash: &str,
+        entry: Entry<'_>,
         address: IpAddr,
     ) -> Result<Acceptance, StoreError> {
         let mut write = self.begin().await?;
@@ -173,14 +185,19 @@ impl Store {
         let Some(row) = query.fetch_optional(write.db()).await? else {
             return Ok(Acceptance::Unknown);
         };
-        let acceptance = match row.try_get("user_id")? {
-            Some(user) => write.reset_password(user, password_hash).await?,
-            None => write.join(&row, name, password_hash).await?,
+        let acceptance = match (row.try_get("user_id")?, entry) {
+            (Some(user), Entry::Password(hash)) => write.reset_password(user, hash).await?,
+            // The link is for a password.
+            (Some(_), Entry::Identity(_)) => Acceptance::Unknown,
+            (None, entry) => write.join(&row, name, entry).await?,
         };
         let accepted = match &acceptance {
-            Acceptance::Joined(user) => Some((user, AuditKind::InvitationAccepted)),
+            Acceptance::Joined(user, _) => Some((user, AuditKind::InvitationAccepted)),
             Acceptance::Reset(user, _) => Some((user, AuditKind::UserReset)),
-            Acceptance::Unknown | Acceptance::NameTaken | Acceptance::TooManyUsers => None,
+            Acceptance::Unknown
+            | Acceptance::NameTaken
+            | Acceptance::TooManyUsers
+            | Acceptance::Linked => None,
         };
         if let Some((user, kind)) = accepted {
             write.audit(&Event::of_user(user, kind, address)).await?;
@@ -251,7 +268,19 @@ impl Write {
         &mut self,
         row: &SqliteRow,
         name: &str,
-        password_hash: &str,
+        entry: Entry<'_>,
+    ) -> Result<Acceptance, StoreError> {
+        let invitation = Holder::Invitation(row.try_get("id")?);
+        let membership = membership_in(row, self.db(), invitation).await?;
+        self.add_user(name, entry, &membership).await
+    }
+
+    /// Creates a user with these rights.
+    pub(super) async fn add_user(
+        &mut self,
+        name: &str,
+        entry: Entry<'_>,
+        membership: &Membership,
     ) -> Result<Acceptance, StoreError> {
         let query = "SELECT COUNT(*) AS users, COALESCE(SUM(name = ?), 0) AS same FROM users";
         let found = sqlx::query(query).bind(name).fetch_one(self.db()).await?;
@@ -261,9 +290,12 @@ impl Write {
         if found.try_get::<i64, _>("users")? >= MAX_USERS {
             return Ok(Acceptance::TooManyUsers);
         }
-        let invitation = Holder::Invitation(row.try_get("id")?);
-        let membership = membership_in(row, self.db(), invitation).await?;
-        let (limited, usage) = stored(&membership);
+        // The empty text is the hash of no password.
+        let password_hash = match entry {
+            Entry::Password(hash) => hash,
+            Entry::Identity(_) => "",
+        };
+        let (limited, usage) = stored(membership);
         let id = self.next_id("user").await?;
         let query = format!(
             "INSERT INTO users (id, name, password, created_s, {RIGHTS}) \
@@ -281,13 +313,20 @@ impl Write {
             .bind(usage.control)
             .execute(self.db())
             .await?;
-        self.insert_cameras(Holder::User(id), &membership).await?;
+        self.insert_cameras(Holder::User(id), membership).await?;
         if membership.role == Role::Owner {
             // The setup link is for a server without an owner.
             sqlx::query("DELETE FROM setup_tokens").execute(self.db()).await?;
         }
+        let means = match entry {
+            Entry::Password(_) => Means::Password,
+            Entry::Identity(account) => match self.link(id, account).await? {
+                Some(identity) => Means::Identity(identity),
+                None => return Ok(Acceptance::Linked),
+            },
+        };
         let (name, password_hash) = (name.to_owned(), password_hash.to_owned());
-        Ok(Acceptance::Joined(User { id, name, password_hash, role: membership.role }))
+        Ok(Acceptance::Joined(User { id, name, password_hash, role: membership.role }, means))
     }
 
     async fn reset_password(
@@ -304,6 +343,7 @@ impl Write {
         sign_out(self, OfUsers::One(user), None, &mut removal).await?;
         self.remove_resets(user).await?;
         self.remove_passkeys(user).await?;
+        self.remove_identities(user).await?;
         let (name, role) = (row.try_get("name")?, role_in(&row)?);
         let password_hash = password_hash.to_owned();
         Ok(Acceptance::Reset(User { id: user, name, password_hash, role }, removal))

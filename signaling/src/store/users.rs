@@ -35,6 +35,8 @@ pub(crate) enum Means {
     Password,
     /// The passkey with this number. Without it, the sign-in ends.
     Passkey(i64),
+    /// The account at the provider with this number. Without it, the sign-in ends.
+    Identity(i64),
 }
 
 impl Store {
@@ -123,9 +125,10 @@ impl Store {
         address: IpAddr,
         browser: Option<&str>,
     ) -> Result<String, StoreError> {
-        let passkey = match means {
-            Means::Password => None,
-            Means::Passkey(passkey) => Some(passkey),
+        let (passkey, identity) = match means {
+            Means::Password => (None, None),
+            Means::Passkey(passkey) => (Some(passkey), None),
+            Means::Identity(identity) => (None, Some(identity)),
         };
         let cookie = secret::new_cookie();
         let now = unix_s();
@@ -136,8 +139,8 @@ impl Store {
             .await?;
         sqlx::query(
             "INSERT INTO browser_sessions \
-             (hash, user_id, expires_s, created_s, seen_s, address, browser, passkey_id) \
-             VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7)",
+             (hash, user_id, expires_s, created_s, seen_s, address, browser, passkey_id, \
+             identity_id) VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8)",
         )
         .bind(secret::hash(&cookie))
         .bind(user.id)
@@ -146,6 +149,7 @@ impl Store {
         .bind(address.to_string())
         .bind(browser)
         .bind(passkey)
+        .bind(identity)
         .execute(write.db())
         .await?;
         sqlx::query("UPDATE users SET seen_s = ? WHERE id = ?")

@@ -10,6 +10,8 @@
     reason = "only tests are in here"
 )]
 
+pub mod provider;
+
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -24,13 +26,14 @@ use porthole_signaling_proto::identity::{
     GatewayToken, enroll_message, gateway_id, register_message,
 };
 use porthole_signaling_proto::method::{
-    Challenge, Empty, Enroll, EnrollParams, EnrollResult, Method, Notification, Register,
-    RegisterParams, RegisterResult, Report, ReportParams, ReportResult,
+    Challenge, Connect, ConnectDevice, ConnectDeviceResult, ConnectParams, Empty, Enroll,
+    EnrollParams, EnrollResult, Method, Notification, Register, RegisterParams, RegisterResult,
+    Report, ReportParams, ReportResult,
 };
 use porthole_signaling_proto::rest::{NewToken, Role};
 use porthole_signaling_proto::rpc::{Fault, Message, RequestId};
-use porthole_signaling_proto::{CameraReport, CameraState, GatewayId, SUBPROTOCOL, rpc};
-use serde_json::Value;
+use porthole_signaling_proto::{CameraReport, CameraState, GatewayId, SUBPROTOCOL, SessionId, rpc};
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -82,6 +85,93 @@ impl Running {
             .expect("the server stops within 5 s")
             .unwrap();
     }
+}
+
+/// The media type of the bodies of the REST interface.
+pub const JSON: (&str, &str) = ("content-type", "application/json");
+
+/// A server in a folder of its own, with one gateway.
+pub struct Installation {
+    pub data: tempfile::TempDir,
+    pub server: Running,
+    pub key: Key,
+    pub gateway: Peer,
+}
+
+impl Installation {
+    /// Starts a server, and a gateway with these cameras.
+    pub async fn new(cameras: &[&str]) -> Self {
+        Self::with(cameras, |_| {}).await
+    }
+
+    /// Starts a server with other settings.
+    pub async fn with(cameras: &[&str], change: impl FnOnce(&mut Config)) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let mut config = config(data.path());
+        change(&mut config);
+        let server = Running::with(config).await;
+        let key = Key::new(1);
+        let gateway = key.with_cameras(data.path(), server.address, cameras).await;
+        Self { data, server, key, gateway }
+    }
+
+    pub fn to(&self) -> SocketAddr {
+        self.server.address
+    }
+
+    /// Sends a request to the REST interface; see [`rest`].
+    pub async fn send(&self, who: &str, method: &str, path: &str, body: Value) -> HttpResponse {
+        rest(self.to(), who, method, path, body).await
+    }
+
+    /// Creates the first owner. Returns its cookie.
+    pub async fn set_up(&self, name: &str, password: &str) -> String {
+        let link = self.server.setup_link.clone().unwrap();
+        let token = link.split_once("#t=").unwrap().1;
+        let body = json!({"token": token, "name": name, "password": password});
+        let set_up = self.send("", "POST", "/setup", body).await;
+        assert_eq!(set_up.json(), json!({"name": name, "role": "owner"}));
+        cookie(&set_up)
+    }
+
+    /// Creates the token of an admin, for `send`.
+    pub async fn admin(&self) -> String {
+        format!("Bearer {}", token(self.data.path(), Role::Admin, &[]).await)
+    }
+
+    /// Starts a session of a viewer with `demo`, which the gateway accepts.
+    pub async fn play(&mut self, viewer: &mut Peer) -> SessionId {
+        let profile = Some("demo".parse().unwrap());
+        let params =
+            ConnectParams { peer: self.key.id(), profile, authorization: None, audio: None };
+        let request = viewer.request::<Connect>(&params).await;
+        let (id, started) = self.gateway.next_request::<ConnectDevice>().await;
+        self.gateway.respond::<ConnectDevice>(id, &ConnectDeviceResult::default()).await;
+        viewer.response::<Connect>(request).await.unwrap();
+        started.session
+    }
+}
+
+/// Sends a request to the REST interface: with a token if `who` is `Bearer …`, else with cookies,
+/// if there are any.
+pub async fn rest(
+    to: SocketAddr,
+    who: &str,
+    method: &str,
+    path: &str,
+    body: Value,
+) -> HttpResponse {
+    let name = if who.starts_with("Bearer ") { "authorization" } else { "cookie" };
+    let headers = [(name, who), JSON];
+    let headers = if who.is_empty() { &headers[1..] } else { &headers[..] };
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    http(to, method, &format!("/api/v1{path}"), headers, &body).await
+}
+
+/// Returns the first cookie that a response sets, as a browser sends it.
+pub fn cookie(response: &HttpResponse) -> String {
+    let cookie = response.header("set-cookie").unwrap_or_else(|| panic!("{response:?}"));
+    cookie.split(';').next().unwrap_or_default().to_owned()
 }
 
 /// The response to an HTTP request.

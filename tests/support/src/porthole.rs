@@ -66,6 +66,11 @@ impl<'a> Server<'a> {
         Self::start_in(scene, place, scene.data("server")?, flags)
     }
 
+    /// Starts it on this machine with this address for HTTP.
+    pub fn start_at(scene: &'a Scene, http: SocketAddr, flags: &[&str]) -> Result<Self> {
+        Self::start_on(scene, Place::Here, scene.data("server")?, flags, (http, free_port()?))
+    }
+
     /// Starts it with this data folder.
     pub fn start_in(
         scene: &'a Scene,
@@ -73,13 +78,24 @@ impl<'a> Server<'a> {
         data: PathBuf,
         flags: &[&str],
     ) -> Result<Self> {
-        let (http, turn) = match place {
+        let addresses = match place {
             Place::Here => (free_port()?, free_port()?),
             Place::On(host) => {
                 let address = IpAddr::V4(host.address());
                 (SocketAddr::new(address, HTTP_PORT), SocketAddr::new(address, TURN_PORT))
             }
         };
+        Self::start_on(scene, place, data, flags, addresses)
+    }
+
+    /// Starts it with these addresses for HTTP, and for STUN and TURN.
+    fn start_on(
+        scene: &'a Scene,
+        place: Place<'a>,
+        data: PathBuf,
+        flags: &[&str],
+        (http, turn): (SocketAddr, SocketAddr),
+    ) -> Result<Self> {
         let flags = flags.iter().map(OsString::from).collect();
         let (log, program) = (None, None);
         let mut server = Self { scene, place, http, turn, data, flags, log, program };

@@ -10,6 +10,10 @@ const PUBLIC_SETTINGS: &str = "src/public/settings.rs";
 const LOGS: &str = "tests/program/tests/operating/logs.rs";
 const TURN_CONFIG: &str = "src/turn/settings.rs";
 const SIGNALING: &str = "src/signaling.rs";
+/// The keys of this table reach the signaling server; what it does with them is in another row.
+const OPENID: &str = "the_provider_of_openid_connect_is_configured_with_every_key";
+const OPENID_FLOW: &str = "signaling/tests/openid.rs";
+const OPENID_RULES: &str = "signaling/src/openid/tests.rs";
 const LIMITS: &str = "turn-server/proto/src/server/tests/limits.rs";
 const REFUSALS: &str = "turn-server/proto/src/server/tests/refusals.rs";
 
@@ -69,6 +73,72 @@ const EFFECTS: &[(&str, &str, &str)] = &[
     ("signaling.turn_urls", SIGNALING, "the_external_turn_server_is_configured_with_its_secret"),
     ("signaling.turn_urls", "src/turn.rs", "ice_server_urls_include_the_configured_ones"),
     ("signaling.turn_secret", SIGNALING, "the_external_turn_server_is_configured_with_its_secret"),
+    ("signaling.openid_connect.issuer", SIGNALING, OPENID),
+    (
+        "signaling.openid_connect.issuer",
+        OPENID_FLOW,
+        "an_answer_that_is_not_from_the_provider_signs_nobody_in",
+    ),
+    ("signaling.openid_connect.client_id", SIGNALING, OPENID),
+    (
+        "signaling.openid_connect.client_id",
+        OPENID_FLOW,
+        "an_account_that_is_linked_signs_in_until_it_is_unlinked",
+    ),
+    ("signaling.openid_connect.client_secret", SIGNALING, OPENID),
+    (
+        "signaling.openid_connect.client_secret",
+        OPENID_FLOW,
+        "an_account_that_is_linked_signs_in_until_it_is_unlinked",
+    ),
+    ("signaling.openid_connect.name", SIGNALING, OPENID),
+    (
+        "signaling.openid_connect.name",
+        OPENID_FLOW,
+        "an_account_that_is_linked_signs_in_until_it_is_unlinked",
+    ),
+    ("signaling.openid_connect.scopes", SIGNALING, OPENID),
+    (
+        "signaling.openid_connect.scopes",
+        OPENID_FLOW,
+        "an_account_that_is_linked_signs_in_until_it_is_unlinked",
+    ),
+    ("signaling.openid_connect.name_claim", SIGNALING, OPENID),
+    (
+        "signaling.openid_connect.name_claim",
+        OPENID_RULES,
+        "a_name_is_that_of_the_configured_claim_as_far_as_it_can_be_shown",
+    ),
+    ("signaling.openid_connect.join", SIGNALING, OPENID),
+    (
+        "signaling.openid_connect.join",
+        OPENID_FLOW,
+        "somebody_who_is_not_known_joins_as_configured_and_never_as_more_than_a_viewer",
+    ),
+    ("signaling.openid_connect.email_domains", SIGNALING, OPENID),
+    (
+        "signaling.openid_connect.email_domains",
+        OPENID_RULES,
+        "an_account_signs_in_with_a_verified_address_of_a_domain_or_in_a_group",
+    ),
+    ("signaling.openid_connect.groups", SIGNALING, OPENID),
+    (
+        "signaling.openid_connect.groups",
+        OPENID_RULES,
+        "an_account_signs_in_with_a_verified_address_of_a_domain_or_in_a_group",
+    ),
+    ("signaling.openid_connect.groups_claim", SIGNALING, OPENID),
+    (
+        "signaling.openid_connect.groups_claim",
+        OPENID_FLOW,
+        "somebody_who_is_not_known_joins_as_configured_and_never_as_more_than_a_viewer",
+    ),
+    ("signaling.openid_connect.ca_certificates", SIGNALING, OPENID),
+    (
+        "signaling.openid_connect.ca_certificates",
+        OPENID_FLOW,
+        "a_provider_is_known_by_its_certificate",
+    ),
     ("turn.listen", TURN, "it_listens_on_the_configured_addresses"),
     ("turn.listen_tls", TURN, "tls_and_dtls_use_the_configured_certificate"),
     ("turn.listen_dtls", TURN, "tls_and_dtls_use_the_configured_certificate"),

@@ -102,9 +102,13 @@ export function shareFacts(share: ShareInfo, known: readonly Camera[], nowS: num
   ];
 }
 
-export function signInFacts({ seenS, createdS, address }: SignInInfo, nowS: number): string[] {
+export function signInFacts(
+  { seenS, createdS, address, account }: SignInInfo,
+  nowS: number,
+): string[] {
   return [
     usedText(seenS, nowS),
+    ...(account === undefined ? [] : [t('sign-ins.account', { account })]),
     ...(address === undefined ? [] : [t('sign-ins.from', { address })]),
     ...(createdS === undefined ? [] : [t('sign-ins.since', { time: format.dateTime(createdS) })]),
   ];

@@ -22,6 +22,12 @@ test.each([
   [{ kind: 'tokenCreated', actor: 'ada', object: 'TV' }, 'ada created the access token “TV”'],
   [{ kind: 'gatewayEnrolled', object: 'House' }, 'The gateway House was added'],
   [{ kind: 'userReset', actor: 'operator', object: 'bob' }, 'operator reset the password of bob'],
+  [{ kind: 'identityRefused' }, 'An answer of the sign-in service was refused'],
+  [
+    { kind: 'identityRefused', object: 'bob' },
+    'The account “bob” of the sign-in service was refused',
+  ],
+  [{ kind: 'userJoined', actor: 'bob' }, 'bob joined with an account of the sign-in service'],
   [{ kind: 'userRemoved' }, 'Somebody removed Somebody'],
 ] as const)('%o is one sentence', (changes, text) => {
   expect(auditText(event(changes))).toBe(text);

@@ -129,6 +129,25 @@ const KINDS: Readonly<Record<AuditKind, KindText>> = {
     groups: ['sign-ins', 'refused'],
     say: ({ actor, object }) => t('audit.passkey-copied', { actor, object }),
   },
+  identityAdded: {
+    groups: ['access'],
+    say: ({ actor, object }) => t('audit.identity-added', { actor, object }),
+  },
+  identityRemoved: {
+    groups: ['access'],
+    say: ({ actor, object }) => t('audit.identity-removed', { actor, object }),
+  },
+  identityRefused: {
+    groups: ['sign-ins', 'refused'],
+    say: ({ object }, event) =>
+      event.object === undefined
+        ? t('audit.unknown-identity')
+        : t('audit.identity-refused', { object }),
+  },
+  userJoined: {
+    groups: ['access'],
+    say: ({ actor }) => t('audit.user-joined', { name: actor }),
+  },
 };
 
 /** Returns true for events that were refused, which deserve a look. */

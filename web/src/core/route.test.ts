@@ -20,6 +20,7 @@ test.each([
   ['/gateways/gw-a/', '', { page: 'not-found' }],
   ['/gateways/gw-a/a/b', '', { page: 'not-found' }],
   ['/sign-in', '', { page: 'sign-in' }],
+  ['/provider', '', { page: 'provider' }],
   ['/setup', '#t=abc-123', { page: 'setup', token: 'abc-123' }],
   ['/setup', '', { page: 'setup', token: null }],
   ['/invitation', '#t=abc-123', { page: 'invitation', token: 'abc-123' }],

@@ -12,6 +12,8 @@ export type Route =
   | { readonly page: 'invitation'; readonly token: string | null }
   | { readonly page: 'share'; readonly token: string | null; readonly camera: string | null }
   | { readonly page: 'sign-in' }
+  /** The page to which a sign-in service sends the browser back. */
+  | { readonly page: 'provider' }
   | { readonly page: 'not-found' };
 
 /** The parts of the page about people and access. */
@@ -36,6 +38,7 @@ export function routeOf(pathname: string, hash: string): Route {
   if (path === '/access/codes') return { page: 'access', part: 'codes' };
   if (path === '/access/log') return { page: 'access', part: 'log' };
   if (path === '/sign-in') return { page: 'sign-in' };
+  if (path === '/provider') return { page: 'provider' };
   const params = new URLSearchParams(hash.slice(1));
   const token = params.get('t');
   if (path === '/setup') return { page: 'setup', token };
@@ -76,6 +79,8 @@ export function pathTo(route: Route): string {
       return '/invitation';
     case 'sign-in':
       return '/sign-in';
+    case 'provider':
+      return '/provider';
     case 'cameras':
     case 'not-found':
       return '/';

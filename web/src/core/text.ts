@@ -7,6 +7,7 @@
 import { ACCESS_TEXT } from './text/access';
 import { ACCOUNT_TEXT } from './text/account';
 import { AUDIT_TEXT } from './text/audit';
+import { IDENTITIES_TEXT } from './text/identities';
 import { IMPORT_TEXT } from './text/import';
 import { PEOPLE_TEXT } from './text/people';
 import { SHARE_TEXT } from './text/share';
@@ -253,6 +254,7 @@ export const TEXT = {
   ...ACCESS_TEXT,
   ...ACCOUNT_TEXT,
   ...AUDIT_TEXT,
+  ...IDENTITIES_TEXT,
   ...IMPORT_TEXT,
   ...PEOPLE_TEXT,
   ...SHARE_TEXT,

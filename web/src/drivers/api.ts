@@ -9,6 +9,8 @@ import type { Claim, ClaimInfo, ClaimList, ErrorBody, GatewayId, GatewayList } f
 import type { Me, NewClaim, NewToken, Removed, RenameGateway, Setup, SignIn } from '../protocol';
 import type { NewShare, OpenedShare, OpenShare, ShareInfo, ShareLink } from '../protocol';
 import type { ShareList } from '../protocol';
+import type { IdentityInfo, IdentityList, ProviderAnswer } from '../protocol';
+import type { ProviderRequest, ProviderSignIn } from '../protocol';
 import type { NewPasskey, PasskeyCreation, PasskeyInfo } from '../protocol';
 import type { PasskeyList, PasskeyRequest, PasskeySignIn, SignInWays } from '../protocol';
 import type { SignInInfo, SignInList, Token, TokenInfo, TokenList } from '../protocol';
@@ -56,6 +58,14 @@ export const api = {
     call<PasskeyCreation>('POST', 'session/passkeys/request', body),
   addPasskey: (body: NewPasskey) => call<PasskeyInfo>('POST', 'session/passkeys', body),
   removePasskey: ({ id }: PasskeyInfo) => call<Removed>('DELETE', `session/passkeys/${id}`),
+  requestProvider: (body: ProviderSignIn) =>
+    call<ProviderRequest>('POST', 'session/provider/request', body),
+  /** Returns `null` if an account was linked to the user who is signed in. */
+  answerProvider: (body: ProviderAnswer) => call<Me | null>('POST', 'session/provider', body),
+  identities: () => call<IdentityList>('GET', 'session/identities'),
+  beginIdentity: (body: OwnPassword) =>
+    call<ProviderRequest>('POST', 'session/identities/request', body),
+  removeIdentity: ({ id }: IdentityInfo) => call<Removed>('DELETE', `session/identities/${id}`),
   signOut: () => call<null>('DELETE', 'session'),
   changePassword: (body: ChangePassword) => call<Removed>('PUT', 'session/password', body),
   secondFactor: () => call<SecondFactor>('GET', 'session/second-factor'),

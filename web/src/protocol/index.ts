@@ -1598,13 +1598,121 @@ export type RecoveryCodes = {
 codes: Array<string>, };
 
 /**
+ * The provider whose accounts sign in.
+ */
+export type SignInProvider = {
+/**
+ * The name of the provider, for people.
+ */
+name: string,
+/**
+ * The origin of the pages to which the provider sends browsers back: nobody signs in with it
+ * elsewhere.
+ */
+origin: string, };
+
+/**
  * The ways to sign in that the server offers beside name and password.
  */
 export type SignInWays = {
 /**
  * The origin whose pages may use passkeys; absent if the server has no domain with HTTPS.
  */
-passkeyOrigin?: string, };
+passkeyOrigin?: string,
+/**
+ * The provider whose accounts sign in, if there is one.
+ */
+provider?: SignInProvider, };
+
+/**
+ * A request to sign in at the provider.
+ */
+export type ProviderSignIn = {
+/**
+ * The invitation to accept with the account; without one, an account that is linked signs in.
+ */
+invitation?: ProviderInvitation, };
+
+/**
+ * An invitation that is accepted with an account of the provider, in place of a password.
+ */
+export type ProviderInvitation = {
+/**
+ * The token of the link.
+ */
+token: string,
+/**
+ * The name of the new user; without one, that of the invitation.
+ */
+name?: string, };
+
+/**
+ * The address at which a browser signs in. It has ten minutes to come back.
+ */
+export type ProviderRequest = {
+/**
+ * The address, which is of the provider.
+ */
+url: string, };
+
+/**
+ * The parameters with which the provider has sent the browser back.
+ */
+export type ProviderAnswer = {
+/**
+ * The value by which the request is known.
+ */
+state: string,
+/**
+ * The code, which counts once.
+ */
+code?: string,
+/**
+ * The issuer of the answer, if the provider names it.
+ */
+iss?: string,
+/**
+ * The reason why there is no code.
+ */
+error?: string, };
+
+/**
+ * An account that is linked to a user.
+ */
+export type IdentityInfo = {
+/**
+ * The number of the link, by which it is removed.
+ */
+id: number,
+/**
+ * The issuer of the account.
+ */
+issuer: string,
+/**
+ * The name of the account when it was used last.
+ */
+name: string,
+/**
+ * The time at which it was linked, in seconds since 1970.
+ */
+createdS: number,
+/**
+ * The time of the last sign-in with it; absent if there was none.
+ */
+seenS?: number, };
+
+/**
+ * The accounts that are linked to the own user, the oldest first.
+ */
+export type IdentityList = {
+/**
+ * The list itself, the oldest first.
+ */
+identities: Array<IdentityInfo>,
+/**
+ * The provider whose accounts can be linked, if there is one.
+ */
+provider?: SignInProvider, };
 
 /**
  * A request of the server to sign in with a passkey.
@@ -2347,7 +2455,11 @@ address?: string,
 /**
  * The name that the browser gives itself.
  */
-browser?: string, };
+browser?: string,
+/**
+ * The name of the account at the provider with which the user has signed in; absent without.
+ */
+account?: string, };
 
 /**
  * The browsers that are signed in, the latest first: all for an admin, else one's own.
@@ -2444,7 +2556,7 @@ sessions: number, };
 /**
  * A kind of event in the audit log.
  */
-export type AuditKind = "setUp" | "signedIn" | "signInFailed" | "signedOut" | "giftRefused" | "tokenCreated" | "tokenRevoked" | "claimCreated" | "claimRevoked" | "gatewayEnrolled" | "enrolmentRefused" | "gatewayRemoved" | "userRemoved" | "userReset" | "userChanged" | "invitationCreated" | "invitationRevoked" | "invitationAccepted" | "passwordChanged" | "secondFactorAdded" | "secondFactorRemoved" | "shareCreated" | "shareRevoked" | "shareOpened" | "shareRefused" | "passkeyAdded" | "passkeyRemoved" | "passkeyRefused" | "passkeyCopied";
+export type AuditKind = "setUp" | "signedIn" | "signInFailed" | "signedOut" | "giftRefused" | "tokenCreated" | "tokenRevoked" | "claimCreated" | "claimRevoked" | "gatewayEnrolled" | "enrolmentRefused" | "gatewayRemoved" | "userRemoved" | "userReset" | "userChanged" | "invitationCreated" | "invitationRevoked" | "invitationAccepted" | "passwordChanged" | "secondFactorAdded" | "secondFactorRemoved" | "shareCreated" | "shareRevoked" | "shareOpened" | "shareRefused" | "passkeyAdded" | "passkeyRemoved" | "passkeyRefused" | "passkeyCopied" | "identityAdded" | "identityRemoved" | "identityRefused" | "userJoined";
 
 /**
  * An event in the audit log, or several of one kind in a row.

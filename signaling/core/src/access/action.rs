@@ -98,6 +98,19 @@ actions! {
     AddPasskey = Need::Credential;
     /// Remove an own passkey: `DELETE /api/v1/session/passkeys/{passkey}`.
     RemovePasskey = Need::Credential;
+    /// Get the address at which somebody signs in at the provider:
+    /// `POST /api/v1/session/provider/request`.
+    RequestProvider = Need::Nothing;
+    /// Sign in with the answer of the provider, or link the account to the own user, for which the
+    /// credential of that user is needed as well: `POST /api/v1/session/provider`.
+    AnswerProvider = Need::Nothing;
+    /// List the accounts at the provider that are linked to the own user:
+    /// `GET /api/v1/session/identities`.
+    ListIdentities = Need::Credential;
+    /// Begin to link one: `POST /api/v1/session/identities/request`.
+    BeginIdentity = Need::Credential;
+    /// Unlink one: `DELETE /api/v1/session/identities/{identity}`.
+    RemoveIdentity = Need::Credential;
     /// Take the second factor off a user: `DELETE /api/v1/users/{user}/second-factor`.
     TakeSecondFactor = Need::On(Permission::Administer, Kind::Everything);
     /// List cameras: `GET /api/v1/cameras`, and `portholeCameras` to clients.

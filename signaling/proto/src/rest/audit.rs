@@ -65,11 +65,19 @@ pub enum AuditKind {
     PasskeyRefused,
     /// A passkey was refused because its counter went back: there may be a copy of it.
     PasskeyCopied,
+    /// A user has linked an account at the provider.
+    IdentityAdded,
+    /// A user has unlinked such an account.
+    IdentityRemoved,
+    /// Such an account was refused, or what claimed to be one.
+    IdentityRefused,
+    /// A person has become a user with such an account, without an invitation.
+    UserJoined,
 }
 
 impl AuditKind {
     /// The kinds of events.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 33] = [
         Self::SetUp,
         Self::SignedIn,
         Self::SignInFailed,
@@ -99,6 +107,10 @@ impl AuditKind {
         Self::PasskeyRemoved,
         Self::PasskeyRefused,
         Self::PasskeyCopied,
+        Self::IdentityAdded,
+        Self::IdentityRemoved,
+        Self::IdentityRefused,
+        Self::UserJoined,
     ];
 
     /// Returns the name of the kind, in words. The database has it, so it never changes.
@@ -133,6 +145,10 @@ impl AuditKind {
             Self::PasskeyRemoved => "passkey removed",
             Self::PasskeyRefused => "passkey refused",
             Self::PasskeyCopied => "passkey copied",
+            Self::IdentityAdded => "account linked",
+            Self::IdentityRemoved => "account unlinked",
+            Self::IdentityRefused => "account refused",
+            Self::UserJoined => "user joined",
         }
     }
 }

@@ -82,6 +82,10 @@ pub struct SignInInfo {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub browser: Option<String>,
+    /// The name of the account at the provider with which the user has signed in; absent without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub account: Option<String>,
 }
 
 /// The browsers that are signed in, the latest first: all for an admin, else one's own.

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
+use super::SignInProvider;
+
 /// The ways to sign in that the server offers beside name and password.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
@@ -11,6 +13,10 @@ pub struct SignInWays {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub passkey_origin: Option<String>,
+    /// The provider whose accounts sign in, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub provider: Option<SignInProvider>,
 }
 
 /// A request of the server to sign in with a passkey.

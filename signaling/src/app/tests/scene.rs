@@ -28,7 +28,7 @@ use tower::ServiceExt as _;
 use super::super::{App, router};
 use crate::admin::{by_operator, enrolment_by_operator, operator};
 use crate::caller::{COOKIE, Caller};
-use crate::config::Config;
+use crate::config::{Config, Join, OpenidConnect};
 use crate::driver::Socket;
 use crate::listener::ClientAddress;
 use crate::outbox::{Outbox, OutboxReader};
@@ -82,6 +82,7 @@ impl Scene {
             secret: b"secret".to_vec(),
             lifetime: Duration::from_secs(600),
         });
+        config.openid_connect = Some(absent_provider());
         let server = Server::bind(config).await.unwrap();
         let app = server.app();
         let token = connect_gateway(&app, 1, &["cam", "other"]).await;
@@ -141,6 +142,23 @@ impl Scene {
     pub(super) async fn end(self) {
         self.app.driver.with(|hub, _| hub.close());
         self.app.driver.store.close().await;
+    }
+}
+
+/// Returns the settings of a provider that is not there: a port at which nothing listens.
+fn absent_provider() -> OpenidConnect {
+    OpenidConnect {
+        issuer: "http://127.0.0.1:1".to_owned(),
+        client_id: "porthole".to_owned(),
+        client_secret: None,
+        name: "Provider".to_owned(),
+        scopes: Vec::new(),
+        name_claim: "name".to_owned(),
+        join: Join::Viewer,
+        email_domains: Vec::new(),
+        groups: Vec::new(),
+        groups_claim: "groups".to_owned(),
+        authorities: Vec::new(),
     }
 }
 

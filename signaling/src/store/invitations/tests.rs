@@ -9,6 +9,9 @@ use crate::admin::{by_operator, operator};
 /// The address of those who accept.
 const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
+/// The means with which they will sign in.
+const HASH: Entry<'_> = Entry::Password("hash");
+
 async fn store() -> (tempfile::TempDir, Store) {
     let data = tempfile::tempdir().unwrap();
     let store = Store::open(data.path()).await.unwrap();
@@ -41,13 +44,13 @@ async fn a_link_makes_one_user_with_the_rights_that_it_was_made_for() {
         assert_eq!(link.path, format!("/invitation#t={}", link.token));
         let offer = store.read_invitation(&link.token).await.unwrap().unwrap();
         assert_eq!((offer.name.as_str(), offer.role, offer.reset), ("Dan", expected, false));
-        let taken = store.accept_invitation(&link.token, "ANN", "hash", HERE).await.unwrap();
+        let taken = store.accept_invitation(&link.token, "ANN", HASH, HERE).await.unwrap();
         assert!(matches!(taken, Acceptance::NameTaken), "{taken:?}");
-        let joined = store.accept_invitation(&link.token, role, "hash", HERE).await.unwrap();
-        let Acceptance::Joined(user) = joined else { panic!("{joined:?}") };
+        let joined = store.accept_invitation(&link.token, role, HASH, HERE).await.unwrap();
+        let Acceptance::Joined(user, _) = joined else { panic!("{joined:?}") };
         assert_eq!((user.name.as_str(), user.role), (role, expected));
         assert_eq!(store.role_of_user(user.id).await.unwrap(), Some(expected));
-        let again = store.accept_invitation(&link.token, "eve", "hash", HERE).await.unwrap();
+        let again = store.accept_invitation(&link.token, "eve", HASH, HERE).await.unwrap();
         assert!(matches!(again, Acceptance::Unknown), "it is used up: {again:?}");
     }
     store.close().await;
@@ -83,7 +86,7 @@ async fn a_link_ends_with_its_time_its_revocation_and_the_rights_of_its_giver() 
         };
         assert_eq!(removed, 1, "{way}");
         assert!(store.read_invitation(&link.token).await.unwrap().is_none(), "{way}");
-        let late = store.accept_invitation(&link.token, "eve", "hash", HERE).await.unwrap();
+        let late = store.accept_invitation(&link.token, "eve", HASH, HERE).await.unwrap();
         assert!(matches!(late, Acceptance::Unknown), "{way}: {late:?}");
         let _gone = store.remove_user(&granted, bob).await.unwrap();
     }
@@ -104,7 +107,10 @@ async fn a_link_for_a_password_is_for_those_who_have_what_the_user_has() {
     assert!(store.read_invitation(&first.token).await.unwrap().is_none(), "one for each user");
     let offer = store.read_invitation(&link.token).await.unwrap().unwrap();
     assert_eq!((offer.name.as_str(), offer.role, offer.reset), ("bob", Role::Admin, true));
-    let reset = store.accept_invitation(&link.token, "ignored", "new", HERE).await.unwrap();
+    let reset = store
+        .accept_invitation(&link.token, "ignored", Entry::Password("new"), HERE)
+        .await
+        .unwrap();
     let Acceptance::Reset(user, removal) = reset else { panic!("{reset:?}") };
     assert_eq!((user.name.as_str(), removal.removed.sign_ins), ("bob", 1));
     assert_eq!(store.find_user("bob").await.unwrap().unwrap().password_hash, "new");

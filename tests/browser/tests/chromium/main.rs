@@ -10,6 +10,7 @@ mod examples;
 mod harness;
 mod in_the_hand;
 mod many_cameras;
+mod openid;
 mod outage;
 mod passkeys;
 mod reasons;

@@ -528,3 +528,27 @@ fn a_data_folder_from_before_there_were_passkeys_goes_on_working() {
         Ok(())
     });
 }
+
+/// The browser that is signed in as `ann` in the folder of 30 November 2026 with passkeys.
+const COOKIE_OF_THIRTEEN: &str = "porthole_session=IuWlVIA5s_fQ0vzhPoowGFIu_Agc-mLKpON9vJPu040";
+
+/// Takes about 3 s.
+#[test]
+fn a_data_folder_from_before_accounts_elsewhere_signed_in_goes_on_working() {
+    let name = "a_data_folder_from_before_accounts_elsewhere_signed_in_goes_on_working";
+    scene(name, &[Need::Program], |scene| {
+        let data = copy_of(scene, "2026-11-30-passkeys")?;
+        let server = Server::start_in(scene, Place::Here, data.clone(), &[])?;
+        check_private(&data.join("signaling.sqlite3.v13"))?;
+        let ann = ask_who(&server, COOKIE_OF_THIRTEEN)?;
+        ensure!(ann.contains(r#"{"name":"ann","role":"owner"}"#), "{ann}");
+        for (name, password, expected) in
+            [("ann", "a long password", 200), ("cid", "a long password", 200), ("cid", "", 401)]
+        {
+            let sign_in = json!({"name": name, "password": password});
+            let response = server.post("/api/v1/session", None, &sign_in)?;
+            ensure!(response.status == expected, "{name}: {response:?}");
+        }
+        Ok(())
+    });
+}

@@ -50,4 +50,9 @@ export const AUDIT_TEXT = {
   'audit.passkey-refused': 'A passkey of {object} was refused',
   'audit.passkey-copied':
     'The passkey “{object}” of {actor} was refused: there may be a copy of it',
+  'audit.identity-added': '{actor} linked the account “{object}”',
+  'audit.identity-removed': '{actor} unlinked the account “{object}”',
+  'audit.identity-refused': 'The account “{object}” of the sign-in service was refused',
+  'audit.unknown-identity': 'An answer of the sign-in service was refused',
+  'audit.user-joined': '{name} joined with an account of the sign-in service',
 } as const;

@@ -8,51 +8,35 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use porthole_signaling::admin;
-use porthole_signaling_proto::method::{
-    Close, Connect, ConnectDevice, ConnectDeviceResult, ConnectParams,
-};
+use porthole_signaling_proto::method::Close;
 use serde_json::{Value, json};
 
-use support::{HttpResponse, Key, Peer, Running, http};
+use support::{HttpResponse, Installation, Peer, cookie, http};
 
-const JSON: (&str, &str) = ("content-type", "application/json");
 const PASSWORD: &str = "0123456789";
 /// Time within which a change of rights has ended everything.
 const PROMPT: Duration = Duration::from_secs(2);
 
 /// A server with a gateway that has the cameras `demo` and `barn`, and the owner `ann`.
 struct Scene {
-    data: tempfile::TempDir,
-    server: Running,
-    key: Key,
-    gateway: Peer,
+    at: Installation,
     /// The cookie of the owner.
     ann: String,
 }
 
 impl Scene {
     async fn new() -> Self {
-        let data = tempfile::tempdir().expect("a temporary folder");
-        let server = Running::start(data.path()).await;
-        let key = Key::new(1);
-        let gateway = key.with_cameras(data.path(), server.address, &["demo", "barn"]).await;
-        let link = server.setup_link.clone().expect("a setup link");
-        let token = link.split_once("#t=").expect("a token").1;
-        let body = json!({"token": token, "name": "ann", "password": PASSWORD}).to_string();
-        let set_up = http(server.address, "POST", "/api/v1/setup", &[JSON], &body).await;
-        assert_eq!(set_up.json(), json!({"name": "ann", "role": "owner"}));
-        let ann = cookie(&set_up);
-        Self { data, server, key, gateway, ann }
+        let at = Installation::new(&["demo", "barn"]).await;
+        let ann = at.set_up("ann", PASSWORD).await;
+        Self { at, ann }
     }
 
     fn to(&self) -> SocketAddr {
-        self.server.address
+        self.at.to()
     }
 
     async fn send(&self, who: &str, method: &str, path: &str, body: Value) -> HttpResponse {
-        let headers = [("cookie", who), JSON];
-        let body = if body.is_null() { String::new() } else { body.to_string() };
-        http(self.to(), method, &format!("/api/v1{path}"), &headers, &body).await
+        self.at.send(who, method, path, body).await
     }
 
     /// Invites a person with these rights, who accepts. Returns the number and the cookie.
@@ -86,13 +70,7 @@ impl Scene {
     async fn watch(&mut self, who: &str) -> Peer {
         let mut viewer = Peer::open(self.to(), &[("cookie", who)]).await.expect("a WebSocket");
         viewer.register(None).await.expect("the cookie counts");
-        let profile = Some("demo".parse().expect("an id"));
-        let params =
-            ConnectParams { peer: self.key.id(), profile, authorization: None, audio: None };
-        let request = viewer.request::<Connect>(&params).await;
-        let (id, _) = self.gateway.next_request::<ConnectDevice>().await;
-        self.gateway.respond::<ConnectDevice>(id, &ConnectDeviceResult::default()).await;
-        viewer.response::<Connect>(request).await.expect("the session is accepted");
+        self.at.play(&mut viewer).await;
         viewer
     }
 
@@ -101,14 +79,9 @@ impl Scene {
         let since = Instant::now();
         let close = viewer.close_frame().await.expect("a reason");
         assert_eq!(u16::from(close.code), code, "{what}");
-        self.gateway.next_notification::<Close>().await;
+        self.at.gateway.next_notification::<Close>().await;
         assert!(since.elapsed() < PROMPT, "{what} took {:?}", since.elapsed());
     }
-}
-
-fn cookie(response: &HttpResponse) -> String {
-    let cookie = response.header("set-cookie").expect("a cookie");
-    cookie.split(';').next().unwrap_or_default().to_owned()
 }
 
 fn only(camera: &str) -> Value {
@@ -138,7 +111,7 @@ async fn an_invited_viewer_sees_its_cameras_and_no_others() {
         let refused = scene.send(who, "POST", "/invitations", only("barn")).await;
         assert_eq!(refused.status, 403, "a viewer invites nobody");
     }
-    scene.server.stop().await;
+    scene.at.server.stop().await;
 }
 
 #[tokio::test]
@@ -146,7 +119,7 @@ async fn a_change_of_rights_ends_what_was_started_with_the_former_ones_within_tw
     let mut scene = Scene::new().await;
     let (number, bob) = scene.invite("bob", only("demo")).await;
     let path = format!("/users/{number}");
-    let data = scene.data.path().to_owned();
+    let data = scene.at.data.path().to_owned();
     for way in ["by a request", "on the host"] {
         let mut viewer = scene.watch(&bob).await;
         match way {
@@ -170,7 +143,7 @@ async fn a_change_of_rights_ends_what_was_started_with_the_former_ones_within_tw
     let removed = scene.send(&ann, "DELETE", &path, Value::Null).await.json();
     assert_eq!((&removed["users"], &removed["grants"]), (&json!(1), &json!(1)));
     scene.check_ended(&mut viewer, 4401, "the removal").await;
-    scene.server.stop().await;
+    scene.at.server.stop().await;
 }
 
 /// Gives `bob` this camera, as the command line does.
@@ -204,7 +177,7 @@ async fn only_an_owner_touches_an_owner() {
         assert_eq!(refused.status, 403, "{method} {path}: {refused:?}");
     }
     assert_eq!(scene.send(&scene.ann, "GET", "/session", Value::Null).await.status, 200);
-    scene.server.stop().await;
+    scene.at.server.stop().await;
 }
 
 #[tokio::test]
@@ -243,7 +216,7 @@ async fn a_link_works_once_and_a_user_sets_a_new_password_with_one() {
             }
         }
     }
-    scene.server.stop().await;
+    scene.at.server.stop().await;
 }
 
 /// Signs in. Returns the response.
@@ -283,7 +256,7 @@ async fn a_user_changes_its_password_and_is_signed_out_everywhere_else() {
             }
         }
     }
-    scene.server.stop().await;
+    scene.at.server.stop().await;
 }
 
 /// Gives the user of a cookie a second factor. Returns its recovery codes.
@@ -340,7 +313,7 @@ async fn a_user_with_a_second_factor_needs_a_code_to_sign_in() {
     let path = format!("/users/{bob}/second-factor");
     assert_eq!(scene.send(&scene.ann, "DELETE", &path, Value::Null).await.status, 204);
     assert_eq!(sign_in(&scene, "bob", PASSWORD, None).await.status, 200);
-    scene.server.stop().await;
+    scene.at.server.stop().await;
 }
 
 #[tokio::test]
@@ -373,5 +346,5 @@ async fn the_own_second_factor_is_removed_with_password_and_code() {
         }
     }
     assert_eq!(sign_in(&scene, "ann", PASSWORD, Some(&codes[0])).await.status, 429);
-    scene.server.stop().await;
+    scene.at.server.stop().await;
 }

@@ -9,42 +9,33 @@ use std::time::{Duration, Instant};
 
 use porthole_signaling::admin;
 use porthole_signaling_proto::method::{
-    Challenge, Close, Connect, ConnectDevice, ConnectDeviceResult, ConnectParams, Empty, Offer,
-    OfferResult, Report, ReportParams,
+    Challenge, Close, Empty, Offer, OfferResult, Report, ReportParams,
 };
-use porthole_signaling_proto::rest::Role;
 use porthole_signaling_proto::rpc::code;
 use porthole_signaling_proto::{CameraState, SessionId};
 use serde_json::{Value, json};
 
-use support::{HttpResponse, Key, Peer, Running, camera, http, token};
+use support::{HttpResponse, Installation, JSON, Key, Peer, Running, camera, http};
 
-const JSON: (&str, &str) = ("content-type", "application/json");
 const PASSWORD: &str = "a password of ann";
 /// Time within which a revocation has ended everything.
 const PROMPT: Duration = Duration::from_secs(2);
 
 /// A server with a gateway that has the camera `demo`, and the token of an admin.
 struct Scene {
-    data: tempfile::TempDir,
-    server: Running,
-    key: Key,
-    gateway: Peer,
+    at: Installation,
     admin: String,
 }
 
 impl Scene {
     async fn new() -> Self {
-        let data = tempfile::tempdir().expect("a temporary folder");
-        let server = Running::start(data.path()).await;
-        let key = Key::new(1);
-        let gateway = key.with_cameras(data.path(), server.address, &["demo"]).await;
-        let admin = format!("Bearer {}", token(data.path(), Role::Admin, &[]).await);
-        Self { data, server, key, gateway, admin }
+        let at = Installation::new(&["demo"]).await;
+        let admin = at.admin().await;
+        Self { at, admin }
     }
 
     fn to(&self) -> SocketAddr {
-        self.server.address
+        self.at.to()
     }
 
     async fn as_admin(&self, method: &str, path: &str, body: &str) -> HttpResponse {
@@ -75,24 +66,17 @@ impl Scene {
 
     /// Starts a session of a viewer, which the gateway accepts.
     async fn play(&mut self, viewer: &mut Peer) -> SessionId {
-        let profile = Some("demo".parse().expect("an id"));
-        let params =
-            ConnectParams { peer: self.key.id(), profile, authorization: None, audio: None };
-        let request = viewer.request::<Connect>(&params).await;
-        let (id, started) = self.gateway.next_request::<ConnectDevice>().await;
-        self.gateway.respond::<ConnectDevice>(id, &ConnectDeviceResult::default()).await;
-        viewer.response::<Connect>(request).await.expect("the session is accepted");
-        started.session
+        self.at.play(viewer).await
     }
 
     async fn play_whep(&mut self, credential: &[(&str, &str)]) -> SessionId {
         let mut headers = credential.to_vec();
         headers.push(("content-type", "application/sdp"));
         let post =
-            http(self.server.address, "POST", "/whep/demo", &headers, "a=ice-ufrag:abcd\r\n");
+            http(self.at.server.address, "POST", "/whep/demo", &headers, "a=ice-ufrag:abcd\r\n");
         let gateway = async {
-            let (id, started) = self.gateway.next_request::<Offer>().await;
-            self.gateway.respond::<Offer>(id, &OfferResult { answer: "a".into() }).await;
+            let (id, started) = self.at.gateway.next_request::<Offer>().await;
+            self.at.gateway.respond::<Offer>(id, &OfferResult { answer: "a".into() }).await;
             started.session
         };
         let (response, session) = tokio::join!(post, gateway);
@@ -107,7 +91,7 @@ impl Scene {
         let close = viewer.close_frame().await.expect("a reason");
         assert_eq!(u16::from(close.code), 4401, "{what}");
         for _ in 0..sessions {
-            self.gateway.next_notification::<Close>().await;
+            self.at.gateway.next_notification::<Close>().await;
         }
         assert!(since.elapsed() < PROMPT, "{what} took {:?}", since.elapsed());
     }
@@ -130,9 +114,9 @@ async fn the_open_websocket_of_a_revoked_token_is_closed_and_its_sessions_end() 
                 assert_eq!((&removed["tokens"], &removed["sessions"]), (&json!(1), &json!(2)));
             }
             "on the host" => {
-                admin::revoke_token(scene.data.path(), number).await.unwrap();
+                admin::revoke_token(scene.at.data.path(), number).await.unwrap();
             }
-            _ => delete_by_hand(scene.data.path(), number).await,
+            _ => delete_by_hand(scene.at.data.path(), number).await,
         }
         scene.check_ended(&mut viewer, 2, way).await;
         let bearer = format!("Bearer {token}");
@@ -143,7 +127,7 @@ async fn the_open_websocket_of_a_revoked_token_is_closed_and_its_sessions_end() 
         let refused = late.register(Some(token)).await.unwrap_err();
         assert_eq!(refused.code, code::UNAUTHORIZED, "{way}");
     }
-    scene.server.stop().await;
+    scene.at.server.stop().await;
 }
 
 async fn delete_by_hand(data: &Path, number: i64) {
@@ -169,7 +153,7 @@ async fn sign_in(to: SocketAddr, password: &str) -> Result<String, u16> {
 async fn a_user_signs_out_everywhere_and_gets_a_new_password_on_the_host() {
     let mut scene = Scene::new().await;
     let to = scene.to();
-    let link = scene.server.setup_link.clone().unwrap();
+    let link = scene.at.server.setup_link.clone().unwrap();
     let token = link.split_once("#t=").unwrap().1;
     let body = json!({"token": token, "name": "ann", "password": "0123456789"}).to_string();
     assert_eq!(http(to, "POST", "/api/v1/setup", &[JSON], &body).await.status, 200);
@@ -195,7 +179,7 @@ async fn a_user_signs_out_everywhere_and_gets_a_new_password_on_the_host() {
     let cookie = sign_in(to, "0123456789").await.unwrap();
     let mut open = Peer::open(to, &[("cookie", &cookie)]).await.unwrap();
     open.register(None).await.unwrap();
-    let data = scene.data.path().to_owned();
+    let data = scene.at.data.path().to_owned();
     let weak = admin::reset_user(&data, "ann", "short".into()).await.unwrap_err();
     assert!(weak.to_string().contains("at least 10 characters"), "{weak}");
     let unknown = admin::reset_user(&data, "bob", "another password".into()).await.unwrap_err();
@@ -207,7 +191,7 @@ async fn a_user_signs_out_everywhere_and_gets_a_new_password_on_the_host() {
     assert!(sign_in(to, "another password").await.is_ok());
     let last = admin::remove_user(&data, "ann").await.unwrap_err();
     assert!(last.to_string().contains("the last owner stays"), "{last}");
-    scene.server.stop().await;
+    scene.at.server.stop().await;
 }
 
 #[tokio::test]
@@ -215,9 +199,9 @@ async fn a_removed_gateway_is_disconnected_and_its_key_is_refused() {
     for on_the_host in [false, true] {
         let mut scene = Scene::new().await;
         let (_, _, mut viewer) = scene.watch().await;
-        let (to, id) = (scene.to(), scene.key.id());
+        let (to, id) = (scene.to(), scene.at.key.id());
         if on_the_host {
-            let removed = admin::remove_gateway(scene.data.path(), &id).await.unwrap();
+            let removed = admin::remove_gateway(scene.at.data.path(), &id).await.unwrap();
             assert_eq!((removed.gateways, removed.cameras), (1, 1));
         } else {
             let path = format!("/api/v1/gateways/{id}");
@@ -225,22 +209,22 @@ async fn a_removed_gateway_is_disconnected_and_its_key_is_refused() {
             assert_eq!((&removed["cameras"], &removed["sessions"]), (&json!(1), &json!(2)));
         }
         let since = Instant::now();
-        let close = scene.gateway.close_frame().await.expect("a reason");
+        let close = scene.at.gateway.close_frame().await.expect("a reason");
         assert_eq!(u16::from(close.code), 4410, "{on_the_host}");
         viewer.next_notification::<Close>().await;
         assert!(since.elapsed() < PROMPT, "{on_the_host}");
         let mut again = Peer::open(to, &[]).await.unwrap();
         let nonce = again.call::<Challenge>(&Empty {}).await.unwrap().nonce;
-        let refused = again.register(Some(scene.key.token(&nonce))).await.unwrap_err();
+        let refused = again.register(Some(scene.at.key.token(&nonce))).await.unwrap_err();
         assert_eq!(refused.code, code::UNAUTHORIZED, "{refused}");
         let cameras = scene.as_admin("GET", "/api/v1/cameras", "").await.json();
         assert_eq!(cameras["cameras"], json!([]));
         // A person may let it in again, with a new claim code, and at once.
-        let _again = scene.key.with_cameras(scene.data.path(), to, &["demo"]).await;
+        let _again = scene.at.key.with_cameras(scene.at.data.path(), to, &["demo"]).await;
         tokio::time::sleep(Duration::from_millis(1200)).await;
         let cameras = scene.as_admin("GET", "/api/v1/cameras", "").await.json();
         assert_eq!(cameras["cameras"][0]["state"], "idle", "it stays: {cameras}");
-        scene.server.stop().await;
+        scene.at.server.stop().await;
     }
 }
 
@@ -257,7 +241,7 @@ async fn a_revoked_claim_code_enrols_nobody() {
     let code = claim["code"].as_str().unwrap();
     let refused = Key::new(2).enroll(scene.to(), code).await.unwrap_err();
     assert_eq!(refused.code, code::FORBIDDEN, "{refused}");
-    scene.server.stop().await;
+    scene.at.server.stop().await;
 }
 
 #[tokio::test]
@@ -271,7 +255,7 @@ async fn sessions_of_before_a_restart_of_the_server_end_with_their_credentials()
         tokens.push(number);
         sessions.push([connected, whep]);
     }
-    let Scene { data, server, key, .. } = scene;
+    let Installation { data, server, key, .. } = scene.at;
     server.stop().await;
     admin::revoke_token(data.path(), tokens[0]).await.unwrap();
     let server = Running::start(data.path()).await;
@@ -347,7 +331,7 @@ fn shown(events: &[Value]) -> Vec<String> {
 #[tokio::test]
 async fn s10_the_audit_log_has_who_got_access_who_tried_to_and_who_changed_it() {
     let scene = Scene::new().await;
-    let link = scene.server.setup_link.clone().unwrap();
+    let link = scene.at.server.setup_link.clone().unwrap();
     let setup = link.split_once("#t=").unwrap().1;
     sign_in_and_out(scene.to(), setup).await;
     let limited = give_too_much(&scene).await;
@@ -355,7 +339,7 @@ async fn s10_the_audit_log_has_who_got_access_who_tried_to_and_who_changed_it() 
     let path = format!("/api/v1/tokens/{}", list["tokens"][0]["id"]);
     removed(&scene.as_admin("DELETE", &path, "").await);
     Key::new(3).enroll(scene.to(), "NO-SUCH-CODE").await.unwrap_err();
-    let path = format!("/api/v1/gateways/{}", scene.key.id());
+    let path = format!("/api/v1/gateways/{}", scene.at.key.id());
     removed(&scene.as_admin("DELETE", &path, "").await);
 
     let log = scene.as_admin("GET", "/api/v1/audit", "").await;
@@ -385,7 +369,7 @@ async fn s10_the_audit_log_has_who_got_access_who_tried_to_and_who_changed_it() 
     assert_eq!(rest, json!({"events": []}));
     let wrong = scene.as_admin("GET", "/api/v1/audit?before=x", "").await;
     assert_eq!(wrong.status, 400, "{wrong:?}");
-    let on_the_host = admin::audit(scene.data.path()).await.unwrap();
+    let on_the_host = admin::audit(scene.at.data.path()).await.unwrap();
     assert_eq!(on_the_host.len(), expected.len());
-    scene.server.stop().await;
+    scene.at.server.stop().await;
 }

@@ -6,48 +6,35 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use porthole_signaling::admin;
-use porthole_signaling_proto::method::{
-    Close, Connect, ConnectDevice, ConnectDeviceResult, ConnectParams,
-};
-use porthole_signaling_proto::rest::Role;
+use porthole_signaling_proto::method::Close;
 use porthole_signaling_proto::rpc::code;
 use serde_json::{Value, json};
 
-use support::{HttpResponse, Key, Peer, Running, http, token};
+use support::{HttpResponse, Installation, JSON, Peer, http};
 
-const JSON: (&str, &str) = ("content-type", "application/json");
 const PASSWORD: &str = "fence and gate";
 /// Time within which a revocation has ended everything.
 const PROMPT: Duration = Duration::from_secs(2);
 
 /// A server with a gateway that has the cameras `demo` and `barn`, and the token of an admin.
 struct Scene {
-    data: tempfile::TempDir,
-    server: Running,
-    key: Key,
-    gateway: Peer,
+    at: Installation,
     admin: String,
 }
 
 impl Scene {
     async fn new() -> Self {
-        let data = tempfile::tempdir().expect("a temporary folder");
-        let server = Running::start(data.path()).await;
-        let key = Key::new(1);
-        let gateway = key.with_cameras(data.path(), server.address, &["demo", "barn"]).await;
-        let admin = format!("Bearer {}", token(data.path(), Role::Admin, &[]).await);
-        Self { data, server, key, gateway, admin }
+        let at = Installation::new(&["demo", "barn"]).await;
+        let admin = at.admin().await;
+        Self { at, admin }
     }
 
     fn to(&self) -> SocketAddr {
-        self.server.address
+        self.at.to()
     }
 
     async fn send(&self, who: &str, method: &str, path: &str, body: Value) -> HttpResponse {
-        let headers = [("authorization", who), JSON];
-        let headers = if who.is_empty() { &headers[1..] } else { &headers[..] };
-        let body = if body.is_null() { String::new() } else { body.to_string() };
-        http(self.to(), method, &format!("/api/v1{path}"), headers, &body).await
+        self.at.send(who, method, path, body).await
     }
 
     /// Makes a link that shows `demo`, with these fields besides. Returns the token in it.
@@ -71,13 +58,7 @@ impl Scene {
     /// Starts a session with `demo` by a link, which the gateway accepts.
     async fn watch(&mut self, token: &str) -> Peer {
         let mut viewer = Peer::viewer(self.to(), token).await;
-        let profile = Some("demo".parse().expect("an id"));
-        let params =
-            ConnectParams { peer: self.key.id(), profile, authorization: None, audio: None };
-        let request = viewer.request::<Connect>(&params).await;
-        let (id, _) = self.gateway.next_request::<ConnectDevice>().await;
-        self.gateway.respond::<ConnectDevice>(id, &ConnectDeviceResult::default()).await;
-        viewer.response::<Connect>(request).await.expect("the session is accepted");
+        self.at.play(&mut viewer).await;
         viewer
     }
 
@@ -121,7 +102,7 @@ async fn a_link_shows_its_cameras_without_signing_in_and_nothing_else() {
         assert_eq!(event["object"], "yard", "{event}");
     }
     assert!(!log.to_string().contains(&link), "{log}");
-    scene.server.stop().await;
+    scene.at.server.stop().await;
 }
 
 #[tokio::test]
@@ -160,7 +141,7 @@ async fn a_password_is_asked_for_and_cannot_be_tried_for_ever() {
     assert!([403, 429].contains(&guess.status), "{guess:?}");
     let log = scene.send(&scene.admin, "GET", "/audit", Value::Null).await.json();
     assert!(log.to_string().contains("shareRefused"), "{log}");
-    scene.server.stop().await;
+    scene.at.server.stop().await;
 }
 
 #[tokio::test]
@@ -194,19 +175,19 @@ async fn revoking_a_link_ends_what_is_watched_with_it_within_two_seconds() {
                 assert_eq!((&removed["shares"], &removed["sessions"]), (&json!(1), &json!(1)));
             }
             _ => {
-                let removed = admin::revoke_share(scene.data.path(), number).await.unwrap();
+                let removed = admin::revoke_share(scene.at.data.path(), number).await.unwrap();
                 assert_eq!((removed.shares, removed.grants), (1, 1));
             }
         }
         assert_eq!(u16::from(viewer.close_frame().await.expect("a reason").code), 4401, "{way}");
-        scene.gateway.next_notification::<Close>().await;
+        scene.at.gateway.next_notification::<Close>().await;
         assert!(since.elapsed() < PROMPT, "{way} took {:?}", since.elapsed());
         let mut late = Peer::open(scene.to(), &[]).await.unwrap();
         let refused = late.register(Some(proved.clone())).await.unwrap_err();
         assert_eq!(refused.code, code::UNAUTHORIZED, "{way}");
         assert_eq!(scene.open(&proved, Some(PASSWORD)).await.status, 403, "{way}");
     }
-    scene.server.stop().await;
+    scene.at.server.stop().await;
 }
 
 #[tokio::test]
@@ -216,17 +197,17 @@ async fn a_link_stops_at_its_hour() {
     let mut viewer = scene.watch(&link).await;
     let close = viewer.close_frame().await.expect("a reason");
     assert_eq!(u16::from(close.code), 4401);
-    scene.gateway.next_notification::<Close>().await;
+    scene.at.gateway.next_notification::<Close>().await;
     assert_eq!(scene.open(&link, None).await.status, 403);
     let late = scene.send(&format!("Bearer {link}"), "GET", "/cameras", Value::Null).await;
     assert_eq!(late.status, 401);
-    scene.server.stop().await;
+    scene.at.server.stop().await;
 }
 
 #[tokio::test]
 async fn somebody_who_is_signed_in_watches_a_link_by_its_rights_and_stays_signed_in() {
     let scene = Scene::new().await;
-    let setup = scene.server.setup_link.clone().expect("a setup link");
+    let setup = scene.at.server.setup_link.clone().expect("a setup link");
     let setup = setup.split_once("#t=").expect("a token").1;
     let body = json!({"token": setup, "name": "ann", "password": PASSWORD}).to_string();
     let set_up = http(scene.to(), "POST", "/api/v1/setup", &[JSON], &body).await;
@@ -251,5 +232,5 @@ async fn somebody_who_is_signed_in_watches_a_link_by_its_rights_and_stays_signed
     assert_eq!(u16::from(viewer.close_frame().await.expect("a reason").code), 4401);
     let me = http(scene.to(), "GET", "/api/v1/session", &[cookie], "").await;
     assert_eq!(me.status, 200, "still signed in: {me:?}");
-    scene.server.stop().await;
+    scene.at.server.stop().await;
 }

@@ -5,6 +5,7 @@
 //! and can be moved to the other.
 
 mod diagnosis;
+mod rate;
 mod stream;
 
 use std::fmt;

@@ -2,6 +2,7 @@
 
 mod admission;
 mod cameras;
+mod ladder;
 mod lost;
 mod network;
 mod questions;
@@ -174,6 +175,7 @@ impl Gateway {
                 SessionOutput::Started => self.start_watching(now, id),
                 SessionOutput::KeyFrame { section } => self.send_key_frame(now, id, section),
                 SessionOutput::Quiet => self.outbox.push_back(Output::DoubtLink),
+                SessionOutput::Line => self.follow_line(now, id),
                 SessionOutput::Ended(reason) => {
                     self.end_session(now, id, &reason);
                     return;
@@ -214,6 +216,7 @@ impl Gateway {
                 MediaKind::Audio => self.start_listening(id, section),
             }
         }
+        self.prepare_ladder(id);
     }
 
     /// Begins to send sound to a section, which the viewer has taken.
@@ -352,6 +355,7 @@ impl Gateway {
                 );
             }
         }
+        self.go_up(now, id, packets);
     }
 
     /// Schedules a report to the signaling server if a camera has changed.

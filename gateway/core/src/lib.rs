@@ -10,6 +10,7 @@
 
 pub mod backoff;
 pub mod camera;
+pub mod congestion;
 pub mod dtls_srtp;
 mod gateway;
 pub mod ice;

@@ -18,7 +18,9 @@ mod timeline;
 use std::time::Duration;
 
 pub use clock::{Clock, NtpTime};
-pub use pacer::Pacer;
+pub(crate) use header::stamp;
+pub use header::transport_number;
+pub use pacer::{Pace, Pacer};
 pub use sender::{Feedback, ReceptionReport, Sender, SenderConfig, SenderStatistics};
 
 /// Interval of sender reports: RFC 3550 §6.2 allows less than 5 s for a profile with

@@ -54,6 +54,10 @@ pub const EXTENSION_MID: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
 pub const EXTENSION_PLAYOUT_DELAY: &str =
     "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay";
 
+/// URI of the header extension that numbers the packets of a transport, for feedback about it.
+pub const EXTENSION_TRANSPORT_CC: &str =
+    "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
+
 /// Reasons for refusing a description. Each is a sentence for the person watching.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SdpError {

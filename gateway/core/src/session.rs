@@ -4,6 +4,7 @@
 //! stream, and sends what [`crate::rtp`] has numbered over its [`PeerTransport`]: one, or two for a
 //! player that does not bundle. It connects these parts and decides nothing else.
 
+mod line;
 mod media;
 mod negotiate;
 mod path;
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 use porthole_signaling_proto::{IceCandidate, IceServer};
 use tracing::debug;
 
+use crate::congestion::Congestion;
 use crate::dtls_srtp::Identity;
 use crate::transport::{PeerTransport, TransportOutput};
 use crate::{Datagram, TurnTransportCommand};
@@ -69,6 +71,8 @@ pub enum SessionOutput {
     },
     /// Silence of the viewer: it, or the network, may be gone.
     Quiet,
+    /// News about the path of a viewer whose stream follows it; see [`Session::follow_line`].
+    Line,
     /// The session has ended, for this reason.
     Ended(String),
 }
@@ -79,6 +83,10 @@ pub struct Session {
     transports: Transports,
     sections: Vec<Section>,
     local: Local,
+    /// Control of the path of the first transport; `None` before the negotiation.
+    congestion: Option<Congestion>,
+    /// State of a section whose stream follows the path.
+    following: Option<line::Following>,
     started: bool,
     ended: bool,
     /// Buffer for one packet before encryption.
@@ -133,7 +141,8 @@ impl Session {
         }
         let sections = self.sections.iter().filter_map(Section::poll_timeout);
         let transports = self.transports.iter().filter_map(PeerTransport::poll_timeout);
-        sections.chain(transports).chain([self.expires + EXPIRY_GRACE]).min()
+        let line = self.line_timeout();
+        sections.chain(transports).chain(line).chain([self.expires + EXPIRY_GRACE]).min()
     }
 
     /// Processes everything that is due: checks, retransmissions, reports, restarts, expiry.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use porthole_gateway_core::dtls_srtp::{DtlsRole, Fingerprint};
 use porthole_gateway_core::ice::{BadCredentials, Credentials};
 use porthole_gateway_core::media::Codec;
-use porthole_gateway_core::sdp::{self, RemoteCodec, SdpError, Section};
+use porthole_gateway_core::sdp::{self, EXTENSION_TRANSPORT_CC, RemoteCodec, SdpError, Section};
 use porthole_gateway_core::transport::RemoteTransport;
 
 /// Reason for which the viewer cannot answer an offer.
@@ -37,6 +37,8 @@ pub struct Chosen {
     pub mid: String,
     /// SSRC of the media stream.
     pub ssrc: Option<u32>,
+    /// Id of the header extension with the transport-wide number.
+    pub transport_cc: Option<u8>,
     /// Candidates in the offer.
     pub candidates: Vec<String>,
     section: Section,
@@ -69,6 +71,7 @@ pub(crate) fn read(offer: &str, role: DtlsRole) -> Result<Chosen, AnswerError> {
         rtx_payload_type: rtx_of(&section, payload_type),
         mid: section.mid.clone().ok_or(missing("a=mid"))?,
         ssrc: section.ssrc,
+        transport_cc: section.extension(EXTENSION_TRANSPORT_CC),
         candidates: section.candidates.clone(),
         section,
     })

@@ -7,10 +7,12 @@
 #![warn(missing_docs)]
 
 mod answer;
+mod arrivals;
 pub mod link;
 mod receiver;
 mod session;
 
 pub use answer::{AnswerError, Chosen};
+pub use arrivals::Arrivals;
 pub use receiver::{ReceivedFrame, Receiver, ReceiverConfig, ReceiverStatistics};
 pub use session::{ViewerConfig, ViewerOutput, ViewerSession};

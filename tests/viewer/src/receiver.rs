@@ -27,6 +27,10 @@ const NACK_INTERVAL: Duration = Duration::from_millis(60);
 /// Time after which a missing packet is given up, and with it the picture until the next key frame.
 const MAX_WAIT: Duration = Duration::from_millis(800);
 
+/// Time after which a whole key frame behind a missing packet is shown instead of waiting for it,
+/// as in the jitter buffer of a browser.
+const KEY_FRAME_WAIT: Duration = Duration::from_millis(150);
+
 /// Time between two requests for a key frame.
 const KEY_FRAME_INTERVAL: Duration = Duration::from_millis(600);
 
@@ -207,8 +211,16 @@ impl Receiver {
             self.missing.extend(gap.take(room).map(|number| (number, missing)));
             self.highest = sequence;
         }
+        let may_end_frame = packet.header.marker || sequence < self.highest;
         self.held.insert(sequence, (now, packet));
         self.advance();
+        let is_late = self.gap_since().is_some_and(|since| now >= since + KEY_FRAME_WAIT);
+        if may_end_frame
+            && is_late
+            && let Some(start) = self.held_key_frame()
+        {
+            self.skip_to(start);
+        }
         if self.held.len() > MAX_HELD {
             self.skip_gap();
         }
@@ -224,13 +236,48 @@ impl Receiver {
         }
     }
 
+    /// Returns the number of the first packet of a whole key frame behind a gap: a decoder needs
+    /// nothing that came before it.
+    fn held_key_frame(&self) -> Option<u64> {
+        let mut start: Option<(u64, u32)> = None;
+        let (mut expected, mut is_key) = (None, false);
+        for (number, (_, packet)) in &self.held {
+            let timestamp = packet.header.timestamp;
+            let follows = expected == Some(*number);
+            match start {
+                Some((_, known)) if follows && known == timestamp => {}
+                // A frame begins after another one, or with the parameter sets of a key frame.
+                Some(_) | None => {
+                    let begins = follows || starts_key_frame(self.config.codec, &packet.payload);
+                    start = begins.then_some((*number, timestamp));
+                    is_key = false;
+                }
+            }
+            is_key |= starts_key_slice(self.config.codec, &packet.payload);
+            if packet.header.marker
+                && is_key
+                && let Some((start, _)) = start
+            {
+                return Some(start);
+            }
+            expected = Some(number + 1);
+        }
+        None
+    }
+
     /// Gives up the missing packets that hold up the next held one.
     fn skip_gap(&mut self) {
-        let (Some(next), Some((held, _))) = (self.next, self.held.first_key_value()) else {
-            return;
-        };
-        let held = *held;
-        self.statistics.lost += held - next;
+        if let Some((held, _)) = self.held.first_key_value() {
+            self.skip_to(*held);
+        }
+    }
+
+    /// Gives up everything before the packet with this number, which is held.
+    fn skip_to(&mut self, held: u64) {
+        let Some(next) = self.next.filter(|next| *next < held) else { return };
+        let arrived = self.held.range(..held).count() as u64;
+        self.held = self.held.split_off(&held);
+        self.statistics.lost += held - next - arrived;
         self.next = Some(held);
         self.missing = self.missing.split_off(&held);
         self.assembly.is_broken = true;
@@ -289,8 +336,8 @@ impl Receiver {
                 | Packet::Nack { .. }
                 | Packet::PictureLoss { .. }
                 | Packet::FullIntra { .. }
-                | Packet::BandwidthEstimate
-                | Packet::TransportFeedback
+                | Packet::BandwidthEstimate(_)
+                | Packet::TransportFeedback(_)
                 | Packet::Other(_) => {}
             }
         }
@@ -437,6 +484,18 @@ impl Reports {
             last_report,
             delay,
         }
+    }
+}
+
+/// Returns true if a payload is the first of a key frame as the gateway sends it: its parameter
+/// sets, or else its first slice.
+fn starts_key_frame(codec: Codec, payload: &Bytes) -> bool {
+    let first = payload.first().copied().unwrap_or_default();
+    match codec {
+        // An aggregate or a sequence parameter set.
+        Codec::H264 => matches!(first & 0x1f, 7 | 24),
+        Codec::H265 => matches!(first >> 1 & 0x3f, 32 | 33 | 48),
+        Codec::Vp8 | Codec::Vp9 | Codec::Av1 => starts_key_slice(codec, payload),
     }
 }
 

@@ -14,6 +14,7 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
 use crate::answer::{self, AnswerError, Chosen, Ours};
+use crate::arrivals::Arrivals;
 use crate::receiver::{ReceivedFrame, Receiver, ReceiverConfig};
 
 /// Configuration of a [`ViewerSession`].
@@ -62,6 +63,7 @@ pub struct ViewerSession {
     version: u64,
     mid: String,
     receiver: Receiver,
+    arrivals: Arrivals,
     ended: bool,
     outbox: VecDeque<ViewerOutput>,
 }
@@ -97,6 +99,7 @@ impl ViewerSession {
             version: 1,
             mid: chosen.mid.clone(),
             receiver,
+            arrivals: Arrivals::new(chosen.transport_cc),
             ended: false,
             outbox: VecDeque::new(),
         };
@@ -209,7 +212,8 @@ impl ViewerSession {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let transport = self.transport.poll_timeout();
         let receiver = self.receiver.poll_timeout().filter(|_| self.is_started());
-        transport.into_iter().chain(receiver).min().filter(|_| !self.ended)
+        let arrivals = self.arrivals.poll_timeout().filter(|_| self.is_started());
+        transport.into_iter().chain(receiver).chain(arrivals).min().filter(|_| !self.ended)
     }
 
     /// Processes everything that is due.
@@ -219,6 +223,8 @@ impl ViewerSession {
         }
         self.transport.handle_timeout(now);
         self.receiver.handle_timeout(now);
+        self.process(now);
+        self.flush_receiver(now);
         self.process(now);
     }
 
@@ -260,6 +266,7 @@ impl ViewerSession {
             TransportOutput::GatheringComplete => self.trickle(String::new()),
             TransportOutput::Ready => self.outbox.push_back(ViewerOutput::Started),
             TransportOutput::Rtp(packet) => {
+                self.arrivals.handle_rtp(now, &packet);
                 self.receiver.handle_rtp(now, packet);
                 self.flush_receiver(now);
             }
@@ -294,6 +301,9 @@ impl ViewerSession {
         }
         let mut plain = Vec::new();
         while self.is_started() && self.receiver.poll_rtcp(now, &mut plain) {
+            self.transport.send_rtcp(now, &plain);
+        }
+        while self.is_started() && self.arrivals.poll_rtcp(now, &mut plain) {
             self.transport.send_rtcp(now, &plain);
         }
     }

@@ -10,6 +10,7 @@ use rand::{Rng as _, SeedableRng as _};
 use tracing::{debug, info, warn};
 
 use super::diagnosis::{Diagnosis, Finding, Problem, Warning};
+use super::rate::RateMeter;
 use super::{SourceCommand, SourceEvent, StreamId};
 use crate::backoff::Backoff;
 use crate::media::{
@@ -67,6 +68,9 @@ pub struct Stream {
     viewers: BTreeSet<Viewer>,
     /// The sections that the sound goes to.
     listeners: BTreeSet<Viewer>,
+    /// The sections that show another stream of the camera, and may need this one at any moment.
+    standby: BTreeSet<Viewer>,
+    rate: RateMeter,
     /// Time at which to disconnect, unless somebody watches again.
     disconnect_at: Option<Instant>,
     backoff: Backoff,
@@ -104,6 +108,8 @@ impl Stream {
             state: RunState::Stopped,
             viewers: BTreeSet::new(),
             listeners: BTreeSet::new(),
+            standby: BTreeSet::new(),
+            rate: RateMeter::default(),
             disconnect_at: None,
             backoff: Backoff::default(),
             lasting: None,
@@ -131,7 +137,7 @@ impl Stream {
             return;
         }
         if on_demand {
-            self.disconnect_at = self.viewers.is_empty().then_some(now + LINGER);
+            self.disconnect_at = (!self.is_wanted()).then_some(now + LINGER);
         } else {
             self.disconnect_at = None;
             if self.state == RunState::Stopped {
@@ -142,9 +148,30 @@ impl Stream {
 
     /// Adds a viewer, and connects if necessary.
     pub fn add_viewer(&mut self, viewer: Viewer) {
+        self.standby.remove(&viewer);
         self.viewers.insert(viewer);
-        self.disconnect_at = None;
         self.changed = true;
+        self.want();
+    }
+
+    /// Adds a section that may need the stream at any moment, and connects if necessary. If the
+    /// stream feeds it, it no longer does.
+    pub fn add_standby(&mut self, viewer: Viewer) {
+        if self.standby.contains(&viewer) {
+            return;
+        }
+        self.changed |= self.viewers.remove(&viewer);
+        self.standby.insert(viewer);
+        self.want();
+    }
+
+    /// Returns true while somebody watches the stream or may need it.
+    fn is_wanted(&self) -> bool {
+        !self.viewers.is_empty() || !self.standby.is_empty()
+    }
+
+    fn want(&mut self) {
+        self.disconnect_at = None;
         if self.state == RunState::Stopped {
             self.start_or_wait();
         }
@@ -160,13 +187,14 @@ impl Stream {
     pub fn remove_session(&mut self, now: Instant, session: &SessionId) {
         self.listeners.retain(|listener| listener.session != *session);
         self.audio.set_wanted(!self.listeners.is_empty());
-        let before = self.viewers.len();
+        let before = (self.viewers.len(), self.standby.len());
         self.viewers.retain(|viewer| viewer.session != *session);
-        if self.viewers.len() == before {
+        self.standby.retain(|viewer| viewer.session != *session);
+        if (self.viewers.len(), self.standby.len()) == before {
             return;
         }
-        self.changed = true;
-        if self.viewers.is_empty() && self.on_demand {
+        self.changed |= self.viewers.len() != before.0;
+        if !self.is_wanted() && self.on_demand {
             self.disconnect_at = Some(now + LINGER);
         }
     }
@@ -179,6 +207,17 @@ impl Stream {
     /// Returns the sections that the stream feeds.
     pub fn viewers(&self) -> &BTreeSet<Viewer> {
         &self.viewers
+    }
+
+    /// Returns the sections that may need the stream at any moment.
+    pub fn standby(&self) -> &BTreeSet<Viewer> {
+        &self.standby
+    }
+
+    /// Returns the rate of the video in bits per second, with all headers; `None` until it is
+    /// known.
+    pub fn bits_per_second(&self) -> Option<u64> {
+        self.rate.bits_per_second()
     }
 
     /// Returns the sections that the sound goes to.
@@ -413,6 +452,7 @@ impl Stream {
                 }
                 FeedOutput::Packet(packet) => {
                     self.has_played |= packet.starts_key_frame;
+                    self.rate.add(packet.arrival, packet.payload.len());
                     if self.state == RunState::Starting {
                         self.state = RunState::Live;
                         self.lasting = None;

@@ -300,6 +300,10 @@ impl Gateway {
             }
             made => made.map_err(|error| refused_session(&error))?,
         };
+        let mut session = session;
+        if !is_fallback {
+            self.follow_path(now, &stream, &mut session);
+        }
         let viewer_address = request.viewer_address();
         match request {
             ViewerRequest::Connect(_) => {
@@ -349,6 +353,15 @@ impl Gateway {
             section.check_group(stream.group_of_pictures())?;
         }
         Ok(session)
+    }
+
+    /// Lets the picture of a viewer of the main stream follow its path, if there is a sub stream.
+    /// Who has chosen a stream keeps it.
+    fn follow_path(&self, now: Instant, stream: &StreamId, session: &mut Session) {
+        let has_sub = self.other_stream(stream).is_some_and(|it| it.role == StreamRole::Sub);
+        if stream.role == StreamRole::Main && has_sub {
+            session.set_following(now, 0);
+        }
     }
 
     fn add_session(

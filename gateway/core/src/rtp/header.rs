@@ -8,18 +8,30 @@ const MAX_EXTENSION_LEN: usize = 16;
 /// The profile of one-byte header extensions (RFC 8285 §4.2).
 const ONE_BYTE: [u8; 2] = [0xbe, 0xde];
 
+/// Place of the transport-wide number in a packet: after the fixed header, that of the extensions
+/// and that of the element, which is the first one.
+const TRANSPORT_NUMBER: std::ops::Range<usize> = 17..19;
+
 /// The header extensions that a viewer understands, ready to be written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct ExtensionBlock(Vec<u8>);
 
 impl ExtensionBlock {
-    /// Creates the block. `mid`: id and value of the extension; `playout_delay`: id of the
+    /// Creates the block. `transport_cc`: id of the transport-wide number, which is zero until
+    /// [`stamp`] writes it; `mid`: id and value of the extension; `playout_delay`: id of the
     /// extension, whose value is always "play at once".
     ///
     /// A mid that does not fit is omitted: the SSRC is announced in the SDP, so the mid is
     /// redundant.
-    pub(super) fn new(mid: Option<(u8, &str)>, playout_delay: Option<u8>) -> Self {
+    pub(super) fn new(
+        transport_cc: Option<u8>,
+        mid: Option<(u8, &str)>,
+        playout_delay: Option<u8>,
+    ) -> Self {
         let mut elements = Vec::new();
+        if let Some(id) = transport_cc {
+            elements.extend([element(id, 2), 0, 0]);
+        }
         if let Some(id) = playout_delay {
             // Minimum and maximum delay in 12 bits each, both zero.
             elements.extend([element(id, 3), 0, 0, 0]);
@@ -44,6 +56,38 @@ impl ExtensionBlock {
     fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+}
+
+/// Writes the transport-wide number of a packet whose extensions begin with it. Returns false if
+/// they do not.
+pub(crate) fn stamp(packet: &mut [u8], id: u8, number: u16) -> bool {
+    let has_element = packet.first().is_some_and(|first| first & 0x1f == 0x10)
+        && packet.get(12..14) == Some(&ONE_BYTE)
+        && packet.get(16) == Some(&element(id, 2));
+    let place = packet.get_mut(TRANSPORT_NUMBER).filter(|_| has_element);
+    place.map(|place| place.copy_from_slice(&number.to_be_bytes())).is_some()
+}
+
+/// Returns the transport-wide number of a packet, wherever it stands among the extensions.
+#[must_use]
+pub fn transport_number(packet: &[u8], id: u8) -> Option<u16> {
+    let start = 12 + 4 * usize::from(packet.first()? & 0x0f);
+    let (profile, rest) = packet.get(start..)?.split_first_chunk::<2>()?;
+    let (words, rest) = rest.split_first_chunk::<2>()?;
+    let mut elements = rest.get(..4 * usize::from(u16::from_be_bytes(*words)))?;
+    if packet.first()? & 0x10 == 0 || *profile != ONE_BYTE {
+        return None;
+    }
+    while let Some((head, rest)) = elements.split_first() {
+        // Zeros between elements have no length.
+        let len = if *head == 0 { 0 } else { usize::from(head & 0x0f) + 1 };
+        let (value, rest) = rest.split_at_checked(len)?;
+        if head >> 4 == id {
+            return value.first_chunk().map(|number| u16::from_be_bytes(*number));
+        }
+        elements = rest;
+    }
+    None
 }
 
 /// Returns the header of an element of at most 16 bytes: its id and its length less one.
@@ -71,19 +115,63 @@ mod tests {
 
     #[test]
     fn extensions_fit_into_their_space() {
-        type Case<'a> = (&'a str, Option<(u8, &'a str)>, Option<u8>, &'a [u8]);
-        let table: [Case<'_>; 6] = [
-            ("none", None, None, b""),
-            ("an empty mid", Some((1, "")), None, b""),
-            ("mid", Some((1, "0")), None, b"\xbe\xde\0\x01\x100\0\0"),
-            ("delay", None, Some(2), b"\xbe\xde\0\x01\x22\0\0\0"),
-            ("both", Some((1, "v12")), Some(2), b"\xbe\xde\0\x02\x22\0\0\0\x12v12"),
-            ("a mid too long", Some((1, "12345678")), Some(2), b"\xbe\xde\0\x01\x22\0\0\0"),
+        type Case<'a> = (&'a str, Option<u8>, Option<(u8, &'a str)>, Option<u8>, &'a [u8]);
+        let table: [Case<'_>; 9] = [
+            ("none", None, None, None, b""),
+            ("an empty mid", None, Some((1, "")), None, b""),
+            ("mid", None, Some((1, "0")), None, b"\xbe\xde\0\x01\x100\0\0"),
+            ("delay", None, None, Some(2), b"\xbe\xde\0\x01\x22\0\0\0"),
+            ("both", None, Some((1, "v12")), Some(2), b"\xbe\xde\0\x02\x22\0\0\0\x12v12"),
+            ("a mid too long", None, Some((1, "12345678")), Some(2), b"\xbe\xde\0\x01\x22\0\0\0"),
+            ("number", Some(3), None, None, b"\xbe\xde\0\x01\x31\0\0\0"),
+            (
+                "all",
+                Some(3),
+                Some((1, "v123")),
+                Some(2),
+                b"\xbe\xde\0\x03\x31\0\0\x22\0\0\0\x13v123",
+            ),
+            (
+                "all, a mid too long",
+                Some(3),
+                Some((1, "v1234")),
+                Some(2),
+                b"\xbe\xde\0\x02\x31\0\0\x22\0\0\0\0",
+            ),
         ];
-        for (case, mid, delay, expected) in table {
-            let block = ExtensionBlock::new(mid, delay);
+        for (case, number, mid, delay, expected) in table {
+            let block = ExtensionBlock::new(number, mid, delay);
             assert_eq!(block.0, expected, "{case}");
             assert!(block.0.len() <= MAX_EXTENSION_LEN, "{case}");
+        }
+    }
+
+    #[test]
+    fn a_transport_wide_number_is_written_in_its_place_only() {
+        let header =
+            RtpHeader { marker: true, payload_type: 96, sequence: 7, timestamp: 8, ssrc: 9 };
+        let table = [
+            ("with it", Some(3), Some((1, "0")), Some(0xabcd)),
+            ("another id", Some(4), None, None),
+            ("without it", None, Some((3, "0")), None),
+            ("no extension", None, None, None),
+        ];
+        for (case, id, mid, expected) in table {
+            let mut packet = Vec::new();
+            write(&mut packet, &header, Some(&ExtensionBlock::new(id, mid, None)));
+            packet.extend_from_slice(b"payload");
+            let before = packet.clone();
+            assert_eq!(stamp(&mut packet, 3, 0xabcd), expected.is_some(), "{case}");
+            if expected.is_some() {
+                assert_eq!(transport_number(&packet, 3), expected, "{case}");
+                assert_eq!((&packet[..17], &packet[19..]), (&before[..17], &before[19..]));
+            } else {
+                assert_eq!(packet, before, "{case}");
+            }
+        }
+        assert!(!stamp(&mut [0x90; 18], 3, 1), "a packet that is cut off");
+        for packet in [&b""[..], b"\x90", b"\x90\0\0\0\0\0\0\0\0\0\0\0\xbe\xde\0\x01\x3f"] {
+            assert_eq!(transport_number(packet, 3), None, "{packet:?}");
         }
     }
 }

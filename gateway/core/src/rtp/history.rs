@@ -30,6 +30,12 @@ const BUDGET_DIVISOR: u64 = 2;
 /// of a burst of 1 MB.
 const MAX_BUDGET: u64 = 256 * 1024;
 
+/// Minimum payload of a packet that serves as padding, in bytes.
+const MIN_PADDING: usize = 200;
+
+/// Minimum budget in bytes for another stream that begins: that of a key frame.
+const MIN_BUDGET: u64 = 64 * 1024;
+
 /// A packet that was sent.
 #[derive(Debug, Clone)]
 pub(super) struct SentPacket {
@@ -50,21 +56,55 @@ pub(super) struct History {
     packets: VecDeque<SentPacket>,
     requested: VecDeque<u16>,
     budget: u64,
+    /// Number of packets from the newest one back to the next that serves as padding.
+    padding: usize,
+    /// Number of the oldest packets that are of a stream that is no longer sent.
+    dropped: usize,
 }
 
 impl History {
     pub(super) fn new() -> Self {
-        Self { packets: VecDeque::new(), requested: VecDeque::new(), budget: MAX_BUDGET }
+        Self {
+            packets: VecDeque::new(),
+            requested: VecDeque::new(),
+            budget: MAX_BUDGET,
+            padding: 0,
+            dropped: 0,
+        }
     }
 
     pub(super) fn push(&mut self, packet: SentPacket) {
         let old = |first: &SentPacket| packet.at.saturating_duration_since(first.at) > MAX_AGE;
         while self.packets.front().is_some_and(old) || self.packets.len() >= MAX_PACKETS {
             self.packets.pop_front();
+            self.dropped = self.dropped.saturating_sub(1);
         }
         let earned = packet.payload.len() as u64 / BUDGET_DIVISOR;
         self.budget = (self.budget + earned).min(MAX_BUDGET);
+        self.padding = 0;
         self.packets.push_back(packet);
+    }
+
+    /// Forgets what was requested, and refuses requests for what has been sent so far. What comes
+    /// now may be requested, even if the budget was used up.
+    pub(super) fn drop_requests(&mut self) {
+        self.requested.clear();
+        self.budget = self.budget.max(MIN_BUDGET);
+        self.dropped = self.packets.len();
+    }
+
+    /// Returns a recent packet that is worth its headers, another one with each call; after the
+    /// oldest the newest again. It is not requested, so it has no part in the budget.
+    pub(super) fn next_padding(&mut self) -> Option<SentPacket> {
+        for _ in 0..=self.packets.len() {
+            let index = self.packets.len().checked_sub(1 + self.padding);
+            self.padding = if index.is_some() { self.padding + 1 } else { 0 };
+            let packet = index.and_then(|index| self.packets.get(index));
+            if let Some(packet) = packet.filter(|packet| packet.payload.len() >= MIN_PADDING) {
+                return Some(packet.clone());
+            }
+        }
+        None
     }
 
     /// Queues a request for a packet that the viewer has lost.
@@ -103,7 +143,8 @@ impl History {
         let first = self.packets.front()?.sequence;
         let place = sequence.wrapping_sub(first);
         let index = self.packets.partition_point(|p| p.sequence.wrapping_sub(first) < place);
-        self.packets.get_mut(index).filter(|packet| packet.sequence == sequence)
+        let kept = index.checked_sub(self.dropped).map(|_| index)?;
+        self.packets.get_mut(kept).filter(|packet| packet.sequence == sequence)
     }
 }
 
@@ -148,6 +189,38 @@ mod tests {
                 history.next_retransmission(now, round_trip.map(Duration::from_millis));
             assert_eq!(retransmission.map(|packet| packet.sequence), expected, "{case}");
         }
+    }
+
+    #[test]
+    fn packets_of_a_stream_that_is_no_longer_sent_are_not_retransmitted() {
+        let now = Instant::now();
+        let mut history = History::new();
+        [65_534, 65_535, 0].into_iter().for_each(|it| history.push(sent(it, now, 10)));
+        history.request(65_534);
+        history.drop_requests();
+        assert_eq!(history.next_retransmission(now, None).map(|p| p.sequence), None, "requested");
+        history.push(sent(1, now, 10));
+        for (sequence, expected) in [(65_534, None), (0, None), (1, Some(1))] {
+            history.request(sequence);
+            let again = history.next_retransmission(now, None).map(|packet| packet.sequence);
+            assert_eq!(again, expected, "{sequence}");
+        }
+    }
+
+    #[test]
+    fn padding_takes_the_newest_packets_that_are_worth_it_in_turn() {
+        let now = Instant::now();
+        let mut history = History::new();
+        assert!(history.next_padding().is_none(), "nothing was sent");
+        history.push(sent(1, now, MIN_PADDING - 1));
+        assert!(history.next_padding().is_none(), "nothing is worth it");
+        for (sequence, len) in [(2, 900), (3, 10), (4, 1000)] {
+            history.push(sent(sequence, now, len));
+        }
+        let budget = history.budget;
+        let taken: Vec<_> =
+            (0..5).filter_map(|_| history.next_padding()).map(|packet| packet.sequence).collect();
+        assert_eq!((taken, history.budget), (vec![4, 2, 4, 2, 4], budget));
     }
 
     #[test]

@@ -45,13 +45,33 @@ pub struct Pacer {
     /// Bytes that the current slice still takes.
     room: usize,
     slice_bytes: usize,
+    /// Length of a slice.
+    length: Duration,
+    limit: Option<Pace>,
+}
+
+/// The pace on a narrow path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// Rate of the packets, in bits per second.
+    pub bits_per_second: u64,
+    /// Time before the first packet: what was sent before is still on the path, and where its queue
+    /// is full, more would be lost.
+    pub wait: Duration,
 }
 
 impl Pacer {
     /// Creates a pacer without a group.
     #[must_use]
     pub fn new(now: Instant) -> Self {
-        Self { queue: VecDeque::new(), slice: now, room: 0, slice_bytes: 0 }
+        Self {
+            queue: VecDeque::new(),
+            slice: now,
+            room: 0,
+            slice_bytes: 0,
+            length: SLICE,
+            limit: None,
+        }
     }
 
     /// Returns true if live packets need not queue.
@@ -62,24 +82,43 @@ impl Pacer {
 
     /// Queues a group in the place of what was queued, and returns the time at which each of its
     /// packets is released.
-    pub fn begin(&mut self, now: Instant, group: &[MediaPacket]) -> Vec<Instant> {
-        self.slice_bytes = slice_bytes(group);
-        (self.slice, self.room) = (now, self.slice_bytes.max(MIN_FIRST_SLICE));
+    pub fn begin(
+        &mut self,
+        now: Instant,
+        group: &[MediaPacket],
+        limit: Option<Pace>,
+    ) -> Vec<Instant> {
+        self.limit = limit;
+        (self.length, self.slice_bytes) = match limit {
+            None => (SLICE, slice_bytes(group)),
+            // Each packet is a slice, as long as the packet takes.
+            Some(_) => (Duration::ZERO, 1),
+        };
+        (self.slice, self.room) = match limit {
+            None => (now, self.slice_bytes.max(MIN_FIRST_SLICE)),
+            Some(pace) => (now + pace.wait, 1),
+        };
         self.queue = group.iter().cloned().collect();
-        let mut plan = (now, self.room);
+        let mut plan = (self.slice, self.room, self.length);
         let times = group.iter().map(|packet| {
             if plan.1 == 0 {
-                plan = (plan.0 + SLICE, self.slice_bytes);
+                plan = (plan.0 + plan.2, self.slice_bytes, plan.2);
             }
-            plan.1 = plan.1.saturating_sub(packet.payload.len());
+            plan.1 = plan.1.saturating_sub(packet.payload.len().max(1));
+            plan.2 = self.length_after(packet);
             plan.0
         });
         times.collect()
     }
 
-    /// Queues live packets behind a group.
-    pub fn extend(&mut self, packets: &[MediaPacket]) {
-        self.queue.extend(packets.iter().cloned());
+    /// Returns the length of a slice after this packet.
+    fn length_after(&self, packet: &MediaPacket) -> Duration {
+        self.limit.map_or(SLICE, |pace| time_of(packet.payload.len(), pace.bits_per_second))
+    }
+
+    /// Queues a live packet behind a group.
+    pub fn push(&mut self, packet: &MediaPacket) {
+        self.queue.push_back(packet.clone());
         if self.queue.len() > MAX_QUEUED {
             self.slice_bytes = usize::MAX;
             self.room = usize::MAX;
@@ -94,29 +133,39 @@ impl Pacer {
     /// Returns the time at which [`Self::poll_packet`] has a packet.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let wait = if self.room == 0 { SLICE } else { Duration::ZERO };
+        let wait = if self.room == 0 { self.length } else { Duration::ZERO };
         (!self.queue.is_empty()).then(|| self.slice + wait)
     }
 
     /// Returns the next packet that is due.
     pub fn poll_packet(&mut self, now: Instant) -> Option<MediaPacket> {
+        if now < self.slice {
+            return None;
+        }
         if self.room == 0 {
-            let next = self.slice + SLICE;
+            let next = self.slice + self.length;
             if now < next {
                 return None;
             }
             // What was missed by a late timer is made up for, but not all of it at once.
-            let earliest = now.checked_sub(SLICE * MAX_LATE_SLICES).unwrap_or(next);
+            let earliest = now.checked_sub(self.length * MAX_LATE_SLICES).unwrap_or(next);
             (self.slice, self.room) = (next.max(earliest), self.slice_bytes);
         }
         let packet = self.queue.pop_front()?;
-        self.room = self.room.saturating_sub(packet.payload.len());
+        self.room = self.room.saturating_sub(packet.payload.len().max(1));
+        self.length = self.length_after(&packet);
         if self.queue.is_empty() {
             // The memory of a large group is given back.
             self.clear();
         }
         Some(packet)
     }
+}
+
+/// Returns the time that so many bytes take at a rate, in bits per second; at least one timer's.
+fn time_of(bytes: usize, rate: u64) -> Duration {
+    let nanos = bytes as u64 * 8_000_000_000 / rate.max(1);
+    Duration::from_nanos(nanos).max(Duration::from_millis(1))
 }
 
 /// Returns the size of a slice with which a group is spread over [`SPREAD`], and with which it is
@@ -173,7 +222,7 @@ mod tests {
             let now = start + Duration::from_secs(seconds.into());
             let mut pacer = Pacer::new(now);
             assert!(pacer.is_idle() && pacer.poll_timeout().is_none(), "{case}");
-            let plan = pacer.begin(now, &group);
+            let plan = pacer.begin(now, &group, None);
             let (mut sent, mut time) = (Vec::new(), now);
             while let Some(due) = pacer.poll_timeout() {
                 time = due;
@@ -190,11 +239,37 @@ mod tests {
     }
 
     #[test]
+    fn a_narrow_path_gets_what_it_carries() {
+        let start = Instant::now();
+        // Bits per second, packets of 1000 bytes, and the time until the last, with a wait of 100
+        // ms.
+        for (bits_per_second, count, least, most) in [
+            (1_000_000, 125, 1092, 1092),
+            (300_000, 30, 873, 874),
+            (20_000_000, 250, 349, 349),
+            (0, 1, 100, 100),
+        ] {
+            let mut pacer = Pacer::new(start);
+            let pace = Pace { bits_per_second, wait: MS * 100 };
+            let plan = pacer.begin(start, &packets(start, count, 1), Some(pace));
+            assert!(pacer.poll_packet(start).is_none(), "the path is full");
+            let (mut times, mut now) = (Vec::new(), start);
+            while let Some(due) = pacer.poll_timeout() {
+                now = due;
+                times.extend(std::iter::from_fn(|| pacer.poll_packet(now)).map(|_| now));
+            }
+            assert_eq!(times, plan, "{bits_per_second}: as planned");
+            let took = (now - start).as_millis();
+            assert!((least..=most).contains(&took), "{bits_per_second} bit/s: {took} ms");
+        }
+    }
+
+    #[test]
     fn a_late_timer_sends_four_slices_at_most() {
         let now = Instant::now();
         for (late, expected) in [(4, 0), (5, 1), (14, 2), (20, 4), (25, 5), (1000, 5)] {
             let mut pacer = Pacer::new(now);
-            pacer.begin(now, &packets(now, 8000, 8));
+            pacer.begin(now, &packets(now, 8000, 8), None);
             std::iter::from_fn(|| pacer.poll_packet(now)).for_each(drop);
             let later = now + MS * late;
             let sent = std::iter::from_fn(|| pacer.poll_packet(later)).count();
@@ -208,8 +283,8 @@ mod tests {
         let now = Instant::now();
         for (live, at_once) in [(100, false), (30_000, true)] {
             let mut pacer = Pacer::new(now);
-            pacer.begin(now, &packets(now, 1000, 4));
-            pacer.extend(&packets(now, live, 4));
+            pacer.begin(now, &packets(now, 1000, 4), None);
+            packets(now, live, 4).iter().for_each(|packet| pacer.push(packet));
             let all = std::iter::from_fn(|| pacer.poll_packet(now)).count();
             assert_eq!(pacer.is_idle(), at_once, "{live} live packets: {all} sent at once");
         }

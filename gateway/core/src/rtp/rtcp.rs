@@ -1,6 +1,7 @@
 //! RTCP packets: a parser for a viewer's compounds and a writer for ours (RFC 3550 §6, 4585 §6,
 //! 5104 §4.3).
 
+mod congestion;
 mod read;
 mod write;
 
@@ -9,6 +10,7 @@ mod tests;
 
 use super::NtpTime;
 
+pub use congestion::{BandwidthEstimate, MAX_REPORTED, TICK, TransportFeedback};
 pub use read::read;
 pub use write::Writer;
 
@@ -117,10 +119,10 @@ pub enum Packet {
         /// SSRC of each stream that needs a key frame, with the number of the request.
         entries: Vec<(u32, u8)>,
     },
-    /// The receiver's bandwidth estimate (REMB); ignored.
-    BandwidthEstimate,
-    /// Transport-wide congestion control feedback; neither negotiated nor used.
-    TransportFeedback,
+    /// The receiver's bandwidth estimate (REMB).
+    BandwidthEstimate(BandwidthEstimate),
+    /// The arrival times of the packets of a transport.
+    TransportFeedback(TransportFeedback),
     /// A packet of another type; its packet type.
     Other(u8),
 }

@@ -41,6 +41,9 @@ pub struct SenderConfig {
     pub mid: Option<(u8, String)>,
     /// Id of the playout delay header extension, if it was negotiated; its value is "play at once".
     pub playout_delay: Option<u8>,
+    /// Id of the header extension for the transport-wide number, if it was negotiated. Each packet
+    /// has room for the number, which its transport writes.
+    pub transport_cc: Option<u8>,
     /// First sequence number of the media stream; random (RFC 3550 §5.1).
     pub first_sequence: u16,
     /// First sequence number of the retransmission stream; random (RFC 3550 §5.1).
@@ -88,6 +91,8 @@ pub struct SenderStatistics {
     pub retransmitted: u64,
     /// Payload bytes retransmitted.
     pub retransmitted_bytes: u64,
+    /// Payload bytes sent again without a request, to probe the path.
+    pub padding_bytes: u64,
     /// Packets that the viewer requested again.
     pub nacks: u64,
     /// Picture loss indications, including those that came too often.
@@ -107,7 +112,8 @@ pub struct SenderStatistics {
 #[derive(Debug)]
 pub struct Sender {
     config: SenderConfig,
-    extensions: ExtensionBlock,
+    /// The extensions of packets that name the stream, and those of all others.
+    extensions: [ExtensionBlock; 2],
     numbering: Numbering,
     timeline: Timeline,
     history: History,
@@ -117,6 +123,8 @@ pub struct Sender {
     rng: StdRng,
     next_report: Option<Instant>,
     last_key_frame_request: Option<Instant>,
+    /// Time that packets wait on the path, in addition to the round trip.
+    queue: Duration,
     /// Sender and number of the last FIR.
     last_fir: Option<(u32, u8)>,
     statistics: SenderStatistics,
@@ -128,7 +136,10 @@ impl Sender {
     pub fn new(config: SenderConfig) -> Self {
         let mid = config.mid.as_ref().map(|(id, mid)| (*id, mid.as_str()));
         Self {
-            extensions: ExtensionBlock::new(mid, config.playout_delay),
+            extensions: [
+                ExtensionBlock::new(config.transport_cc, mid, config.playout_delay),
+                ExtensionBlock::new(config.transport_cc, None, None),
+            ],
             numbering: Numbering::new(config.first_sequence),
             timeline: Timeline::new(config.first_timestamp, config.clock_rate),
             history: History::new(),
@@ -137,6 +148,7 @@ impl Sender {
             rng: StdRng::seed_from_u64(config.seed),
             next_report: None,
             last_key_frame_request: None,
+            queue: Duration::ZERO,
             last_fir: None,
             statistics: SenderStatistics::default(),
             config,
@@ -155,9 +167,17 @@ impl Sender {
         self.timeline.end_burst();
     }
 
-    /// Announces that the next packets belong to another stream, which begins with a key frame.
+    /// Announces that the next packets belong to another stream, which begins with a key frame. The
+    /// lost packets of the former one are not sent again: the picture does not need them any more.
     pub fn splice(&mut self) {
         self.timeline.splice();
+        self.numbering.splice();
+        self.history.drop_requests();
+    }
+
+    /// Announces that packets of the stream were left out on purpose before the next one, which
+    /// begins a key frame.
+    pub fn skip(&mut self) {
         self.numbering.splice();
     }
 
@@ -182,7 +202,7 @@ impl Sender {
             ssrc: self.config.ssrc,
         };
         out.clear();
-        header::write(out, &header, sent.has_extensions.then_some(&self.extensions));
+        header::write(out, &header, Some(self.extensions(sent.has_extensions)));
         out.extend_from_slice(&sent.payload);
         self.statistics.packets += 1;
         self.statistics.bytes += sent.payload.len() as u64;
@@ -193,23 +213,29 @@ impl Sender {
 
     /// Handles an RTCP compound from the viewer. A malformed one is ignored.
     pub fn handle_rtcp(&mut self, now: Instant, compound: &[u8]) -> Feedback {
+        self.handle_feedback(now, &rtcp::read(compound).unwrap_or_default())
+    }
+
+    /// Handles the packets of an RTCP compound from the viewer, as far as they are about this
+    /// stream.
+    pub fn handle_feedback(&mut self, now: Instant, packets: &[Packet]) -> Feedback {
         let mut feedback = Feedback::default();
-        for packet in rtcp::read(compound).unwrap_or_default() {
+        for packet in packets {
             match packet {
                 Packet::SenderReport { blocks, .. } | Packet::ReceiverReport { blocks, .. } => {
-                    feedback.report = self.handle_blocks(now, &blocks).or(feedback.report);
+                    feedback.report = self.handle_blocks(now, blocks).or(feedback.report);
                 }
-                Packet::Nack { media, lost, .. } => self.handle_nack(media, &lost),
+                Packet::Nack { media, lost, .. } => self.handle_nack(*media, lost),
                 Packet::PictureLoss { media, .. } => {
-                    feedback.key_frame_requested |= self.handle_picture_loss(now, media);
+                    feedback.key_frame_requested |= self.handle_picture_loss(now, *media);
                 }
                 Packet::FullIntra { sender, entries } => {
-                    feedback.key_frame_requested |= self.handle_full_intra(now, sender, &entries);
+                    feedback.key_frame_requested |= self.handle_full_intra(now, *sender, entries);
                 }
                 Packet::Goodbye { .. } => feedback.goodbye = true,
                 Packet::Description { .. }
-                | Packet::BandwidthEstimate
-                | Packet::TransportFeedback
+                | Packet::BandwidthEstimate(_)
+                | Packet::TransportFeedback(_)
                 | Packet::Other(_) => {}
             }
         }
@@ -284,12 +310,45 @@ impl Sender {
         true
     }
 
+    /// Sets the time that packets wait in queues of the path now: what was sent again is not sent
+    /// once more before it can have arrived.
+    pub fn set_queue(&mut self, queue: Duration) {
+        self.queue = queue;
+    }
+
+    fn extensions(&self, names_stream: bool) -> &ExtensionBlock {
+        let [naming, others] = &self.extensions;
+        if names_stream { naming } else { others }
+    }
+
     /// Writes the next retransmission into `out`, replacing its contents. Returns false if there is
     /// none.
     pub fn poll_retransmission(&mut self, now: Instant, out: &mut Vec<u8>) -> bool {
-        let Some(sent) = self.history.next_retransmission(now, self.statistics.round_trip) else {
+        let round_trip = self.statistics.round_trip.map(|round_trip| round_trip + self.queue);
+        let Some(sent) = self.history.next_retransmission(now, round_trip) else {
             return false;
         };
+        self.write_again(&sent, out);
+        self.statistics.retransmitted += 1;
+        self.statistics.retransmitted_bytes += sent.payload.len() as u64;
+        true
+    }
+
+    /// Writes a packet that the viewer probably has already into `out`, replacing its contents, to
+    /// find out whether the path carries more. Returns false if the viewer takes no
+    /// retransmissions, or if nothing has been sent.
+    pub fn write_padding(&mut self, out: &mut Vec<u8>) -> bool {
+        if self.config.rtx_payload_type.is_none() {
+            return false;
+        }
+        let Some(sent) = self.history.next_padding() else { return false };
+        self.write_again(&sent, out);
+        self.statistics.padding_bytes += sent.payload.len() as u64;
+        true
+    }
+
+    /// Writes a packet again, as a retransmission if the viewer takes any.
+    fn write_again(&mut self, sent: &SentPacket, out: &mut Vec<u8>) {
         let mut header = RtpHeader {
             marker: sent.marker,
             payload_type: self.config.payload_type,
@@ -305,15 +364,12 @@ impl Sender {
             self.rtx_sequence = self.rtx_sequence.wrapping_add(1);
         }
         out.clear();
-        header::write(out, &header, sent.has_extensions.then_some(&self.extensions));
+        header::write(out, &header, Some(self.extensions(sent.has_extensions)));
         if rtx.is_some() {
             // The original sequence number (RFC 4588 §4).
             out.extend(sent.sequence.to_be_bytes());
         }
         out.extend_from_slice(&sent.payload);
-        self.statistics.retransmitted += 1;
-        self.statistics.retransmitted_bytes += sent.payload.len() as u64;
-        true
     }
 
     /// Returns the time of the next report; `None` before the first packet.

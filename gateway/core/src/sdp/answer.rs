@@ -8,7 +8,10 @@ use super::negotiate::{
     Negotiated, NegotiatedSection, negotiated_section, negotiated_transport, transport,
 };
 use super::write::{LocalMedia, RtpSection, Writer};
-use super::{EXTENSION_MID, EXTENSION_PLAYOUT_DELAY, MediaKind, OfferedCodec, SdpError};
+use super::{
+    EXTENSION_MID, EXTENSION_PLAYOUT_DELAY, EXTENSION_TRANSPORT_CC, MediaKind, OfferedCodec,
+    SdpError,
+};
 use crate::dtls_srtp::{DtlsRole, Fingerprint};
 
 /// Settings of an answer.
@@ -341,13 +344,21 @@ impl<'a> AnswerWriter<'a> {
             // level may, because it is asymmetric.
             fmtp: theirs.fmtp.clone(),
         };
-        let NegotiatedSection { nack, pli, fir, .. } = *negotiated;
-        let feedback = [("nack", nack), ("nack pli", pli), ("ccm fir", fir)];
+        let NegotiatedSection { nack, pli, fir, remb, .. } = *negotiated;
+        let transport_cc = negotiated.transport_cc_extension;
+        let feedback = [
+            ("nack", nack),
+            ("nack pli", pli),
+            ("ccm fir", fir),
+            ("transport-cc", transport_cc.is_some()),
+            ("goog-remb", remb && negotiated.kind == MediaKind::Video),
+        ];
         let feedback: Vec<_> =
             feedback.iter().filter(|(_, on)| *on).map(|(name, _)| *name).collect();
         let extensions = [
             (negotiated.mid_extension, EXTENSION_MID),
             (negotiated.playout_delay_extension, EXTENSION_PLAYOUT_DELAY),
+            (transport_cc, EXTENSION_TRANSPORT_CC),
         ];
         let extensions = extensions
             .into_iter()

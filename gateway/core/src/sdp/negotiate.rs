@@ -5,7 +5,9 @@ use std::time::Duration;
 use super::description::{Description, Direction, RemoteCodec, Section, Transport};
 use super::matching::{matches, packetization_mode};
 use super::write::{LocalMedia, OfferedSection};
-use super::{EXTENSION_MID, EXTENSION_PLAYOUT_DELAY, OfferedCodec, SdpError};
+use super::{
+    EXTENSION_MID, EXTENSION_PLAYOUT_DELAY, EXTENSION_TRANSPORT_CC, OfferedCodec, SdpError,
+};
 use crate::dtls_srtp::DtlsRole;
 use crate::media::{Codec, MediaKind, TrackCodec};
 
@@ -66,6 +68,10 @@ pub struct NegotiatedSection {
     pub mid_extension: Option<u8>,
     /// Id of the playout delay header extension.
     pub playout_delay_extension: Option<u8>,
+    /// Id of the header extension for the transport-wide number, if the peer reports on it.
+    pub transport_cc_extension: Option<u8>,
+    /// True if the peer sends its own estimate of what the path carries (REMB).
+    pub remb: bool,
     /// True if the peer sends NACKs.
     pub nack: bool,
     /// True if the peer sends picture loss indications.
@@ -172,6 +178,10 @@ pub(super) fn negotiated_section(
         playout_delay_extension: section
             .extension(EXTENSION_PLAYOUT_DELAY)
             .filter(|_| kind == MediaKind::Video),
+        transport_cc_extension: section
+            .extension(EXTENSION_TRANSPORT_CC)
+            .filter(|_| kind == MediaKind::Video && chosen.has_feedback("transport-cc")),
+        remb: chosen.has_feedback("goog-remb"),
         nack: chosen.has_feedback("nack"),
         pli: chosen.has_feedback("nack pli"),
         fir: chosen.has_feedback("ccm fir"),

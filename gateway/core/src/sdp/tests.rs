@@ -166,12 +166,15 @@ fn an_offer_is_parsed_back() {
     assert!(section.rtcp_mux);
     assert_eq!(section.extension(EXTENSION_MID), Some(1));
     assert_eq!(section.extension(EXTENSION_PLAYOUT_DELAY), Some(2));
+    assert_eq!(section.extension(EXTENSION_TRANSPORT_CC), Some(3));
     assert_eq!((section.ssrc, section.rtx_ssrc), (Some(1111), Some(2222)));
     assert_eq!(section.candidates, ["candidate:1 1 udp 2130706431 192.0.2.1 5000 typ host"]);
     assert_eq!(section.codecs.len(), 4);
     assert_eq!(section.codecs[2].parameter("profile-level-id"), Some("42e01f"));
     assert_eq!(section.codecs[3].parameter("apt"), Some("98"));
-    assert!(section.codecs[2].has_feedback("nack pli"));
+    for feedback in ["nack pli", "transport-cc", "goog-remb"] {
+        assert!(section.codecs[2].has_feedback(feedback), "{feedback}");
+    }
 }
 
 #[test]
@@ -286,6 +289,36 @@ fn every_offered_section_is_answered_in_order() {
         for (ours, theirs) in read.sections.iter().zip(&offered.sections) {
             assert_eq!(ours.mid, theirs.mid, "{case}");
             assert_eq!(ours.protocol, theirs.protocol, "{case}");
+        }
+    }
+}
+
+#[test]
+fn an_answer_has_the_feedback_about_the_path_that_the_offer_has() {
+    let without = |name: &str| {
+        let lines = CHROMIUM_VIDEO.lines().filter(|line| !line.contains(name));
+        lines.flat_map(|line| [line, "\r\n"]).collect::<String>()
+    };
+    let (no_extension, no_feedback) = (without("transport-wide-cc"), without("transport-cc"));
+    for (case, offer, numbered, remb) in [
+        ("Chromium", CHROMIUM_VIDEO, true, true),
+        ("Firefox", FIREFOX_ALL, false, true),
+        ("GStreamer", GSTREAMER, false, false),
+        ("numbers without reports", &no_feedback, false, true),
+        ("reports without numbers", &no_extension, false, true),
+    ] {
+        let codecs = offered_codecs(Codec::H264, None);
+        let answer = try_answer(offer, &codecs, Setup::Passive, Some(&track())).unwrap();
+        let section = &answer.negotiated.sections[0];
+        assert_eq!(section.transport_cc_extension.is_some(), numbered, "{case}");
+        assert_eq!(section.remb, remb, "{case}");
+        let parts = [
+            (format!("extmap:{}", section.transport_cc_extension.unwrap_or(0)), numbered),
+            ("transport-cc\r\n".to_owned(), numbered),
+            ("goog-remb\r\n".to_owned(), remb),
+        ];
+        for (part, expected) in parts {
+            assert_eq!(answer.text.contains(&part), expected, "{case}: {part}");
         }
     }
 }

@@ -4,14 +4,16 @@ use std::fmt;
 use std::fmt::Write as _;
 
 use super::description::{Direction, Extension, RemoteCodec, Transport};
-use super::{EXTENSION_MID, EXTENSION_PLAYOUT_DELAY, MediaKind, OfferedCodec};
+use super::{
+    EXTENSION_MID, EXTENSION_PLAYOUT_DELAY, EXTENSION_TRANSPORT_CC, MediaKind, OfferedCodec,
+};
 use crate::ice::limits::TA;
 
 /// The protocol of every WebRTC media section (RFC 8834 §4.2).
 const PROTOCOL: &str = "UDP/TLS/RTP/SAVPF";
 
 /// The kinds of feedback that are offered.
-const FEEDBACK: [&str; 3] = ["nack", "nack pli", "ccm fir"];
+const FEEDBACK: [&str; 5] = ["nack", "nack pli", "ccm fir", "transport-cc", "goog-remb"];
 
 /// Settings of an offer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,9 +92,10 @@ pub fn offer(config: &OfferConfig<'_>) -> String {
     writer.text
 }
 
-/// Returns the header extensions of an offer: mid and playout delay.
+/// Returns the header extensions of an offer: mid, which sound has as well, playout delay and
+/// transport-wide number.
 fn offered_extensions() -> Vec<Extension> {
-    let uris = [EXTENSION_MID, EXTENSION_PLAYOUT_DELAY];
+    let uris = [EXTENSION_MID, EXTENSION_PLAYOUT_DELAY, EXTENSION_TRANSPORT_CC];
     (1..).zip(uris).map(|(id, uri)| Extension { id, uri: uri.to_owned() }).collect()
 }
 

@@ -4,7 +4,10 @@ use std::time::Instant;
 
 use super::{Section, Session, SessionOutput};
 use crate::camera::StreamId;
+use crate::congestion::Congestion;
 use crate::media::MediaPacket;
+use crate::rtp::rtcp;
+use crate::transport::PeerTransport;
 
 impl Session {
     /// Returns the sections of the session. Their indices are the `section` of other calls.
@@ -28,7 +31,7 @@ impl Session {
         }
         let Some(section) = self.sections.get_mut(section) else { return };
         let Some(transport) = self.transports.ready(section.transport()) else { return };
-        let send = |packet: &[u8]| transport.send_rtp(now, packet);
+        let send = numbered(now, &mut self.congestion, transport);
         if let Err(error) = section.send_live(now, packets, &mut self.plain, send) {
             self.end(&error.to_string());
         }
@@ -66,16 +69,18 @@ impl Session {
         let mut failed = None;
         for section in &mut self.sections {
             let Some(transport) = self.transports.ready(section.transport()) else { continue };
-            let send = |packet: &[u8]| transport.send_rtp(now, packet);
-            failed = failed.or(section.send_queued(now, &mut self.plain, send).err());
+            let mut send = numbered(now, &mut self.congestion, transport);
+            failed = failed.or(section.send_queued(now, &mut self.plain, &mut send).err());
             let Some(sender) = section.sender() else { continue };
             while sender.poll_retransmission(now, &mut self.plain) {
-                transport.send_rtp(now, &self.plain);
+                send(&mut self.plain);
             }
+            drop(send);
             while sender.poll_report(now, &mut self.plain) {
                 transport.send_rtcp(now, &self.plain);
             }
         }
+        self.send_padding(now);
         if let Some(error) = failed {
             self.end(&error.to_string());
         }
@@ -93,17 +98,36 @@ impl Session {
     }
 
     pub(super) fn handle_rtcp(&mut self, now: Instant, compound: &[u8]) {
+        let packets = rtcp::read(compound).unwrap_or_default();
         let mut goodbye = false;
+        let mut report = None;
         for (index, section) in self.sections.iter_mut().enumerate() {
-            let feedback = section.handle_rtcp(now, compound);
+            let feedback = section.handle_feedback(now, &packets);
             if feedback.key_frame_requested {
                 self.outbox.push_back(SessionOutput::KeyFrame { section: index });
             }
             goodbye |= feedback.goodbye;
+            report = report.or(feedback.report);
         }
+        self.handle_line(now, &packets, report);
         if goodbye {
             self.end("the viewer left");
         }
         self.send_due_packets(now);
+    }
+}
+
+/// Returns a function that numbers packets, as far as their section has it negotiated, and sends
+/// them.
+pub(super) fn numbered<'a>(
+    now: Instant,
+    congestion: &'a mut Option<Congestion>,
+    transport: &'a mut PeerTransport,
+) -> impl FnMut(&mut [u8]) + 'a {
+    move |packet| {
+        if let Some(congestion) = congestion {
+            congestion.stamp(now, packet);
+        }
+        transport.send_rtp(now, packet);
     }
 }

@@ -12,6 +12,7 @@ use rand::{Rng as _, SeedableRng as _};
 
 use super::transports::{MAX_TRANSPORTS, Transports};
 use super::{Local, Section, Session, SessionConfig, SessionOutput};
+use crate::congestion::Congestion;
 use crate::dtls_srtp::DtlsSrtpError;
 use crate::ice::{BadCredentials, Credentials, Role};
 use crate::sdp;
@@ -105,6 +106,8 @@ impl Session {
             sections,
             expires,
             local: Local { offers, origin, version: 1, transport_mid, pending: None },
+            congestion: None,
+            following: None,
             started: false,
             ended: false,
             plain: Vec::new(),
@@ -243,6 +246,10 @@ impl Session {
         }
         // A player that is told to play the picture at once cannot bring it in sync with its sound.
         let at_once = sections.iter().all(|section| section.kind == MediaKind::Video);
+        // The picture's packets are numbered, on the first transport.
+        let numbered = sections.iter().filter(|section| section.transport == 0);
+        let id = numbered.filter_map(|section| section.transport_cc_extension).next();
+        self.congestion.get_or_insert_with(|| Congestion::new(now, id));
         for negotiated in sections {
             if let Some(section) = self.sections.get_mut(negotiated.media) {
                 section.apply(now, negotiated, at_once);

@@ -9,7 +9,8 @@ use super::SessionError;
 use super::single_units::{SingleUnits, are_whole};
 use crate::camera::StreamId;
 use crate::media::{Codec, MediaPacket, TrackCodec};
-use crate::rtp::{Clock, Feedback, Pacer, Sender, SenderConfig};
+use crate::rtp::rtcp::Packet;
+use crate::rtp::{Clock, Feedback, Pace, Pacer, Sender, SenderConfig};
 use crate::sdp::{Direction, LocalMedia, MediaKind, NegotiatedSection, OfferedCodec, TrackIds};
 
 /// Largest group of pictures that is sent for recovery: half a second on a path of 8 Mbit/s.
@@ -41,6 +42,22 @@ pub struct Section {
     negotiated: Option<Negotiated>,
     /// First sequence number of the last group of pictures that was sent for recovery.
     recovery_burst: Option<u64>,
+    shown: Shown,
+    /// The pace of groups on a path that is known to be narrow.
+    pace: Option<Pace>,
+}
+
+/// The part of the stream that is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    All,
+    /// Key frames only.
+    KeyFrames {
+        /// The last packet was one of a key frame, and more of it may follow.
+        is_inside: bool,
+        /// True if all is sent again from the next key frame on.
+        is_ending: bool,
+    },
 }
 
 /// First numbers of the streams of a section; random (RFC 3550 §5.1).
@@ -90,6 +107,8 @@ impl Section {
             seed: rng.random(),
             negotiated: None,
             recovery_burst: None,
+            shown: Shown::All,
+            pace: None,
         }
     }
 
@@ -147,6 +166,8 @@ impl Section {
             cname: self.track.cname.clone(),
             mid: negotiated.mid_extension.zip(negotiated.mid.clone()),
             playout_delay: negotiated.playout_delay_extension.filter(|_| at_once),
+            // The control of the path is about the first transport.
+            transport_cc: negotiated.transport_cc_extension.filter(|_| self.transport == 0),
             first_sequence: self.first.sequence,
             first_rtx_sequence: self.first.rtx_sequence,
             first_timestamp: self.first.timestamp,
@@ -164,11 +185,51 @@ impl Section {
         if self.source != source {
             self.source = source;
             self.recovery_burst = None;
+            self.shown = Shown::All;
             if let Some(negotiated) = &mut self.negotiated {
                 negotiated.pacer.clear();
                 negotiated.sender.splice();
             }
         }
+    }
+
+    /// Shows the key frames of the stream only from now on, and drops what is queued.
+    pub(super) fn show_key_frames(&mut self) {
+        self.shown = Shown::KeyFrames { is_inside: false, is_ending: false };
+        if let Some(negotiated) = &mut self.negotiated {
+            negotiated.pacer.clear();
+            negotiated.sender.end_burst();
+        }
+    }
+
+    /// Shows everything again from the next key frame on.
+    pub(super) fn show_all(&mut self) {
+        if let Shown::KeyFrames { is_ending, .. } = &mut self.shown {
+            *is_ending = true;
+        }
+    }
+
+    /// Sets the pace of groups on a narrow path.
+    pub(super) fn set_pace(&mut self, pace: Option<Pace>) {
+        self.pace = pace;
+    }
+
+    /// Returns true if a live packet is to be sent.
+    fn admits(&mut self, packet: &MediaPacket) -> bool {
+        let Shown::KeyFrames { is_inside, is_ending } = &mut self.shown else { return true };
+        if packet.starts_key_frame {
+            *is_inside = true;
+            if let Some(negotiated) = &mut self.negotiated {
+                negotiated.sender.skip();
+            }
+            if *is_ending {
+                self.shown = Shown::All;
+                return true;
+            }
+        }
+        let is_admitted = *is_inside;
+        *is_inside &= !packet.marker;
+        is_admitted
     }
 
     /// Returns the sender, once the section is negotiated.
@@ -186,20 +247,26 @@ impl Section {
         now: Instant,
         packets: &[MediaPacket],
         out: &mut Vec<u8>,
-        mut send: impl FnMut(&[u8]),
+        mut send: impl FnMut(&mut [u8]),
     ) -> Result<(), SessionError> {
-        let Some(Negotiated { pacer, .. }) = &mut self.negotiated else { return Ok(()) };
-        if !pacer.is_idle() {
-            pacer.extend(packets);
-            return Ok(());
+        for packet in packets {
+            if !self.admits(packet) {
+                continue;
+            }
+            let Some(Negotiated { pacer, .. }) = &mut self.negotiated else { return Ok(()) };
+            if pacer.is_idle() {
+                self.write(now, packet, out, &mut send)?;
+            } else {
+                pacer.push(packet);
+            }
         }
-        packets.iter().try_for_each(|packet| self.write(now, packet, out, &mut send))
+        Ok(())
     }
 
     /// Queues a group of pictures, in the place of what was queued.
     pub(super) fn begin_burst(&mut self, now: Instant, group: &[MediaPacket]) {
         if let Some(Negotiated { pacer, sender, .. }) = &mut self.negotiated {
-            let times = pacer.begin(now, group);
+            let times = pacer.begin(now, group, self.pace);
             sender.begin_burst(now, group, &times);
         }
     }
@@ -212,7 +279,7 @@ impl Section {
         &mut self,
         now: Instant,
         out: &mut Vec<u8>,
-        mut send: impl FnMut(&[u8]),
+        mut send: impl FnMut(&mut [u8]),
     ) -> Result<(), SessionError> {
         while let Some(Negotiated { pacer, .. }) = &mut self.negotiated {
             let Some(packet) = pacer.poll_packet(now) else { break };
@@ -235,7 +302,7 @@ impl Section {
         now: Instant,
         packet: &MediaPacket,
         out: &mut Vec<u8>,
-        mut send: impl FnMut(&[u8]),
+        mut send: impl FnMut(&mut [u8]),
     ) -> Result<(), SessionError> {
         let Some(Negotiated { sender, single_units, .. }) = &mut self.negotiated else {
             return Ok(());
@@ -271,6 +338,10 @@ impl Section {
     pub(super) fn admit_recovery_burst(&mut self, group: &[MediaPacket]) -> bool {
         let bytes: usize = group.iter().map(|packet| packet.payload.len()).sum();
         let Some(first) = group.first().map(|packet| packet.sequence) else { return false };
+        if self.shown != Shown::All {
+            // The next key frame is all that the path carries.
+            return false;
+        }
         if bytes > MAX_RECOVERY_BURST_BYTES || self.recovery_burst == Some(first) {
             return false;
         }
@@ -278,9 +349,10 @@ impl Section {
         true
     }
 
-    /// Handles an RTCP compound of the viewer, as far as it is about this section.
-    pub(super) fn handle_rtcp(&mut self, now: Instant, compound: &[u8]) -> Feedback {
-        self.sender().map(|sender| sender.handle_rtcp(now, compound)).unwrap_or_default()
+    /// Handles the packets of an RTCP compound of the viewer, as far as they are about this
+    /// section.
+    pub(super) fn handle_feedback(&mut self, now: Instant, packets: &[Packet]) -> Feedback {
+        self.sender().map(|sender| sender.handle_feedback(now, packets)).unwrap_or_default()
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {

@@ -37,6 +37,7 @@ impl Pair {
             cname: "camera".to_owned(),
             mid: None,
             playout_delay: None,
+            transport_cc: None,
             first_sequence: 65_500,
             first_rtx_sequence: 65_535,
             first_timestamp: u32::MAX - 5000,

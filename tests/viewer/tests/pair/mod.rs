@@ -140,6 +140,7 @@ impl Pair {
             | SessionOutput::Answer(_)
             | SessionOutput::Fragment(_)
             | SessionOutput::Quiet
+            | SessionOutput::Line
             | SessionOutput::TurnTransport(..) => {}
         }
     }

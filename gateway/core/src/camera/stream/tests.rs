@@ -72,6 +72,24 @@ fn a_camera_on_demand_is_connected_while_somebody_watches_and_a_little_longer() 
 }
 
 #[test]
+fn a_stream_that_may_be_needed_at_any_moment_is_connected_and_has_no_viewer() {
+    let now = Instant::now();
+    let mut stream = stream(true);
+    let viewers = |stream: &Stream| (stream.viewers().len(), stream.standby().len());
+    stream.add_standby(viewer());
+    assert_eq!((stream.poll_command(), viewers(&stream)), (Some(SourceCommand::Start), (0, 1)));
+    stream.add_viewer(viewer());
+    assert_eq!(viewers(&stream), (1, 0), "now it is needed");
+    stream.add_standby(viewer());
+    stream.add_standby(viewer());
+    assert_eq!(viewers(&stream), (0, 1), "and no longer");
+    stream.handle_timeout(now + LINGER);
+    assert_eq!(stream.poll_command(), None);
+    stream.remove_session(now, &session());
+    assert_eq!((viewers(&stream), stream.poll_timeout()), ((0, 0), Some(now + LINGER)));
+}
+
+#[test]
 fn a_returning_viewer_keeps_the_camera_connected() {
     let now = Instant::now();
     let mut stream = stream(true);

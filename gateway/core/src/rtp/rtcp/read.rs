@@ -2,10 +2,11 @@
 
 use bytes::Buf;
 
+use super::congestion::{bandwidth_estimate, transport_feedback};
 use super::{
-    APPLICATION, CNAME, DESCRIPTION, FIR, GOODBYE, MAX_ENTRIES, MAX_NACKED, MAX_PACKETS, NACK,
-    PAYLOAD_FEEDBACK, PLI, Packet, RECEIVER_REPORT, ReportBlock, RtcpError, SENDER_REPORT,
-    TRANSPORT_CC, TRANSPORT_FEEDBACK, VERSION,
+    APPLICATION, CNAME, DESCRIPTION, FIR, GOODBYE, MAX_ENTRIES, MAX_NACKED, MAX_PACKETS,
+    MAX_REPORTED, NACK, PAYLOAD_FEEDBACK, PLI, Packet, RECEIVER_REPORT, ReportBlock, RtcpError,
+    SENDER_REPORT, TRANSPORT_CC, TRANSPORT_FEEDBACK, VERSION,
 };
 use crate::rtp::NtpTime;
 
@@ -16,16 +17,23 @@ use crate::rtp::NtpTime;
 /// authenticated and does not damage its packets.
 pub fn read(mut compound: &[u8]) -> Result<Vec<Packet>, RtcpError> {
     let mut packets = Vec::new();
-    let mut nacked = MAX_NACKED;
+    let mut left = Left { nacked: MAX_NACKED, reported: MAX_REPORTED };
     while !compound.is_empty() {
         if packets.len() == MAX_PACKETS {
             return Err(RtcpError::TooMany);
         }
         let (header, body, rest) = split(compound)?;
-        packets.push(packet(header, body, &mut nacked)?);
+        packets.push(packet(header, body, &mut left)?);
         compound = rest;
     }
     Ok(packets)
+}
+
+/// The entries of lists that may still be read from a compound, in which few bytes can stand for
+/// many of them.
+struct Left {
+    nacked: usize,
+    reported: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -53,18 +61,23 @@ fn split(compound: &[u8]) -> Result<(Header, &[u8], &[u8]), RtcpError> {
     Ok((Header { count: first & 0x1f, kind }, body, rest))
 }
 
-fn packet(header: Header, body: &[u8], nacked: &mut usize) -> Result<Packet, RtcpError> {
+fn packet(header: Header, body: &[u8], left: &mut Left) -> Result<Packet, RtcpError> {
     match header.kind {
         SENDER_REPORT => sender_report(header, body),
         RECEIVER_REPORT => receiver_report(header, body),
         DESCRIPTION => Ok(Packet::Description { cname: cname(header, body) }),
         GOODBYE => goodbye(header, body),
-        TRANSPORT_FEEDBACK if header.count == NACK => nack(body, nacked),
-        TRANSPORT_FEEDBACK if header.count == TRANSPORT_CC => Ok(Packet::TransportFeedback),
+        TRANSPORT_FEEDBACK if header.count == NACK => nack(body, &mut left.nacked),
+        TRANSPORT_FEEDBACK if header.count == TRANSPORT_CC => {
+            // What is around it counts, even if a player writes this in a way of its own.
+            let feedback = transport_feedback(body, &mut left.reported);
+            Ok(feedback.map_or(Packet::Other(header.kind), Packet::TransportFeedback))
+        }
         PAYLOAD_FEEDBACK if header.count == PLI => picture_loss(body),
         PAYLOAD_FEEDBACK if header.count == FIR => full_intra(body),
         PAYLOAD_FEEDBACK if header.count == APPLICATION && body.get(8..12) == Some(b"REMB") => {
-            Ok(Packet::BandwidthEstimate)
+            let estimate = bandwidth_estimate(body);
+            Ok(estimate.map_or(Packet::Other(header.kind), Packet::BandwidthEstimate))
         }
         other => Ok(Packet::Other(other)),
     }

@@ -80,17 +80,18 @@ fn written_packets_are_read_back() {
 
 #[test]
 fn packets_of_browsers_are_understood() {
-    let table: [(&str, &[u8], Packet); 8] = [
+    let table: [(&str, &[u8], Packet); 9] = [
         (
             "full intra",
             b"\x84\xce\0\x04\0\0\0\x07\0\0\0\0\0\0\0\x09\x05\0\0\0",
             Packet::FullIntra { sender: 7, entries: vec![(9, 5)] },
         ),
-        ("REMB", b"\x8f\xce\0\x05\0\0\0\x07\0\0\0\0REMB\x01\x12\x34\x56\0\0\0\x09", {
-            Packet::BandwidthEstimate
+        ("REMB", b"\x8f\xce\0\x05\0\0\0\x07\0\0\0\0REMB\x01\x11\x34\x56\0\0\0\x09", {
+            Packet::BandwidthEstimate(BandwidthEstimate { bits_per_second: 0x1_3456 << 4 })
         }),
         ("another application's", b"\x8f\xce\0\x03\0\0\0\x07\0\0\0\0XYZW", Packet::Other(206)),
-        ("transport-wide", b"\x8f\xcd\0\x02\0\0\0\x07\0\0\0\x09", Packet::TransportFeedback),
+        ("a cut REMB", b"\x8f\xce\0\x03\0\0\0\x07\0\0\0\0REMB", Packet::Other(206)),
+        ("empty transport-wide", b"\x8f\xcd\0\x02\0\0\0\x07\0\0\0\x09", Packet::Other(205)),
         ("extended report", b"\x80\xcf\0\x01\0\0\0\x07", Packet::Other(207)),
         (
             "padding",

@@ -2,7 +2,8 @@
 
 use super::{
     CNAME, DESCRIPTION, GOODBYE, MAX_CNAME_LEN, MAX_WRITTEN, NACK, PAYLOAD_FEEDBACK, PLI,
-    RECEIVER_REPORT, ReportBlock, SENDER_REPORT, TRANSPORT_FEEDBACK, VERSION,
+    RECEIVER_REPORT, ReportBlock, SENDER_REPORT, TRANSPORT_CC, TRANSPORT_FEEDBACK, VERSION,
+    congestion,
 };
 use crate::rtp::NtpTime;
 
@@ -90,6 +91,22 @@ impl<'a> Writer<'a> {
                 out.extend(first.to_be_bytes());
                 out.extend(map.to_be_bytes());
             }
+        });
+    }
+
+    /// Writes the arrival times of the packets of a transport, from the number `first` on, at most
+    /// [`MAX_WRITTEN`] of them. Each time is in [`TICK`](super::TICK)s, `None` for a packet that
+    /// has not arrived. Times too far apart to be written are left out, with all that follow.
+    pub fn transport_feedback(
+        &mut self,
+        media: u32,
+        first: u16,
+        count: u8,
+        arrivals: &[Option<i64>],
+    ) {
+        self.packet(TRANSPORT_FEEDBACK, TRANSPORT_CC, |out| {
+            out.extend(media.to_be_bytes());
+            congestion::write_arrivals(out, first, count, arrivals);
         });
     }
 

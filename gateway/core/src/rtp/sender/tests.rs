@@ -20,6 +20,7 @@ fn config(now: Instant) -> SenderConfig {
         cname: "camera".to_owned(),
         mid: Some((1, "0".to_owned())),
         playout_delay: Some(2),
+        transport_cc: None,
         first_sequence: 65_530,
         first_rtx_sequence: 7,
         first_timestamp: 1000,
@@ -102,6 +103,37 @@ fn extensions_are_sent_until_the_viewer_knows_the_stream() {
     let key = MediaPacket { starts_key_frame: true, ..video(now, 3, b"x") };
     sender.write_packet(now, &key, &mut out);
     assert_eq!(&out[..1], extended, "a key frame");
+}
+
+#[test]
+fn every_packet_has_room_for_its_transport_wide_number() {
+    let now = Instant::now();
+    let mut sender = Sender::new(SenderConfig { transport_cc: Some(3), ..config(now) });
+    let mut out = Vec::new();
+    assert!(!sender.write_padding(&mut out), "nothing was sent");
+    let block = ReportBlock { ssrc: SSRC, ..ReportBlock::default() };
+    sender.handle_rtcp(now, &rtcp(|w| w.receiver_report(Some(&block))));
+    for (case, number) in [("a packet", 1), ("a key frame", 0), ("again", 2), ("padding", 3)] {
+        match case {
+            "again" => {
+                sender.handle_rtcp(now, &rtcp(|w| w.nack(SSRC, &[65_530])));
+                assert!(sender.poll_retransmission(now, &mut out), "{case}");
+            }
+            "padding" => assert!(sender.write_padding(&mut out), "{case}"),
+            _ => sender.write_packet(now, &video(now, number, &[1; 300]), &mut out),
+        }
+        assert!(crate::rtp::stamp(&mut out, 3, 0x1234), "{case}");
+        let packet = RtpPacket::parse(out.clone().into()).unwrap();
+        let is_again = matches!(case, "again" | "padding");
+        assert_eq!(packet.header.ssrc, if is_again { 0x2222 } else { SSRC }, "{case}");
+        assert_eq!(packet.payload.len(), if is_again { 302 } else { 300 }, "{case}");
+        assert_eq!(crate::rtp::transport_number(&out, 3), Some(0x1234), "{case}");
+    }
+    assert_eq!(sender.statistics().padding_bytes, 300);
+    let none = SenderConfig { transport_cc: Some(3), rtx_payload_type: None, ..config(now) };
+    let mut sender = Sender::new(none);
+    sender.write_packet(now, &video(now, 1, &[1; 300]), &mut out);
+    assert!(!sender.write_padding(&mut out), "without RTX it would be taken for the stream");
 }
 
 #[test]

@@ -86,6 +86,7 @@ impl Track {
             cname: "camera".to_owned(),
             mid: None,
             playout_delay: None,
+            transport_cc: None,
             first_sequence: 9,
             first_rtx_sequence: 9,
             first_timestamp: u32::MAX - ssrc,

@@ -122,7 +122,7 @@ const OWNER: Statuses = [
     401, 401,
 ];
 
-const TABLE: [Row; 89] = [
+const TABLE: [Row; 94] = [
     row("GET", "/healthz", "", JSON, [200; CALLERS.len()]),
     row("GET", "/ws", "", JSON, instead(200, 426, OPEN)),
     row("POST", "/api/v1/setup", SETUP, JSON, instead(200, 403, OPEN)),
@@ -176,6 +176,15 @@ const TABLE: [Row; 89] = [
     of("1", "DELETE", "/api/v1/users/{user}/sign-ins", ADMINS),
     // The link is as good as what the user has: nobody makes one for somebody who has more.
     of("1", "POST", "/api/v1/users/{user}/reset", ADMINS),
+    // The third user is the only owner, whom only owners touch, and who stays.
+    Row {
+        camera: "3",
+        ..row("PATCH", "/api/v1/users/{user}", VIEWER, JSON, instead(200, 409, FOR_OWNERS))
+    },
+    of("3", "DELETE", "/api/v1/users/{user}", instead(200, 409, FOR_OWNERS)),
+    of("3", "DELETE", "/api/v1/users/{user}/sign-ins", FOR_OWNERS),
+    of("3", "DELETE", "/api/v1/users/{user}/second-factor", instead(200, 404, FOR_OWNERS)),
+    of("3", "POST", "/api/v1/users/{user}/reset", FOR_OWNERS),
     of("999", "POST", "/api/v1/users/{user}/reset", instead(200, 404, ADMINS)),
     row("POST", "/api/v1/invitations", INVITE, JSON, ADMINS),
     row("POST", "/api/v1/invitations", INVITE_TO_OTHER, JSON, ADMINS_OF_OTHER),

@@ -227,3 +227,148 @@ fn listening_can_be_withheld_and_turning_cameras_allowed() {
         }
     }
 }
+
+/// Returns a principal that has got its rights in several ways.
+fn with_grants(grants: Vec<Grant>) -> Principal {
+    let rights = Rights::new(grants);
+    Principal { own_rights: rights.clone(), rights, ..principal(Role::Viewer, cameras(&[]), None) }
+}
+
+#[test]
+fn each_right_counts_on_its_own_objects_until_its_own_end() {
+    use Permission::{Administer, Control, Give, Listen, Watch};
+    let only = |permission| Permissions::NONE.with(permission);
+    let ann = with_grants(vec![
+        Grant::new(only(Watch), cameras(&["door"]), Expiry::At(50)),
+        Grant::new(only(Watch).with(Give), cameras(&["yard"]), Expiry::Never),
+        Grant::new(only(Listen), cameras(&["attic"]), Expiry::Never),
+        Grant::new(only(Administer), Objects::All, Expiry::At(50)),
+    ]);
+    let sender = || Sender::Principal(ann.clone());
+    let gateway = "gw-a".parse().unwrap();
+    for (camera, at_s, watches, shown) in [
+        ("door", 49, Ok(()), &[CameraPermission::Watch][..]),
+        ("door", 50, Err(Denied::Camera), &[]),
+        ("yard", 50, Ok(()), &[CameraPermission::Watch]),
+        // Who hears a camera and does not see it is told nothing about it.
+        ("attic", 49, Err(Denied::Camera), &[]),
+    ] {
+        let camera = camera.parse().unwrap();
+        let admitted = Action::Connect.admit(sender(), now(at_s)).unwrap();
+        let found = admitted.camera(&gateway, &camera, now(at_s)).map(drop);
+        assert_eq!(found, watches, "{camera} at {at_s} s");
+        assert_eq!(admitted.permissions(&gateway, &camera, now(at_s)), shown, "{camera}");
+    }
+    for (at_s, expected) in [(49, Ok(())), (50, Err(Denied::Everything))] {
+        assert_eq!(Action::ListUsers.admit(sender(), now(at_s)).map(drop), expected, "{at_s} s");
+    }
+    // To have a right is not to give it.
+    let giver = Action::CreateShare.admit(sender(), now(0)).unwrap();
+    for (camera, expected) in [("yard", true), ("door", false)] {
+        let key = ("gw-a".parse().unwrap(), camera.parse().unwrap());
+        let sharing = Sharing { cameras: [(key, false)].into(), end_s: 40 };
+        assert_eq!(giver.give(sharing, now(0)).is_ok(), expected, "{camera}");
+    }
+    // Nobody turns what they do not see.
+    let mut ears = Rights::new(vec![Grant::new(only(Listen), cameras(&["attic"]), Expiry::Never)]);
+    ears.allow_control();
+    assert!(!ears.has(Control));
+}
+
+#[test]
+fn an_owner_is_changed_by_owners_only_and_a_session_by_its_own_requests() {
+    let (viewer, admin, owner) = (Role::Viewer, Role::Admin, Role::Owner);
+    for (by, over, expected) in [
+        (admin, viewer, Ok(())),
+        (admin, admin, Ok(())),
+        (admin, owner, Err(Denied::Owner)),
+        (owner, owner, Ok(())),
+    ] {
+        let sender = Sender::Principal(principal(by, Objects::All, None));
+        let granted = Action::RemoveUser.admit(sender, now(0)).unwrap().everything(now(0));
+        assert_eq!(granted.unwrap().over(over), expected, "{by:?} over {over:?}");
+    }
+    for (action, expected) in [
+        (Action::Patch, Some("user:1")),
+        (Action::Delete, Some("user:1")),
+        (Action::LookAtCamera, None),
+        (Action::ListCameras, None),
+    ] {
+        let sender = Sender::Principal(principal(viewer, Objects::All, None));
+        let admitted = action.admit(sender, now(0)).unwrap();
+        assert_eq!(admitted.owner_of_session(), expected, "{action:?}");
+    }
+    for (role, objects, expected) in [
+        (admin, Objects::All, true),
+        (admin, gateways(&["gw-a"]), true),
+        (admin, gateways(&["gw-b"]), false),
+        (admin, cameras(&["door"]), false),
+        (viewer, Objects::All, false),
+    ] {
+        let sender = Sender::Principal(principal(role, objects.clone(), None));
+        let admitted = Action::ListCameras.admit(sender, now(0)).unwrap();
+        let manages = admitted.may_manage(&"gw-a".parse().unwrap(), now(0));
+        assert_eq!(manages, expected, "{role:?} {objects:?}");
+    }
+}
+
+#[test]
+fn an_action_admits_the_senders_that_it_needs_and_refuses_others_with_the_reason() {
+    use Denied::{ClientsOnly, Everything, Expired, GatewaysOnly, Nobody};
+    type Case = (Action, [Result<(), Denied>; 5]);
+    let table: [Case; 9] = [
+        (Action::Health, [Ok(()); 5]),
+        (Action::Trickle, [Ok(()); 5]),
+        (Action::Unregister, [Err(Nobody), Ok(()), Ok(()), Ok(()), Ok(())]),
+        (
+            Action::Report,
+            [Err(Nobody), Ok(()), Err(GatewaysOnly), Err(GatewaysOnly), Err(GatewaysOnly)],
+        ),
+        (Action::ReadSelf, [Err(Nobody), Err(ClientsOnly), Ok(()), Ok(()), Ok(())]),
+        (Action::Patch, [Err(Nobody), Err(ClientsOnly), Ok(()), Ok(()), Ok(())]),
+        (Action::Offer, [Err(Nobody), Err(ClientsOnly), Ok(()), Ok(()), Ok(())]),
+        (Action::ListUsers, [Err(Nobody), Err(ClientsOnly), Err(Everything), Ok(()), Err(Expired)]),
+        (
+            Action::CreateToken,
+            [Err(Nobody), Err(ClientsOnly), Err(Everything), Ok(()), Err(Expired)],
+        ),
+    ];
+    let someone = |role, end_s| Sender::Principal(principal(role, Objects::All, end_s));
+    let senders = [
+        Sender::Nobody,
+        Sender::Gateway("gw-a".parse().unwrap()),
+        someone(Role::Viewer, None),
+        someone(Role::Admin, Some(101)),
+        someone(Role::Admin, Some(100)),
+    ];
+    for (action, expected) in table {
+        let found = senders.clone().map(|sender| action.admit(sender, now(100)).map(drop));
+        assert_eq!(found, expected, "{action:?}");
+    }
+}
+
+#[test]
+fn a_token_turns_cameras_if_it_says_so_and_names_what_is_not_there_if_it_has_all() {
+    let (door, gateway) = ("door".parse().unwrap(), "gw-a".parse().unwrap());
+    for (objects, control, names) in [
+        (Objects::All, true, true),
+        (Objects::All, false, true),
+        (cameras(&["door"]), false, false),
+    ] {
+        let access = |role| Access {
+            role,
+            objects: objects.clone(),
+            control,
+            listen: true,
+            expiry: Expiry::Never,
+        };
+        let object = Object::Camera { camera: &door, gateway: Some(&gateway) };
+        let turns = access(Role::Viewer).rights().until(Permission::Control, object).is_some();
+        assert_eq!(turns, control, "{objects:?}");
+        let [subject, credential, name] = ["token:1", "token:1", "ann"].map(str::to_owned);
+        let identity = Identity { subject, credential, name };
+        let giver = Sender::Principal(Principal::with_access(identity, &access(Role::Admin)));
+        let giver = Action::CreateToken.admit(giver, now(0)).unwrap();
+        assert_eq!(giver.gives_on_everything(&door).is_ok(), names, "{objects:?}");
+    }
+}

@@ -42,9 +42,15 @@ const SILENCE_TIMEOUT: Duration = Duration::from_secs(45);
 /// keep it for two hours, but home routers drop it after minutes.
 const PING_INTERVAL: Duration = Duration::from_secs(15);
 
-/// Time for a sign of life of a link that the driver doubts: longer than a round trip of any line
-/// that carries a picture.
-const DOUBT_TIMEOUT: Duration = Duration::from_millis(800);
+/// Shortest time for a sign of life of a link that the driver doubts.
+const DOUBT_MIN: Duration = Duration::from_millis(800);
+/// Longest time for it, on slow lines.
+const DOUBT_MAX: Duration = Duration::from_secs(5);
+/// The time for it in round trips, as the latest ping has measured them.
+const DOUBT_ROUND_TRIPS: u32 = 4;
+/// Time after which a link that has become stale is opened again at once. One that was up for less
+/// waits like any that failed, so that a line which loses it again and again is left in peace.
+const STEADY: Duration = Duration::from_secs(10);
 
 /// Size of the read buffer: our messages have a few kB, and tungstenite's default is 128 kB.
 const READ_BUFFER_BYTES: usize = 4 * 1024;
@@ -132,13 +138,13 @@ impl Link {
                     if events.send(LinkEvent::Online { server }).await.is_err() {
                         return Ok(());
                     }
+                    let up_since = Instant::now();
                     let end = pass_messages(socket, &events, &mut outgoing, doubts, &stop).await;
                     if stop.is_cancelled() || events.send(LinkEvent::Offline).await.is_err() {
                         return Ok(());
                     }
-                    let LinkEnd { why, is_stale } = end;
-                    warn!("the link to the signaling server is lost: {why}; reconnecting");
-                    if is_stale {
+                    warn!("the link to the signaling server is lost: {}; reconnecting", end.why);
+                    if end.is_stale && up_since.elapsed() >= STEADY {
                         continue;
                     }
                 }
@@ -369,6 +375,7 @@ async fn pass_messages(
     let silence = tokio::time::sleep(SILENCE_TIMEOUT);
     tokio::pin!(silence);
     let mut is_doubted = false;
+    let (mut pinged, mut round_trip) = (Instant::now(), DOUBT_MAX);
     loop {
         tokio::select! {
             () = stop.cancelled() => {
@@ -381,10 +388,12 @@ async fn pass_messages(
             }
             () = doubts.notified(), if !is_doubted => {
                 is_doubted = true;
-                silence.as_mut().reset(Instant::now() + DOUBT_TIMEOUT);
+                let time = (round_trip * DOUBT_ROUND_TRIPS).clamp(DOUBT_MIN, DOUBT_MAX);
+                silence.as_mut().reset(Instant::now() + time);
                 ping.reset_immediately();
             }
             _ = ping.tick() => {
+                pinged = Instant::now();
                 if let Err(e) = socket.send(Frame::Ping(bytes::Bytes::new())).await {
                     return LinkEnd::new(e);
                 }
@@ -396,6 +405,9 @@ async fn pass_messages(
                 }
             }
             frame = socket.next() => {
+                if matches!(frame, Some(Ok(Frame::Pong(_)))) {
+                    round_trip = pinged.elapsed();
+                }
                 is_doubted = false;
                 silence.as_mut().reset(Instant::now() + SILENCE_TIMEOUT);
                 match parse_frame(frame) {
@@ -476,7 +488,7 @@ mod tests {
         doubts: Arc<Notify>,
         passing: JoinHandle<LinkEnd>,
         /// Kept open, so that the link does not end.
-        _others: (mpsc::Sender<Message>, mpsc::Receiver<LinkEvent>),
+        others: (mpsc::Sender<Message>, mpsc::Receiver<LinkEvent>),
     }
 
     impl Up {
@@ -496,22 +508,27 @@ mod tests {
                 let stop = CancellationToken::new();
                 pass_messages(socket, &events, &mut outgoing, &doubted, &stop).await
             });
-            Self { server, doubts, passing, _others: (sender, received) }
+            Self { server, doubts, passing, others: (sender, received) }
         }
     }
 
     #[tokio::test]
     async fn a_doubted_link_without_a_sign_of_life_is_given_up_early() {
-        let up = Up::new().await;
+        let Up { mut server, doubts, passing, others } = Up::new().await;
+        // The first ping of the link comes by itself; its answer measures the round trip.
+        server.next().await.unwrap().unwrap();
+        server.send(Frame::text(r#"{"jsonrpc":"2.0","method":"trickle"}"#)).await.unwrap();
+        let (_sender, mut received) = others;
+        received.recv().await.unwrap();
+        doubts.notify_one();
         let start = Instant::now();
-        up.doubts.notify_one();
-        let end = up.passing.await.unwrap();
-        assert!(end.is_stale && start.elapsed() >= DOUBT_TIMEOUT, "{:?}", start.elapsed());
+        let end = passing.await.unwrap();
+        assert!(end.is_stale && start.elapsed() >= DOUBT_MIN, "{:?}", start.elapsed());
     }
 
     #[tokio::test]
     async fn a_doubted_link_with_a_sign_of_life_stays() {
-        let Up { mut server, doubts, passing, _others } = Up::new().await;
+        let Up { mut server, doubts, passing, others: _others } = Up::new().await;
         // The first ping of the link comes by itself.
         server.next().await.unwrap().unwrap();
         doubts.notify_one();

@@ -260,16 +260,16 @@ describe('requests whose answer comes in pieces', () => {
 describe('a connection that somebody doubts', () => {
   test('is asked for a sign of life, and kept if it gives one', () => {
     const bench = new Bench().up();
-    expect(bench.dispatch({ type: 'doubt' }).lastSent().method).toBe('portholePing');
+    expect(bench.dispatch({ type: 'doubt', withinMs: 800 }).lastSent().method).toBe('portholePing');
     const { id } = bench.lastSent();
-    expect(bench.dispatch({ type: 'doubt' }).effectTypes).toEqual([]);
+    expect(bench.dispatch({ type: 'doubt', withinMs: 800 }).effectTypes).toEqual([]);
     expect(bench.receive({ id, result: {} }).effectTypes).toEqual([]);
     expect(bench.advance(800).effectTypes).toEqual([]);
     expect(bench.state.phase).toBe('up');
   });
 
   test('is kept if anything else arrives meanwhile', () => {
-    const bench = new Bench().up().dispatch({ type: 'doubt' });
+    const bench = new Bench().up().dispatch({ type: 'doubt', withinMs: 800 });
     bench.now += 100;
     bench.receive({ method: 'portholeCameras', params: { cameras: [] } });
     expect(bench.advance(700).effectTypes).toEqual([]);
@@ -277,7 +277,7 @@ describe('a connection that somebody doubts', () => {
   });
 
   test('is replaced at once if nothing arrives, and its requests fail', () => {
-    const bench = new Bench().up().request(5).dispatch({ type: 'doubt' });
+    const bench = new Bench().up().request(5).dispatch({ type: 'doubt', withinMs: 800 });
     bench.advance(800);
     expect(bench.effectTypes).toEqual(['close', 'resolve', 'down', 'open']);
     expect(bench.faultCode(5)).toBe(LOCAL.OFFLINE);
@@ -285,6 +285,6 @@ describe('a connection that somebody doubts', () => {
   });
 
   test('is left alone while there is none', () => {
-    expect(new Bench().dispatch({ type: 'doubt' }).effectTypes).toEqual([]);
+    expect(new Bench().dispatch({ type: 'doubt', withinMs: 800 }).effectTypes).toEqual([]);
   });
 });

@@ -19,11 +19,6 @@ const OPEN_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 20_000;
 /** Longer than the silence that the server allows a gateway in an answer that comes in pieces. */
 const EXCHANGE_TIMEOUT_MS = 35_000;
-/**
- * Time for a sign of life of a connection that somebody doubts. Longer than a round trip of any
- * line that carries a picture, and short because people look at a picture that stands still.
- */
-const PING_TIMEOUT_MS = 800;
 /** A connection that lasted this long resets the backoff. */
 const STEADY_MS = 5_000;
 /** Bound of the requests without a response; one page never watches as many cameras. */
@@ -59,7 +54,7 @@ export type SocketEvent =
   /** The network is back, or the page is visible again: reconnect now. */
   | { readonly type: 'reconnect-now' }
   /** A sign that the network has changed: is the server still there? */
-  | { readonly type: 'doubt' }
+  | { readonly type: 'doubt'; readonly withinMs: number }
   | { readonly type: 'opened' }
   | { readonly type: 'message'; readonly text: string }
   | { readonly type: 'closed' }
@@ -122,7 +117,7 @@ export function step(state: SocketState, event: SocketEvent, env: Env): Result {
     case 'reconnect-now':
       return state.phase === 'waiting' ? open({ ...state, attempt: 0 }, env) : unchanged(state);
     case 'doubt':
-      return handleDoubt(state, env);
+      return handleDoubt(state, event.withinMs, env);
     case 'opened':
       return handleOpened(state, env);
     case 'message':
@@ -165,10 +160,11 @@ function open(state: SocketState, env: Env): Result {
 }
 
 /** Asks for a sign of life, unless that was done already. */
-function handleDoubt(state: SocketState, env: Env): Result {
+function handleDoubt(state: SocketState, withinMs: number, env: Env): Result {
   const isAsked = state.pending.some(({ token }) => token === PING_TOKEN);
   if (state.phase !== 'up' || isAsked) return unchanged(state);
-  return transmit(state, { token: PING_TOKEN, method: 'portholePing', params: {} }, env);
+  const ping = { token: PING_TOKEN, method: 'portholePing', params: {} } as const;
+  return transmit(state, ping, env, withinMs);
 }
 
 function handleOpened(state: SocketState, env: Env): Result {
@@ -266,13 +262,18 @@ function handleRequest(state: SocketState, event: SocketRequest, env: Env): Resu
 
 type Transmission = Pick<SocketRequest, 'token' | 'method' | 'params'>;
 
-function transmit(state: SocketState, { token, method, params }: Transmission, env: Env): Result {
+function transmit(
+  state: SocketState,
+  { token, method, params }: Transmission,
+  env: Env,
+  timeoutMs = timeoutOf(method),
+): Result {
   const id = state.nextId;
   return {
     state: {
       ...state,
       nextId: id + 1,
-      pending: [...state.pending, { id, token, since: env.now, timeoutMs: timeoutOf(method) }],
+      pending: [...state.pending, { id, token, since: env.now, timeoutMs }],
     },
     effects: [{ type: 'send', text: rpc.request(id, method, params) }],
   };
@@ -280,7 +281,6 @@ function transmit(state: SocketState, { token, method, params }: Transmission, e
 
 /** Returns the time that a request may take; one to a gateway may take longer. */
 function timeoutOf(method: keyof ClientRequests): number {
-  if (method === 'portholePing') return PING_TIMEOUT_MS;
   return method.startsWith('porthole') ? EXCHANGE_TIMEOUT_MS : REQUEST_TIMEOUT_MS;
 }
 

@@ -114,18 +114,17 @@ export class Bench {
     return this;
   }
 
-  /** Lets some time pass in which nothing arrives, with samples as often as a driver takes them. */
-  silence(ms: number, generation = this.generation): this {
-    for (let silentMs = 250; silentMs <= ms; silentMs += 250) {
-      this.advance(250).frames(this.framesOf(generation), generation, silentMs);
+  /**
+   * Lets some time pass in which nothing arrives, with samples as often as a driver takes them.
+   * `before` is the silence until now.
+   */
+  silence(ms: number, before = 0): this {
+    for (let silentMs = before + 250; silentMs <= before + ms; silentMs += 250) {
+      this.advance(250);
+      const shown = this.state.previous ?? this.state.session;
+      if (shown !== null) this.frames(shown.framesDecoded, shown.generation, silentMs);
     }
     return this;
-  }
-
-  private framesOf(generation: number): number {
-    const { session, previous } = this.state;
-    const found = [session, previous].find((one) => one?.generation === generation);
-    return found?.framesDecoded ?? 0;
   }
 
   /** Lets some seconds pass without a new frame. */

@@ -46,6 +46,7 @@ export function newSession(generation: number, now: number): Session {
     lastFrameAt: now,
     lastSampleAt: now,
     silentSince: null,
+    rescueAfter: now,
     playingSince: null,
     expiresAt: null,
     extendAt: null,
@@ -91,7 +92,7 @@ export function resumePrevious(ctx: Context, previous: Session): void {
   const { now, random } = ctx.env;
   const { attempt } = ctx.state;
   const replaceAt = now + delayMs(REPLACE_BACKOFF, attempt, random);
-  const session = { ...previous, replaceAt, lastFrameAt: now, lastSampleAt: now };
+  const session = { ...previous, replaceAt, rescueAfter: replaceAt };
   update(ctx, { session, previous: null, attempt: attempt + 1 });
 }
 

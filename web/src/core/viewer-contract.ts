@@ -35,6 +35,8 @@ export interface Session {
   readonly lastSampleAt: number;
   /** Time since which nothing has arrived on the path; `null` if something arrives. */
   readonly silentSince: number | null;
+  /** Time before which silence is no reason for another session. */
+  readonly rescueAfter: number;
   readonly playingSince: number | null;
   readonly expiresAt: number | null;
   readonly extendAt: number | null;
@@ -168,7 +170,7 @@ export type ViewerEffect =
     }
   | { readonly type: 'send-close'; readonly session: SessionId }
   /** Asks the server for a sign of life: the network may have changed. */
-  | { readonly type: 'doubt-server' }
+  | { readonly type: 'doubt-server'; readonly withinMs: number }
   | { readonly type: 'signed-out' };
 
 /** Events of one session after `connect`: of its peer connection, or the result of `extend`. */

@@ -39,7 +39,7 @@ describe('when nothing arrives', () => {
   test('the player says what it does', () => {
     const bench = playing().silence(1_750);
     expect(bench.phase).toBe('playing');
-    bench.silence(2_000, bench.generation - 1);
+    bench.silence(2_000, 1_750);
     expect([bench.phase, bench.title]).toEqual(['interrupted', 'Connection interrupted']);
     bench.frames(10_000, bench.generation - 1);
     expect(bench.phase).toBe('playing');
@@ -70,29 +70,53 @@ describe('when the server is lost with the path', () => {
     const bench = playing().silence(1_750);
     bench.dispatch({ type: 'signaling', up: false });
     expect(bench.state.session?.id).toBe('s1');
-    bench.silence(250);
+    bench.silence(250, 1_750);
     bench.takeEffects();
-    expect(bench.silence(1_750).takeEffects()).toEqual([]);
+    expect(bench.silence(1_500, 2_000).takeEffects()).toEqual([]);
     expect(bench.dispatch({ type: 'signaling', up: true }).takeEffects()).toContain('connect');
   });
 });
 
-test('a gateway that is back is asked at once', () => {
+test('a gateway that is back is asked at once, and until then the player says so', () => {
   const bench = playing().silence(1_750).updateCamera({ state: 'offline' });
-  bench.refuseConnect(code.UNAVAILABLE).silence(1_750);
+  bench.refuseConnect(code.UNAVAILABLE).silence(1_000, 1_750);
+  expect(bench.phase).toBe('interrupted');
   bench.takeEffects();
   expect(bench.updateCamera({ state: 'live' }).takeEffects()).toContain('connect');
 });
 
+test('a gateway that stays away for long ends the session', () => {
+  const bench = playing().silence(1_750).updateCamera({ state: 'offline' });
+  bench.refuseConnect(code.UNAVAILABLE).silence(9_000, 1_750);
+  expect([bench.phase, bench.title]).toEqual(['failed', 'The camera is offline']);
+});
+
 test('a refused request is made again, less and less often', () => {
   const bench = playing().silence(1_750);
-  const waits = [0, 1, 2, 3].map(() => {
+  const waits = [0, 1, 2].map(() => {
     const before = bench.now;
     bench.refuseConnect(code.UNAVAILABLE);
-    while (bench.state.previous === null) bench.advance(10);
+    while (bench.state.previous === null) {
+      // A driver takes samples all the time.
+      const { session } = bench.state;
+      bench.advance(50).frames(session?.framesDecoded ?? 0, session?.generation, 2_000);
+    }
     return bench.now - before;
   });
-  expect(waits).toEqual([300, 600, 1_200, 2_400]);
+  expect(waits).toEqual([300, 600, 1_200]);
+});
+
+test('sessions that play for a moment only follow each other less and less often', () => {
+  const bench = playing();
+  const waits = [0, 1, 2, 3].map((round) => {
+    const before = bench.now;
+    while (bench.state.previous === null) bench.silence(250, bench.now - before);
+    const took = bench.now - before;
+    const id = `again-${round}`;
+    bench.acceptConnect(id).receiveOffer(id).sendAnswer().ice('connected').frames(1);
+    return took;
+  });
+  expect(waits).toEqual([1_750, 2_250, 3_750, 6_500]);
 });
 
 test('a computer that wakes up makes sure of the server first', () => {

@@ -1,5 +1,6 @@
 /** Watches a session that has a path: its connection, its frames and their standstill. */
 
+import { delayMs } from './backoff';
 import { loseSession, STEADY_MS } from './viewer-connect';
 import { closeSession, type Context, update, updateSession } from './viewer-context';
 import type { Session, SessionEvent } from './viewer-contract';
@@ -16,10 +17,17 @@ const STALL_TIMEOUT_MS = 8_000;
 /** Silence of the path after which the server is asked for a sign of life. */
 const DOUBT_MS = 600;
 /**
+ * Time for that sign of life: longer than a round trip of a line that carries a picture, and short
+ * because somebody looks at a picture that stands still.
+ */
+const PING_MS = 1_000;
+/**
  * Silence of the path after which another session is requested beside this one. A gateway reports
  * at least every 1.5 s, also when its camera is silent.
  */
 const SILENCE_MS = 1_700;
+/** Waits between the rescues of sessions that do not last. */
+const RESCUE_BACKOFF = { firstMs: 1_400, maxMs: 30_000 };
 /** A longer gap between samples means that the browser suspended the page. */
 const SUSPENDED_MS = 3_000;
 /** A stall this soon after a network change is attributed to that change. */
@@ -76,10 +84,23 @@ export function handleFrames(ctx: Context, session: Session, event: Frames): voi
   // A computer that wakes up has slept through the loss of its connections.
   const woke = ctx.env.now - session.lastSampleAt > SUSPENDED_MS;
   const doubts = sampled.silentSince !== null && session.silentSince === null;
-  if (woke || doubts) ctx.effects.push({ type: 'doubt-server' });
+  if (woke || doubts) ctx.effects.push({ type: 'doubt-server', withinMs: PING_MS });
+  if (doubts) pace(ctx, sampled);
   if (sampled.framesDecoded > session.framesDecoded) return handlePlaying(ctx, sampled);
-  if (isSilent(sampled)) return replaceSession(ctx, sampled);
+  const { session: current } = ctx.state;
+  if (current !== null && isSilent(current) && ctx.env.now >= current.rescueAfter) {
+    return replaceSession(ctx, current);
+  }
   if (isStalled(sampled)) handleStall(ctx, sampled);
+}
+
+/** Delays the rescue of a session that has played for a moment only, as the next one may. */
+function pace(ctx: Context, { playingSince }: Session): void {
+  const { now, random } = ctx.env;
+  if (playingSince === null || now - playingSince >= STEADY_MS) return;
+  const { attempt } = ctx.state;
+  update(ctx, { attempt: attempt + 1 });
+  updateSession(ctx, { rescueAfter: now + delayMs(RESCUE_BACKOFF, attempt, random) });
 }
 
 type Frames = Extract<SessionEvent, { readonly type: 'frames' }>;

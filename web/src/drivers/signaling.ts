@@ -64,9 +64,9 @@ export class Signaling {
     this.#runner.dispatch({ type: 'reconnect-now' });
   }
 
-  /** Asks the server for a sign of life, and connects again if there is none. */
-  doubt(): void {
-    this.#runner.dispatch({ type: 'doubt' });
+  /** Asks the server for a sign of life, and connects again if there is none within this time. */
+  doubt(withinMs: number): void {
+    this.#runner.dispatch({ type: 'doubt', withinMs });
   }
 
   /** Adds a listener. Returns the function that removes it. */

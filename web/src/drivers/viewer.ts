@@ -142,7 +142,7 @@ export class Viewer {
       case 'send-close':
         return this.#signaling.notify('portholeClose', { session: effect.session });
       case 'doubt-server':
-        return this.#signaling.doubt();
+        return this.#signaling.doubt(effect.withinMs);
       case 'signed-out':
         return this.#listener.signedOut();
     }

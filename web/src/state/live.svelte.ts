@@ -8,6 +8,9 @@ import { auth } from './auth.svelte';
 import { forgetLogins } from './logins';
 import { clearThumbnails } from './thumbnails.svelte';
 
+/** Time for a sign of life of the server when a page is shown again; a radio may have to wake. */
+const WAKING_MS = 3_000;
+
 class Live {
   readonly signaling = new Signaling();
   /** The latest list, also while the connection is lost; `null` before the first one. */
@@ -54,7 +57,7 @@ class Live {
   /** Connects now if there is no connection, and makes sure of the one that there is. */
   #doubt(): void {
     this.signaling.reconnectNow();
-    this.signaling.doubt();
+    this.signaling.doubt(WAKING_MS);
   }
 
   /** Notes that the server no longer accepts the sign-in, or the link. */

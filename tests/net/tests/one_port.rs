@@ -20,6 +20,7 @@ const NEEDS: [Need; 5] =
 const CERTIFICATE_DEADLINE: Duration = Duration::from_secs(30);
 const CAMERA_DEADLINE: Duration = Duration::from_secs(40);
 const PICTURE_DEADLINE: Duration = Duration::from_secs(40);
+const DASHBOARD_DEADLINE: Duration = Duration::from_secs(90);
 /// Two seconds of the test camera.
 const FRAMES: u64 = 60;
 /// Rules of a host's own firewall: nothing leaves it but TCP to port 443.
@@ -115,12 +116,13 @@ fn a_picture_comes_through_two_networks_that_let_only_443_out() {
             Ok(certificate.exists().then_some(()))
         })?;
         let token = server.token("viewer", &[])?;
+        let trusted = key_digest(&certificate)?;
         let _gateway = start_gateway(scene, &home.host, &server, &certificate)?;
         server.wait_for_camera(&token, "cam", CAMERA_DEADLINE)?;
 
         let arguments = json!({
             "url": format!("https://{SERVER_ADDRESS}/whep/cam"), "token": token, "seconds": 0,
-            "trustedKey": key_digest(&certificate)?,
+            "trustedKey": trusted,
         });
         let place = Place::On(&away.host);
         let mut browser = Browser::script(scene, "browser", place, "whep.mjs", &arguments)?;
@@ -129,6 +131,23 @@ fn a_picture_comes_through_two_networks_that_let_only_443_out() {
         let pair = sample.pair.context("no pair")?;
         report(&format!("a picture through 443/tcp alone: {pair:?}"));
         ensure!(pair.local.relay_protocol.as_deref() == Some("tls"), "{pair:?}");
+        drop(browser);
+
+        // The dashboard, with its cookie and its WebSocket, from the link that the start prints.
+        let steps = json!([
+            { "goto": server.setup_link()? },
+            { "fill": "Username", "value": "ada" },
+            { "fill": "Password", "value": "a porthole in the hull" },
+            { "click": "Create account" },
+            { "click": "cam", "role": "link" },
+            { "watch": 2, "timeoutMs": PICTURE_DEADLINE.as_millis() },
+        ]);
+        let arguments = json!({ "steps": steps, "trustedKey": trusted });
+        let mut dashboard =
+            Browser::script(scene, "dashboard", place, "dashboard.mjs", &arguments)?;
+        dashboard.finish(DASHBOARD_DEADLINE)?;
+        let sample = dashboard.sample()?;
+        ensure!(sample.frames_decoded >= FRAMES / 2, "too few frames: {sample:?}");
         Ok(())
     });
 }

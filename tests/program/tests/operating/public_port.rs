@@ -128,6 +128,24 @@ fn one_port_serves_the_dashboard_websockets_players_and_turn() {
     });
 }
 
+#[test]
+fn turnutils_uclient_relays_at_the_public_port() {
+    let needs = [Need::Program, Need::Tool("openssl"), Need::Tool("turnutils_uclient")];
+    scene("turnutils_uclient_relays_at_the_public_port", &needs, |scene| {
+        let port = Port::start(scene)?;
+        let mut client = Place::Here.command("turnutils_uclient");
+        // Two clients over TLS, without ALPN, which send to each other.
+        client.args(["-t", "-S", "-c", "-y", "-m", "2", "-n", "20", "-u", "anna", "-w", "secret"]);
+        client.args(["-p", &port.address.port().to_string(), "127.0.0.1"]);
+        let output = client.output()?;
+        let output = String::from_utf8_lossy(&output.stdout).into_owned();
+        let totals = output.lines().rev().find(|line| line.contains("tot_send_msgs"));
+        let totals = totals.with_context(|| output.clone())?;
+        ensure!(totals.contains("tot_send_msgs=40, tot_recv_msgs=40"), "{totals}");
+        Ok(())
+    });
+}
+
 /// Takes about 10 s: the server looks at the files of the certificate every ten seconds.
 #[test]
 fn a_new_certificate_at_the_public_port_ends_no_connection() {

@@ -1,19 +1,20 @@
 //! Connections that a load balancer passes on.
 
 use std::io::{Read as _, Write as _};
-use std::net::SocketAddr;
-use std::time::Instant;
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
 use porthole_test_support::http;
 use porthole_test_support::ports::free_port;
-use porthole_test_support::program::Place;
-use porthole_test_support::scene::{Need, scene};
+use porthole_test_support::program::{Place, Program};
+use porthole_test_support::scene::{Need, Scene, scene};
 use porthole_turn_proto::{ClientConfig, ClientEvent, StreamDecoder, Transport, TurnClient};
 
 use super::Port;
-use super::client::{Stream, connect_after, request};
+use super::client::{Stream, connect, connect_after, request};
 
+const DEADLINE: Duration = Duration::from_secs(20);
 /// The token of the admin API.
 const TOKEN: &str = "a-token-of-the-admin-api";
 /// Most connections of one address before it has shown a credential.
@@ -47,6 +48,46 @@ fn allocate(stream: &mut Stream) -> Result<()> {
             turn.handle_datagram(Instant::now(), frame);
         }
     }
+}
+
+/// Starts haproxy, which passes connections on to a server with this option.
+fn haproxy(scene: &Scene, server: SocketAddr, option: &str) -> Result<(Program, SocketAddr)> {
+    let at = free_port()?;
+    let file = scene.folder().join(format!("{option}.cfg"));
+    let config = format!(
+        "defaults\n mode tcp\n timeout connect 5s\n timeout client 60s\n timeout server 60s\n\
+         listen porthole\n bind {at}\n server porthole {server} {option}\n"
+    );
+    std::fs::write(&file, config)?;
+    let mut command = Place::Here.command("haproxy");
+    let mut program = Program::start(scene, option, command.arg("-db").arg("-f").arg(&file))?;
+    program.wait_for("haproxy listens", DEADLINE, |_| Ok(TcpStream::connect(at).ok()))?;
+    Ok((program, at))
+}
+
+#[test]
+fn haproxy_passes_clients_on_with_their_addresses() {
+    let name = "haproxy_passes_clients_on_with_their_addresses";
+    let needs = [Need::Program, Need::Tool("openssl"), Need::Tool("haproxy")];
+    scene(name, &needs, |scene| {
+        let admin = free_port()?;
+        let turn = format!("admin = '{admin}'\nadmin_token = '{TOKEN}'");
+        let lines = ("proxy_protocol = ['127.0.0.0/8']", &*turn);
+        let port = Port::start_with(scene, "behind", free_port()?, lines)?;
+        for option in ["send-proxy", "send-proxy-v2"] {
+            let (_haproxy, at) = haproxy(scene, port.address, option)?;
+            let mut web = connect(at, "localhost", &port.authority, &["http/1.1"])?;
+            let (status, response) = request(&mut web, "GET /healthz HTTP/1.1", "")?;
+            ensure!(status == 200, "{option}: {response}");
+            let mut turn = connect(at, "localhost", &port.authority, &["stun.turn"])?;
+            allocate(&mut turn)?;
+            let client = turn.sock.local_addr()?.to_string();
+            let sessions = format!("http://{admin}/sessions");
+            let sessions = http::get(Place::Here, &sessions, Some(TOKEN))?.body;
+            ensure!(sessions.contains(&client), "{option}: no {client} in {sessions}");
+        }
+        Ok(())
+    });
 }
 
 #[test]

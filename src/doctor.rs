@@ -18,7 +18,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::cli::{self, DoctorRole};
 use crate::config::Config;
-use crate::{authorities, console};
+use crate::{authorities, console, public, turn};
 use finding::{Finding, Report};
 
 /// The configuration and role, which all checks know.
@@ -58,6 +58,7 @@ pub async fn run(config: &Config, file: Option<&Path>, flags: &cli::Doctor) -> a
         None => DoctorRole::Up,
     });
     let tls = connector(config.gateway.ca_certificates.as_deref())?;
+    let config = &completed(config, role).await;
     let patient = Patient { config, file, role, tls };
     let report = Report::new(role, examine(&patient).await);
     if let Some(path) = &flags.bundle {
@@ -78,6 +79,16 @@ pub async fn run(config: &Config, file: Option<&Path>, flags: &cli::Doctor) -> a
     let failures = report.failures();
     ensure!(failures == 0, "{failures} of {} checks failed", report.count());
     Ok(())
+}
+
+/// Returns the configuration as the command completes it. Without a public address the checks say
+/// so.
+async fn completed(config: &Config, role: DoctorRole) -> Config {
+    let config = match role {
+        DoctorRole::Up => turn::for_sessions(public::with_turn(config.clone())),
+        DoctorRole::Gateway | DoctorRole::Signaling | DoctorRole::Turn => config.clone(),
+    };
+    public::with_address(config.clone()).await.unwrap_or(config)
 }
 
 fn connector(ca: Option<&Path>) -> anyhow::Result<TlsConnector> {

@@ -190,7 +190,8 @@ impl Inside {
             return Ok(from);
         }
         let header = timeout(HEADER_TIME, proxy_protocol::read_header(stream)).await??;
-        Ok(header.unwrap_or(from))
+        let client = header.unwrap_or(from);
+        Ok(SocketAddr::new(client.ip().to_canonical(), client.port()))
     }
 
     fn is_balancer(&self, from: SocketAddr) -> bool {

@@ -23,7 +23,12 @@ pub async fn run(config: &Config) -> anyhow::Result<()> {
     data::prepare(&config.data)?;
     let stop = shutdown::on_signal()?;
     let places = open_files::raise_limit().map_or_else(PlaceLimits::default, PlaceLimits::within);
-    let config = &public::with_address(config.clone()).await?;
+    // An address without a name is found; it relays nothing, so that a name is enough.
+    let config = if config.public.names.is_empty() {
+        &public::with_address(config.clone()).await?
+    } else {
+        config
+    };
     let public = PublicPort::bind(config)?;
     let server = bind(config, external_turn_config(config)?, places, None).await?;
     if let Some(public) = public {

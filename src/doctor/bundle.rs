@@ -42,7 +42,7 @@ pub(super) fn write(path: &Path, config: &Config, report: &Report) -> anyhow::Re
 fn text(config: &Config, report: &Report) -> anyhow::Result<String> {
     let mut parts = vec![
         ("report".to_owned(), report.to_string()),
-        ("configuration".to_owned(), toml::to_string(config)?),
+        ("configuration".to_owned(), without_users(&toml::to_string(config)?)),
         ("addresses".to_owned(), addresses()),
     ];
     for path in FACTS {
@@ -53,6 +53,22 @@ fn text(config: &Config, report: &Report) -> anyhow::Result<String> {
     let parts: Vec<_> =
         parts.iter().map(|(name, text)| format!("== {name}\n\n{}\n", text.trim_end())).collect();
     Ok(parts.join("\n"))
+}
+
+/// Replaces user and password in URLs of keys that are not known to have them.
+fn without_users(text: &str) -> String {
+    let masked = text.lines().map(|line| {
+        let Some((start, rest)) = line.split_once("://") else { return line.to_owned() };
+        let authority = rest.split(['/', '"', '?', '#']).next().unwrap_or_default();
+        match authority.rsplit_once('@') {
+            Some((user, _)) => {
+                let after = rest.get(user.len()..).unwrap_or_default();
+                format!("{start}://***{after}")
+            }
+            None => line.to_owned(),
+        }
+    });
+    masked.collect::<Vec<_>>().join("\n")
 }
 
 fn addresses() -> String {
@@ -75,6 +91,7 @@ mod tests {
         config.turn.users.insert("ann".to_owned(), "s3cret".to_owned().into());
         config.turn.admin_token = Some("s3cret".to_owned().into());
         config.gateway.claim = Some("s3cret".to_owned().into());
+        config.gateway.server = Some("https://me:s3cret@cams.example.org/".parse().unwrap());
         let source = "rtsp://admin:s3cret@192.0.2.7/1?password=s3cret".to_owned();
         let camera = toml::from_str(&format!("source = {source:?}")).unwrap();
         config.camera.insert("yard".parse().unwrap(), camera);

@@ -36,7 +36,7 @@ fn names(patient: &Patient<'_>) -> Vec<String> {
     let of_url = url.and_then(|url| url.domain()).map(str::to_owned);
     let mut names: Vec<_> =
         of_url.into_iter().chain(config.public.names.iter().map(ToString::to_string)).collect();
-    names.retain(|name| name.parse::<IpAddr>().is_err());
+    names.retain(|name| name.trim_matches(['[', ']']).parse::<IpAddr>().is_err());
     names.sort();
     names.dedup();
     names

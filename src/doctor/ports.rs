@@ -102,9 +102,12 @@ async fn taken(patient: &Patient<'_>, port: &Port, subject: String) -> Finding {
     let is_ours = match port.answers {
         Answers::Http => http::is_porthole(address, None).await,
         Answers::Https => {
-            let name = patient.config.public.names.first().map(ToString::to_string);
+            let public = &patient.config.public;
+            let first = public.names.first().map(ToString::to_string);
+            let name = first.or(patient.config.public_address.map(|address| address.to_string()));
             let name = name.unwrap_or_else(|| address.ip().to_string());
-            http::is_porthole(address, Some((&patient.tls, &name))).await
+            let name = name.trim_matches(['[', ']']);
+            http::is_porthole(address, Some((&patient.tls, name))).await
         }
         Answers::Stun => Ok(netcheck::answers_stun(address, port.is_udp).await),
         Answers::Nothing => {

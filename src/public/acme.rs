@@ -108,10 +108,13 @@ impl Keeper {
             }
             match self.obtain().await {
                 Ok(()) => {
-                    schedule.succeeded();
+                    schedule.succeeded(self.store.facts().as_ref(), now_s());
                     self.tell();
                 }
                 Err(trouble) => {
+                    if matches!(trouble, Trouble::NoAccount(_)) {
+                        self.store.forget_account();
+                    }
                     let wait = schedule.failed(&trouble, now_s());
                     let minutes = wait.as_secs().div_ceil(60);
                     warn!(
@@ -167,9 +170,9 @@ impl Keeper {
     fn use_new(&self, issued: &order::Issued) -> Result<(), Trouble> {
         let saved = self.store.save_certificate(issued);
         saved
-            .map_err(|error| Trouble::Local(format!("cannot store the certificate: {error:#}")))?;
+            .map_err(|error| Trouble::Issued(format!("cannot store the certificate: {error:#}")))?;
         let used = self.certificate.use_files(self.store.files());
-        used.map_err(|error| Trouble::Local(error.to_string()))
+        used.map_err(|error| Trouble::Issued(error.to_string()))
     }
 
     /// Returns the account at the authority, which is made with the first order.

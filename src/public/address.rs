@@ -8,6 +8,7 @@ use anyhow::{Context as _, bail, ensure};
 use porthole_turn_proto::server::is_public;
 use tokio::net::lookup_host;
 use tokio::time::timeout;
+use tracing::warn;
 use url::Host;
 
 use crate::config::{Config, PublicName, Turn};
@@ -31,11 +32,21 @@ pub fn with_turn(mut config: Config) -> Config {
 ///
 /// # Errors
 ///
-/// Fails if there is a public port and no public address can be found.
+/// Fails if there is a public port, and neither a name nor a public address of an interface; or a
+/// load balancer before it.
 pub async fn with_address(mut config: Config) -> anyhow::Result<Config> {
     if !config.public.listen.is_empty() && config.public_address.is_none() {
+        ensure!(
+            config.public.proxy_protocol.is_empty(),
+            "behind a load balancer the names lead to the balancer: set public_address to the \
+             address by which the Internet reaches this machine"
+        );
         let found = match config.public.names.first() {
-            Some(name) => addresses_of(name).await?,
+            Some(name) => addresses_of(name).await.unwrap_or_else(|error| {
+                // The machine itself and its LAN need no DNS.
+                warn!("{error:#}; until the next start clients learn this machine's own address");
+                own_addresses().unwrap_or_default()
+            }),
             None => own_addresses()?,
         };
         for address in &found {
@@ -66,7 +77,14 @@ async fn addresses_of(PublicName(name): &PublicName) -> anyhow::Result<Vec<IpAdd
     let found = timeout(LOOKUP_TIME, lookup_host((name, 0))).await.with_context(unknown)?;
     let found: Vec<_> = found.with_context(unknown)?.map(|address| address.ip()).collect();
     ensure!(!found.is_empty(), unknown());
-    Ok(found)
+    // `/etc/hosts` often has the own name.
+    let outside: Vec<_> = found.into_iter().filter(|ip| !ip.is_loopback()).collect();
+    ensure!(
+        !outside.is_empty(),
+        "{name} leads to this machine itself, as /etc/hosts may say: give the address by which \
+         others reach it with --public-address"
+    );
+    Ok(outside)
 }
 
 /// Returns the public addresses of the interfaces.
@@ -100,7 +118,6 @@ mod tests {
             ("public_address = '203.0.113.7'", Some("203.0.113.7"), "127.0.0.1:3478"),
             (&format!("{port}public.names = ['203.0.113.7']"), Some("203.0.113.7"), "0.0.0.0:3478"),
             (&format!("{port}public.names = ['2001:db8::7']"), Some("2001:db8::7"), "0.0.0.0:3478"),
-            (&format!("{port}public.names = ['localhost']"), Some("127.0.0.1"), "0.0.0.0:3478"),
             (
                 &format!("{port}public.names = ['localhost']\npublic_address = '203.0.113.7'"),
                 Some("203.0.113.7"),
@@ -117,5 +134,22 @@ mod tests {
             assert_eq!(found_address.as_deref(), address, "{text}");
             assert_eq!(found.turn.listen, [listen.parse::<SocketAddr>().unwrap()], "{text}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_to_loopback_is_no_address_for_others() {
+        let name = PublicName(Host::parse("localhost").unwrap());
+        let error = addresses_of(&name).await.unwrap_err().to_string();
+        assert!(error.starts_with("localhost leads to this machine itself"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_load_balancer_needs_the_address_of_this_machine() {
+        let text = "public.listen = ['0.0.0.0:443']\npublic.names = ['203.0.113.7']\n\
+                    public.proxy_protocol = ['10.0.0.0/8']";
+        assert!(with_address(config(text)).await.is_err());
+        let text = format!("{text}\npublic_address = '203.0.113.8'");
+        let found = with_address(config(&text));
+        assert!(found.await.is_ok_and(|found| found.public_address.is_some()));
     }
 }

@@ -75,7 +75,8 @@ pub(super) async fn obtain(
     }
     drop(answers);
     let key = order.finalize().await?;
-    let chain = order.poll_certificate(&RetryPolicy::new().timeout(PATIENCE)).await?;
+    let chain = order.poll_certificate(&RetryPolicy::new().timeout(PATIENCE)).await;
+    let chain = chain.map_err(|error| Trouble::from(error).after_issue())?;
     Ok(Issued { chain, key })
 }
 

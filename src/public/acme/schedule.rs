@@ -15,6 +15,10 @@ const FIRST_PAUSE: Duration = Duration::from_secs(60);
 const FIRST_PAUSE_AFTER_CHECK: Duration = Duration::from_secs(20 * 60);
 /// First pause after an authority has said that there are too many orders.
 const FIRST_PAUSE_AT_LIMIT: Duration = Duration::from_secs(3 * 60 * 60);
+/// Shortest time between two certificates: authorities give few for the same names in a week.
+const PAUSE_AFTER_SUCCESS: Duration = Duration::from_secs(6 * 60 * 60);
+/// The same for a certificate with a short life, as a part of it.
+const PAUSES_IN_LIFE: u64 = 8;
 /// Longest pause: a certificate for six days still has three tries a day in its last two days.
 const LONGEST_PAUSE: Duration = Duration::from_secs(8 * 60 * 60);
 
@@ -36,16 +40,21 @@ impl Schedule {
         Duration::from_secs(due_s.max(self.not_before_s).saturating_sub(now_s))
     }
 
-    /// Notes a certificate.
-    pub(super) fn succeeded(&mut self) {
-        *self = Self::default();
+    /// Notes a certificate. Another one is not ordered at once, whatever this one says: clocks
+    /// differ, and an authority may leave names out.
+    pub(super) fn succeeded(&mut self, facts: Option<&Facts>, now_s: u64) {
+        let pause_s = facts.map_or(0, life_s) / PAUSES_IN_LIFE;
+        let pause_s = pause_s.min(PAUSE_AFTER_SUCCESS.as_secs());
+        *self = Self { failures: 0, not_before_s: now_s.saturating_add(pause_s) };
     }
 
     /// Notes a failure, and returns the pause after it.
     pub(super) fn failed(&mut self, trouble: &Trouble, now_s: u64) -> Duration {
         let first = match trouble {
-            Trouble::Limit(_) => FIRST_PAUSE_AT_LIMIT,
-            Trouble::Check { .. } | Trouble::Refused(_) => FIRST_PAUSE_AFTER_CHECK,
+            Trouble::Limit(_) | Trouble::Issued(_) => FIRST_PAUSE_AT_LIMIT,
+            Trouble::Check { .. } | Trouble::Refused(_) | Trouble::NoAccount(_) => {
+                FIRST_PAUSE_AFTER_CHECK
+            }
             Trouble::Unreachable(_) | Trouble::Local(_) => FIRST_PAUSE,
         };
         let factor = 2_u32.saturating_pow(self.failures.min(16));
@@ -58,8 +67,11 @@ impl Schedule {
 
 /// Returns the time when two thirds of a certificate's life are over.
 fn renewal_s(facts: &Facts) -> u64 {
-    let life_s = facts.not_after_s.saturating_sub(facts.not_before_s);
-    facts.not_before_s.saturating_add(life_s / 3 * 2)
+    facts.not_before_s.saturating_add(life_s(facts) / 3 * 2)
+}
+
+fn life_s(facts: &Facts) -> u64 {
+    facts.not_after_s.saturating_sub(facts.not_before_s)
 }
 
 #[cfg(test)]
@@ -106,6 +118,7 @@ mod tests {
             (Trouble::Local(String::new()), [1, 2, 4, 8, 16]),
             (check, [20, 40, 80, 160, 320]),
             (Trouble::Limit(String::new()), [180, 360, 480, 480, 480]),
+            (Trouble::Issued(String::new()), [180, 360, 480, 480, 480]),
         ] {
             let mut schedule = Schedule::default();
             let mut now_s = 5000;
@@ -119,8 +132,10 @@ mod tests {
             for _ in 0..100 {
                 assert!(schedule.failed(&trouble, now_s) <= LONGEST_PAUSE);
             }
-            schedule.succeeded();
-            assert!(schedule.wait(None, &[], now_s).is_zero());
+            let facts = Facts { not_before_s: 0, not_after_s: 90 * DAY, names: Vec::new() };
+            schedule.succeeded(Some(&facts), now_s);
+            assert_eq!(schedule.wait(None, &[], now_s), PAUSE_AFTER_SUCCESS);
+            assert_eq!(schedule.failed(&trouble, now_s).as_secs(), minutes[0] * MINUTE);
         }
     }
 }

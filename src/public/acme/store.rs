@@ -137,6 +137,13 @@ impl Store {
         Ok(data::write_secret(&self.0.join(ACCOUNT), &text)?)
     }
 
+    /// Removes the account, so that another one is made.
+    pub(super) fn forget_account(&self) {
+        if let Err(error) = fs::remove_file(self.0.join(ACCOUNT)) {
+            warn!(%error, "the account at the authority cannot be removed");
+        }
+    }
+
     /// Stores a certificate, unless it cannot be read.
     pub(super) fn save_certificate(&self, issued: &Issued) -> anyhow::Result<()> {
         let text = format!("{}\n{}", issued.chain.trim_end(), issued.key);

@@ -23,8 +23,12 @@ pub(super) enum Trouble {
     Check { sentence: String, depends_on_challenge: bool },
     /// The authority has refused the order.
     Refused(String),
+    /// The authority no longer knows our account.
+    NoAccount(String),
     /// Failure of something on this machine.
     Local(String),
+    /// A certificate was given out, and lost on the way or here. Authorities count it.
+    Issued(String),
 }
 
 impl Trouble {
@@ -54,6 +58,11 @@ impl Trouble {
             ),
             depends_on_challenge: true,
         }
+    }
+
+    /// Notes that a certificate was given out before this went wrong.
+    pub(super) fn after_issue(self) -> Self {
+        if matches!(self, Self::Limit(_)) { self } else { Self::Issued(self.to_string()) }
     }
 
     /// Describes an order that was refused without a reason.
@@ -137,6 +146,10 @@ impl From<Error> for Trouble {
             "invalidContact" | "unsupportedContact" => Self::Refused(format!(
                 "the authority does not accept the address in public.acme_contact{detail}"
             )),
+            "accountDoesNotExist" => Self::NoAccount(format!(
+                "the authority no longer knows the account; a new one is made with the next \
+                 try{detail}"
+            )),
             "externalAccountRequired" => Self::Refused(format!(
                 "the authority wants an account that was made with it before, which Porthole does \
                  not support: name another one in public.acme_directory{detail}"
@@ -152,6 +165,8 @@ impl fmt::Display for Trouble {
             Self::Unreachable(text)
             | Self::Limit(text)
             | Self::Refused(text)
+            | Self::NoAccount(text)
+            | Self::Issued(text)
             | Self::Local(text) => f.write_str(text),
             Self::Check { sentence, .. } => f.write_str(sentence),
         }

@@ -89,8 +89,8 @@ fn tls_files(config: &Config) -> anyhow::Result<Option<TlsFiles>> {
     }
 }
 
-/// Allocations of one session of `up`: a browser on two networks, over UDP, TCP and TLS, twice during
-/// a restart of ICE, and the gateway on one network, in the same way.
+/// Allocations of one session of `up`: a browser on two networks, over UDP, TCP and TLS, twice
+/// during a restart of ICE, and the gateway on one network, in the same way.
 const SESSION_ALLOCATIONS: u32 = 18;
 /// Bytes a second of one session of `up`: a camera of 32 Mbit/s that is relayed on both sides, once
 /// in the gateway's allocation and once in the viewer's.

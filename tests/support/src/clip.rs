@@ -35,7 +35,7 @@ impl Clip {
     /// Fails if `ffmpeg` does.
     pub fn encode(scene: &Scene, looks: Looks) -> Result<Self> {
         let Looks { size: (width, height), rate, group, kbit } = looks;
-        let path = scene.folder().join("clip.ts");
+        let path = scene.folder().join(format!("clip-{width}x{height}.ts"));
         let mut encode = Command::new("ffmpeg");
         encode.args(["-hide_banner", "-loglevel", "error", "-nostdin", "-f", "lavfi", "-i"]);
         encode.arg(format!("testsrc2=size={width}x{height}:rate={rate}:duration=20"));

@@ -226,6 +226,19 @@ impl Lab {
             }}",
         ))
     }
+
+    /// Gives a home's uplink this rate from now on: a token bucket of 15 kB with a queue of at most
+    /// 300 ms.
+    ///
+    /// # Errors
+    ///
+    /// Fails for a home without a router.
+    pub fn shape(&self, side: &Side, kbit: u32) -> Result<()> {
+        let router = side.router.as_ref().context("a home without a router")?;
+        router.namespace.tc(&format!(
+            "qdisc replace dev wan root handle 1: tbf rate {kbit}kbit burst 15kb latency 300ms"
+        ))
+    }
 }
 
 impl Side {

@@ -50,6 +50,11 @@ impl Namespace {
         run(self.command("nft").args(["-f", "-"]), rules)
     }
 
+    /// Runs lines of `tc` in this namespace.
+    pub(super) fn tc(&self, lines: &str) -> Result<()> {
+        run(Command::new("tc").args(["-n", &self.name, "-batch", "-"]), lines)
+    }
+
     pub(super) fn sysctl(&self, key: &str, value: &str) -> Result<()> {
         let path = Path::new("/proc/sys").join(key);
         self.inside(|| std::fs::write(&path, value))?

@@ -189,14 +189,18 @@ impl Congestion {
             };
             let last = self.last_arrival.unwrap_or(*arrival);
             let arrival = TransportFeedback::unwrap(*arrival, last);
-            self.last_arrival = Some(arrival.max(last));
             if let Some(sent) = self.sent.take(number) {
+                // Numbers that were never sent move nothing.
+                self.last_arrival = Some(arrival.max(last));
                 let at = arrival.saturating_mul(TICK_MICROS);
                 arrivals.push(Arrival { number, sent: sent.at, received: at, bytes: sent.bytes });
                 received += u32::from(number >= self.first_of_stream);
             }
         }
         self.sent.forget_before(now);
+        if arrivals.is_empty() && lost == 0 {
+            return;
+        }
         self.loss.add(now, received, lost);
         // As they arrived: what was overtaken says nothing about a queue.
         arrivals.sort_by_key(|arrival| (arrival.received, arrival.sent));

@@ -19,7 +19,7 @@ use super::fetch::{FetchError, Fetcher, Question};
 use super::flow::{Flow, Purpose, Seal};
 use super::id_token::{Claims, Expected, check};
 use super::jwks::Keys;
-use super::rules::{Account, admit, lacks_claims};
+use super::rules::{Account, EMAIL, EMAIL_VERIFIED, admit, lacks_claims};
 use super::{Flaw, Trouble};
 use crate::config::{OpenidConnect, ProviderError};
 
@@ -265,9 +265,7 @@ impl Provider {
         if more.get("sub").and_then(Value::as_str) != Some(&claims.subject) {
             return Err(Trouble::Answer(Flaw::Subject));
         }
-        for (name, value) in more {
-            claims.all.entry(name).or_insert(value);
-        }
+        add_claims(&mut claims.all, more);
         Ok(claims)
     }
 
@@ -290,6 +288,19 @@ impl Provider {
             Keys::read(&document.map_err(unreachable)?).map_err(unusable)
         };
         kept.get(Instant::now(), age, fetched).await
+    }
+}
+
+/// Adds the statements that the ID token lacks. An address and whether it is verified belong
+/// together: they are never taken from two places.
+pub(super) fn add_claims(claims: &mut Map<String, Value>, mut more: Map<String, Value>) {
+    if !claims.contains_key(EMAIL) {
+        claims.remove(EMAIL_VERIFIED);
+    } else if claims.get(EMAIL) != more.get(EMAIL) {
+        more.remove(EMAIL_VERIFIED);
+    }
+    for (name, value) in more {
+        claims.entry(name).or_insert(value);
     }
 }
 

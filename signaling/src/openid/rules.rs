@@ -6,6 +6,9 @@ use serde_json::Value;
 use super::id_token::Claims;
 use crate::config::OpenidConnect;
 
+/// The claim with the address, and the one that says if the provider has verified it.
+pub(super) const EMAIL: &str = "email";
+pub(super) const EMAIL_VERIFIED: &str = "email_verified";
 /// The longest name of a user.
 const MAX_NAME_CHARS: usize = 64;
 /// Claims that may have a name if the configured one has none.
@@ -37,7 +40,7 @@ pub(crate) enum Forbidden {
 pub(super) fn lacks_claims(config: &OpenidConnect, claims: &Claims) -> bool {
     let lacks = |name: &str| !claims.all.contains_key(name);
     lacks(&config.name_claim)
-        || (!config.email_domains.is_empty() && (lacks("email") || lacks("email_verified")))
+        || (!config.email_domains.is_empty() && (lacks(EMAIL) || lacks(EMAIL_VERIFIED)))
         || (!config.groups.is_empty() && lacks(&config.groups_claim))
 }
 
@@ -56,8 +59,8 @@ pub(super) fn admit(config: &OpenidConnect, claims: Claims) -> Result<Account, F
 /// Returns true if the provider has verified an address of one of these domains. An address that
 /// anybody can have typed proves nothing.
 fn has_domain(domains: &[String], claims: &Claims) -> bool {
-    let is_verified = claims.all.get("email_verified") == Some(&Value::Bool(true));
-    let email = claims.all.get("email").and_then(Value::as_str).unwrap_or_default();
+    let is_verified = claims.all.get(EMAIL_VERIFIED) == Some(&Value::Bool(true));
+    let email = claims.all.get(EMAIL).and_then(Value::as_str).unwrap_or_default();
     let domain = email.rsplit_once('@').map(|(_, domain)| domain);
     let is_listed = |domain: &str| domains.iter().any(|one| one.eq_ignore_ascii_case(domain));
     is_verified && domain.is_some_and(is_listed)

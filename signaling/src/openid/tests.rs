@@ -15,7 +15,7 @@ use super::discovery::Discovery;
 use super::flow::Seal;
 use super::id_token::{Claims, Expected, check};
 use super::jwks::{Algorithm, Keys};
-use super::provider::Kept;
+use super::provider::{Kept, add_claims};
 use super::rules::{admit, lacks_claims};
 use super::*;
 use crate::config::{Join, OpenidConnect, ProviderError};
@@ -487,5 +487,31 @@ fn a_provider_needs_an_issuer_with_tls_except_on_this_machine() {
         if let Ok(provider) = found {
             assert_eq!(provider.origin(), "https://cams.example");
         }
+    }
+}
+
+#[test]
+fn an_address_and_whether_it_is_verified_come_from_one_place() {
+    let map = |value: Value| value.as_object().cloned().unwrap();
+    let mine = json!({"email": "me@mail.example", "email_verified": true});
+    for (token, user_info, expected) in [
+        (json!({}), mine.clone(), mine.clone()),
+        (mine.clone(), json!({"email": "x@corp.example"}), mine.clone()),
+        (json!({"email": "x@corp.example"}), mine.clone(), json!({"email": "x@corp.example"})),
+        (
+            json!({"email_verified": true}),
+            json!({"email": "x@corp.example"}),
+            json!({"email": "x@corp.example"}),
+        ),
+        (json!({"email": "me@mail.example"}), mine.clone(), mine.clone()),
+        (
+            json!({"name": "Me"}),
+            json!({"name": "You", "nick": "y"}),
+            json!({"name": "Me", "nick": "y"}),
+        ),
+    ] {
+        let mut claims = map(token.clone());
+        add_claims(&mut claims, map(user_info.clone()));
+        assert_eq!(Value::Object(claims), expected, "{token} and {user_info}");
     }
 }

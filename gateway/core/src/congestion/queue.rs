@@ -70,7 +70,7 @@ pub(super) struct Queue {
 impl Queue {
     pub(super) fn add(&mut self, arrival: &Arrival) {
         let Arrival { sent, received, bytes, .. } = *arrival;
-        let delay = received - sent;
+        let delay = received.saturating_sub(sent);
         let part = sent.div_euclid(PART);
         match self.least.back_mut() {
             Some((known, least)) if *known >= part => *least = delay.min(*least),
@@ -80,8 +80,13 @@ impl Queue {
             self.least.pop_front();
         }
         let least = self.least.iter().map(|(_, least)| *least).min().unwrap_or(delay);
-        self.recent.push_back(Delayed { sent, received, bytes, queue: delay - least });
-        let is_old = |first: &Delayed| received - first.received > KEPT;
+        self.recent.push_back(Delayed {
+            sent,
+            received,
+            bytes,
+            queue: delay.saturating_sub(least),
+        });
+        let is_old = |first: &Delayed| received.saturating_sub(first.received) > KEPT;
         while self.recent.front().is_some_and(is_old) || self.recent.len() > MAX_KEPT {
             self.recent.pop_front();
         }

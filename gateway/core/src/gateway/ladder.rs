@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
-use porthole_signaling_proto::{SessionId, StreamRole};
+use porthole_signaling_proto::{CameraState, SessionId, StreamRole};
 use tracing::info;
 
 use super::Gateway;
@@ -126,8 +126,14 @@ impl Gateway {
         let packets = packets.get(start..).unwrap_or_default();
         let codec = codec_of(stream);
         let waiting: Vec<_> = stream.standby().iter().cloned().collect();
+        let sub = self.stream(&StreamId::sub(id.camera.clone()));
+        // A path that carries little is no reason to look at a stream that has ended.
+        let has_sub = sub.is_some_and(|sub| sub.state() == CameraState::Live);
         for Viewer { session, section } in waiting {
-            let waits = self.sessions.get(&session).is_some_and(|it| it.awaits_main(section));
+            let waits = self
+                .sessions
+                .get(&session)
+                .is_some_and(|it| it.awaits_main(section) || !has_sub && it.is_below_main(section));
             let Some(source) = self.source_of(&session, section).filter(|_| waits) else {
                 continue;
             };

@@ -125,6 +125,13 @@ impl Pacer {
         }
     }
 
+    /// Changes the rate of a group that is being sent on a narrow path, in bits per second.
+    pub fn change_rate(&mut self, bits_per_second: u64) {
+        if let Some(pace) = &mut self.limit {
+            pace.bits_per_second = bits_per_second;
+        }
+    }
+
     /// Drops what is queued.
     pub fn clear(&mut self) {
         self.queue = VecDeque::new();
@@ -262,6 +269,24 @@ mod tests {
             let took = (now - start).as_millis();
             assert!((least..=most).contains(&took), "{bits_per_second} bit/s: {took} ms");
         }
+    }
+
+    #[test]
+    fn a_path_that_recovers_gets_the_rest_sooner() {
+        let start = Instant::now();
+        let mut pacer = Pacer::new(start);
+        let pace = Pace { bits_per_second: 80_000, wait: Duration::ZERO };
+        pacer.begin(start, &packets(start, 20, 1), Some(pace));
+        let mut now = start;
+        for sent in 0..20 {
+            if sent == 10 {
+                pacer.change_rate(8_000_000);
+            }
+            now = pacer.poll_timeout().unwrap();
+            assert!(pacer.poll_packet(now).is_some(), "{sent}");
+        }
+        // Ten packets of 100 ms, of which the last was begun before the change, then of 1 ms.
+        assert_eq!((now - start).as_millis(), 10 * 100 + 9);
     }
 
     #[test]

@@ -15,6 +15,9 @@ use crate::rtp::{Pace, ReceptionReport};
 /// rest is for the queue that stands on it.
 const PACE: u64 = 90;
 
+/// Lowest pace in bits per second: on a path with less no picture is seen, whatever its pace.
+const MIN_PACE: u64 = 100_000;
+
 /// Part of the queue that is left when a group of pictures begins, so that the path does not idle,
 /// and the longest time that is waited for the rest.
 const KEPT_QUEUE: Duration = Duration::from_millis(50);
@@ -27,6 +30,13 @@ pub(super) struct Following {
     ladder: Ladder,
     /// The main stream is to be shown from its next key frame on.
     awaits_main: bool,
+}
+
+impl Following {
+    /// Returns true if this section follows the path.
+    pub(super) fn is_of(&self, section: usize) -> bool {
+        self.section == section
+    }
 }
 
 impl Session {
@@ -47,6 +57,12 @@ impl Session {
         self.following.as_ref().is_some_and(|it| it.section == section && it.awaits_main)
     }
 
+    /// Returns true if a section shows less than the main stream because of its path.
+    #[must_use]
+    pub fn is_below_main(&self, section: usize) -> bool {
+        self.following().is_some_and(|(at, rung)| at == section && rung != Rung::Main)
+    }
+
     /// Returns what is known about the path.
     #[must_use]
     pub fn line(&self) -> Line {
@@ -63,6 +79,9 @@ impl Session {
         let ladder = &mut following.ladder;
         let decision = ladder.decide(now, &congestion.line(), rates);
         following.awaits_main = decision == Decision::Up(Rung::Main);
+        if let Some(section) = self.sections.get_mut(following.section) {
+            section.change_pace(congestion.line().estimate.map(pace_of));
+        }
         if decision == Decision::Up(Rung::Sub)
             && let Some(section) = self.sections.get_mut(following.section)
         {
@@ -79,7 +98,7 @@ impl Session {
     pub fn go_down(&mut self, now: Instant, rung: Rung, source: StreamId, group: &[MediaPacket]) {
         let Line { estimate, queue, .. } = self.line();
         let pace = estimate.map(|estimate| Pace {
-            bits_per_second: estimate.saturating_mul(PACE) / 100,
+            bits_per_second: pace_of(estimate),
             wait: queue.saturating_sub(KEPT_QUEUE).min(MAX_WAIT),
         });
         let Some(following) = &mut self.following else { return };
@@ -167,6 +186,11 @@ impl Session {
         self.following.as_ref().filter(|_| self.started)?;
         self.congestion.as_ref()?.poll_timeout()
     }
+}
+
+/// Returns the pace for this estimate, in bits per second.
+fn pace_of(estimate: u64) -> u64 {
+    (estimate.saturating_mul(PACE) / 100).max(MIN_PACE)
 }
 
 /// Returns the packets of the key frame that a group begins with.

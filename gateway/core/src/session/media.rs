@@ -107,7 +107,10 @@ impl Session {
                 self.outbox.push_back(SessionOutput::KeyFrame { section: index });
             }
             goodbye |= feedback.goodbye;
-            report = report.or(feedback.report);
+            // What a viewer loses of the sound says nothing about the picture.
+            if self.following.as_ref().is_none_or(|it| it.is_of(index)) {
+                report = report.or(feedback.report);
+            }
         }
         self.handle_line(now, &packets, report);
         if goodbye {

@@ -214,12 +214,23 @@ impl Section {
         self.pace = pace;
     }
 
+    /// Changes the pace of what is queued already, in bits per second, as the path changes.
+    pub(super) fn change_pace(&mut self, bits_per_second: Option<u64>) {
+        if let (Some(negotiated), Some(rate)) = (&mut self.negotiated, bits_per_second) {
+            negotiated.pacer.change_rate(rate);
+        }
+    }
+
     /// Returns true if a live packet is to be sent.
     fn admits(&mut self, packet: &MediaPacket) -> bool {
         let Shown::KeyFrames { is_inside, is_ending } = &mut self.shown else { return true };
         if packet.starts_key_frame {
-            *is_inside = true;
-            if let Some(negotiated) = &mut self.negotiated {
+            let waits = self.negotiated.as_ref().is_some_and(|it| !it.pacer.is_idle());
+            // Behind one that is still on its way, key frames would come later and later.
+            *is_inside = !waits || *is_ending;
+            if let Some(negotiated) = self.negotiated.as_mut().filter(|_| *is_inside) {
+                negotiated.pacer.clear();
+                negotiated.sender.end_burst();
                 negotiated.sender.skip();
             }
             if *is_ending {

@@ -125,10 +125,11 @@ impl Pacer {
         }
     }
 
-    /// Changes the rate of a group that is being sent on a narrow path, in bits per second.
-    pub fn change_rate(&mut self, bits_per_second: u64) {
+    /// Raises the rate of a group that is being sent on a narrow path, in bits per second: the path
+    /// may have recovered. A lower one would only let live packets wait longer behind it.
+    pub fn raise_rate(&mut self, bits_per_second: u64) {
         if let Some(pace) = &mut self.limit {
-            pace.bits_per_second = bits_per_second;
+            pace.bits_per_second = pace.bits_per_second.max(bits_per_second);
         }
     }
 
@@ -280,7 +281,8 @@ mod tests {
         let mut now = start;
         for sent in 0..20 {
             if sent == 10 {
-                pacer.change_rate(8_000_000);
+                pacer.raise_rate(8_000_000);
+                pacer.raise_rate(80_000);
             }
             now = pacer.poll_timeout().unwrap();
             assert!(pacer.poll_packet(now).is_some(), "{sent}");

@@ -80,7 +80,7 @@ impl Session {
         let decision = ladder.decide(now, &congestion.line(), rates);
         following.awaits_main = decision == Decision::Up(Rung::Main);
         if let Some(section) = self.sections.get_mut(following.section) {
-            section.change_pace(congestion.line().estimate.map(pace_of));
+            section.raise_pace(congestion.line().estimate.map(pace_of));
         }
         if decision == Decision::Up(Rung::Sub)
             && let Some(section) = self.sections.get_mut(following.section)

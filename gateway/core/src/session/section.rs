@@ -214,10 +214,10 @@ impl Section {
         self.pace = pace;
     }
 
-    /// Changes the pace of what is queued already, in bits per second, as the path changes.
-    pub(super) fn change_pace(&mut self, bits_per_second: Option<u64>) {
+    /// Raises the pace of what is queued already, in bits per second, as the path recovers.
+    pub(super) fn raise_pace(&mut self, bits_per_second: Option<u64>) {
         if let (Some(negotiated), Some(rate)) = (&mut self.negotiated, bits_per_second) {
-            negotiated.pacer.change_rate(rate);
+            negotiated.pacer.raise_rate(rate);
         }
     }
 

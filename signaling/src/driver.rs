@@ -16,6 +16,7 @@ use porthole_signaling_proto::rest::Removed;
 use porthole_signaling_proto::rpc::{Fault, code};
 use porthole_signaling_proto::{GatewayId, SessionId};
 use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
@@ -32,6 +33,8 @@ const PERSIST_RETRY: Duration = Duration::from_secs(5);
 /// Time after which a revocation by another process takes effect at the latest. Asking is one read
 /// of an empty table.
 const REVOCATION_INTERVAL: Duration = Duration::from_millis(500);
+/// Time that it waits for other writers of the database.
+const REVOCATION_WAIT: Duration = Duration::from_millis(500);
 
 /// The most credentials that wait to be checked. After a restart of the server there is one for
 /// each user and token that goes on watching.
@@ -222,7 +225,9 @@ impl Driver {
             if let Err(error) = self.end_revoked().await {
                 warn!(%error, "cannot ask the database what was revoked");
             }
-            self.store.write_refusals().await;
+            let driver = Arc::clone(&self);
+            // Beside it: writing may take long, and at most one writes in a minute.
+            self.tasks.spawn(async move { driver.store.write_refusals().await });
             tokio::select! {
                 () = tokio::time::sleep(REVOCATION_INTERVAL) => {}
                 () = self.abort.cancelled() => return,
@@ -236,9 +241,24 @@ impl Driver {
         if revoked.is_empty() {
             return Ok(());
         }
-        // First of all it ends: a full disk must not keep it going.
-        self.end_credentials(&revoked);
-        self.store.forget_revoked(&revoked).await
+        match timeout(REVOCATION_WAIT, self.store.take_revoked()).await {
+            // Everything ends while the database cannot change, so that no revocation that comes
+            // meanwhile counts as one that has taken effect.
+            Ok(Ok(taken)) => {
+                self.end_credentials(taken.credentials());
+                taken.forget().await
+            }
+            // Another program writes, or nothing can be written: it ends all the same, and once
+            // more until it is written down.
+            Ok(Err(error)) => {
+                self.end_credentials(&revoked);
+                Err(error)
+            }
+            Err(_) => {
+                self.end_credentials(&revoked);
+                Ok(())
+            }
+        }
     }
 
     /// Ends what goes on with credentials that the hub has asked about, if they are gone.

@@ -130,9 +130,32 @@ async fn the_open_websocket_of_a_revoked_token_is_closed_and_its_sessions_end() 
     scene.at.server.stop().await;
 }
 
-async fn delete_by_hand(data: &Path, number: i64) {
+#[tokio::test]
+async fn a_revocation_takes_effect_while_another_program_keeps_the_database_for_itself() {
+    let mut scene = Scene::new().await;
+    let (number, _, mut viewer) = scene.watch().await;
+    let pool = open_by_hand(scene.at.data.path()).await;
+    let mut other = pool.acquire().await.unwrap();
+    for step in ["BEGIN IMMEDIATE", "DELETE FROM tokens WHERE id = ?", "COMMIT", "BEGIN IMMEDIATE"]
+    {
+        let query = sqlx::query(step);
+        let query = if step.contains('?') { query.bind(number) } else { query };
+        query.execute(&mut *other).await.unwrap();
+    }
+    scene.check_ended(&mut viewer, 2, "while the database is kept").await;
+    sqlx::query("ROLLBACK").execute(&mut *other).await.unwrap();
+    drop(other);
+    pool.close().await;
+    scene.at.server.stop().await;
+}
+
+async fn open_by_hand(data: &Path) -> sqlx::SqlitePool {
     let url = format!("sqlite://{}", data.join("signaling.sqlite3").display());
-    let pool = sqlx::SqlitePool::connect(&url).await.expect("the database is there");
+    sqlx::SqlitePool::connect(&url).await.expect("the database is there")
+}
+
+async fn delete_by_hand(data: &Path, number: i64) {
+    let pool = open_by_hand(data).await;
     let deleted = sqlx::query("DELETE FROM tokens WHERE id = ?").bind(number).execute(&pool).await;
     deleted.expect("it can be written");
     pool.close().await;

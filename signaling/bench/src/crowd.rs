@@ -17,7 +17,7 @@ use porthole_signaling_proto::rpc::Message;
 use porthole_signaling_proto::{GatewayId, rpc};
 use tokio::sync::Semaphore;
 
-use crate::link::Link;
+use crate::link::{CAMERA, Link};
 use crate::server::Server;
 
 /// Size of a description: a browser's has as much.
@@ -101,7 +101,7 @@ impl Crowd {
         let Some(gateway) = self.gateways.get(number) else { bail!("no such gateway") };
         let _permit = self.opening.acquire().await?;
         let claim = gateway.claim.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let link = Link::gateway(server, number, &gateway.key, claim.as_deref()).await;
+        let link = Link::gateway(server, number, &gateway.key, claim.as_deref(), &[CAMERA]).await;
         if link.is_ok() {
             *gateway.claim.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }

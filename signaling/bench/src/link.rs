@@ -37,10 +37,7 @@ pub(crate) struct Link(WebSocketStream<TcpStream>);
 impl Link {
     /// Connects from one of many addresses.
     async fn connect(server: SocketAddr, number: usize) -> Result<Self> {
-        let host = u8::try_from(number % ADDRESSES)? + 2;
-        let socket = TcpSocket::new_v4()?;
-        socket.bind((Ipv4Addr::new(127, 0, 0, host), 0).into())?;
-        let stream = socket.connect(server).await?;
+        let stream = connect_from(server, number).await?;
         // As the gateway does: two messages in a row must not wait for an acknowledgement.
         stream.set_nodelay(true)?;
         let mut request = format!("ws://{server}{WEBSOCKET_PATH}").into_client_request()?;
@@ -50,12 +47,13 @@ impl Link {
         Ok(Self(socket))
     }
 
-    /// Connects and registers a gateway with its camera, and enrols it first with a claim code.
+    /// Connects and registers a gateway with its cameras, and enrols it first with a claim code.
     pub(crate) async fn gateway(
         server: SocketAddr,
         number: usize,
         key: &SigningKey,
         claim: Option<&str>,
+        cameras: &[&str],
     ) -> Result<Self> {
         let opening = async {
             let mut link = Self::connect(server, number).await?;
@@ -75,8 +73,11 @@ impl Link {
             let signature = sign(key, &register_message(None, &nonce, &id));
             let token = GatewayToken { id, origin: None, signature };
             link.register(&token.to_string()).await?;
-            let camera = CameraReport::new(CAMERA.parse()?, "Door".to_owned(), CameraState::Idle);
-            let report = ReportParams { cameras: vec![camera], ..ReportParams::default() };
+            let camera = |id: &&str| {
+                anyhow::Ok(CameraReport::new(id.parse()?, (*id).to_owned(), CameraState::Idle))
+            };
+            let cameras = cameras.iter().map(camera).collect::<Result<_>>()?;
+            let report = ReportParams { cameras, ..ReportParams::default() };
             link.call::<Report>(&report).await?;
             anyhow::Ok(link)
         };
@@ -132,6 +133,14 @@ impl Link {
         }
         Ok(None)
     }
+}
+
+/// Connects from one of the addresses of this machine.
+pub(crate) async fn connect_from(server: SocketAddr, number: usize) -> Result<TcpStream> {
+    let host = u8::try_from(number % ADDRESSES)? + 2;
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((Ipv4Addr::new(127, 0, 0, host), 0).into())?;
+    Ok(socket.connect(server).await?)
 }
 
 fn sign(key: &SigningKey, message: &[u8]) -> String {

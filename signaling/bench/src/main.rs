@@ -1,5 +1,6 @@
 //! Measures the signaling server on one core: the memory of idle gateways, the time that it adds to
-//! the set-up of sessions, and how soon all gateways are back after a restart.
+//! the set-up of sessions, and how soon all gateways are back after a restart. Or shows that nothing
+//! is delivered to the wrong peer.
 //! `docs/ref/signaling-benchmark.md` has method, command and results.
 
 #![expect(clippy::print_stdout, reason = "it prints its results")]
@@ -8,6 +9,7 @@ mod crowd;
 mod link;
 mod server;
 mod viewers;
+mod whose_camera;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -40,6 +42,10 @@ struct Arguments {
     /// Seconds in which sessions are set up.
     #[arg(long, default_value_t = 60)]
     seconds: u64,
+    /// Measures nothing, but lets this many sessions be asked for, of cameras with the same names,
+    /// while connections, tokens and the server end; fails if anything reaches the wrong peer.
+    #[arg(long, value_name = "SESSIONS")]
+    whose_camera: Option<u64>,
 }
 
 fn main() -> Result<()> {
@@ -57,6 +63,9 @@ async fn run(arguments: Arguments) -> Result<()> {
     };
     ensure!(binary.exists(), "{} does not exist: build it, or name another", binary.display());
     let count = arguments.gateways;
+    if let Some(sessions) = arguments.whose_camera {
+        return whose_camera::run(binary, count, sessions).await;
+    }
     let data = tempfile::tempdir().context("no temporary folder")?;
     let mut server = Server::new(binary, data.path().to_owned())?;
     server.start().await?;

@@ -96,6 +96,14 @@ impl Server {
         Ok(())
     }
 
+    /// Ends the process at once, as a power cut would.
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        let mut child = self.child.take().context("the server does not run")?;
+        child.kill()?;
+        child.wait()?;
+        Ok(())
+    }
+
     /// Returns the memory that it has allocated, in bytes.
     pub(crate) fn memory(&self) -> Result<u64> {
         let text = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.pid()?))?;

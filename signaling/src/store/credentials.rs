@@ -346,14 +346,32 @@ impl Store {
         Ok(gone)
     }
 
-    /// Notes that the server has ended everything that was started with these credentials.
-    pub(crate) async fn forget_revoked(&self, credentials: &[String]) -> Result<(), StoreError> {
+    /// Takes the credentials that were revoked. Nobody changes the database until they are forgotten
+    /// or dropped, and then they are there again.
+    pub(crate) async fn take_revoked(&self) -> Result<TakenRevoked, StoreError> {
         let mut write = self.begin().await?;
-        for credential in credentials {
-            let query = "DELETE FROM revoked WHERE credential = ?";
-            sqlx::query(query).bind(credential).execute(write.db()).await?;
-        }
-        write.commit().await
+        let query = "DELETE FROM revoked RETURNING credential";
+        let rows = sqlx::query(query).fetch_all(write.db()).await?;
+        let credentials: Result<_, StoreError> =
+            rows.iter().map(|row| Ok(row.try_get("credential")?)).collect();
+        Ok(TakenRevoked { credentials: credentials?, write })
+    }
+}
+
+/// Credentials that were revoked, on their way out of the database.
+pub(crate) struct TakenRevoked {
+    credentials: Vec<String>,
+    write: Write,
+}
+
+impl TakenRevoked {
+    pub(crate) fn credentials(&self) -> &[String] {
+        &self.credentials
+    }
+
+    /// Notes that the server has ended everything that was started with them.
+    pub(crate) async fn forget(self) -> Result<(), StoreError> {
+        self.write.commit().await
     }
 }
 

@@ -70,7 +70,11 @@ async fn a_token_is_removed_with_everything_that_was_given_with_it() {
     noted.sort();
     let credentials = [&first, &second, &third].map(|one| one.credential().to_owned());
     assert_eq!(noted, credentials, "the server will end what they have started");
-    store.forget_revoked(&noted).await.unwrap();
+    drop(store.take_revoked().await.unwrap());
+    assert_eq!(store.revoked().await.unwrap().len(), noted.len(), "not forgotten, so still there");
+    let taken = store.take_revoked().await.unwrap();
+    assert_eq!(taken.credentials().len(), noted.len());
+    taken.forget().await.unwrap();
     assert_eq!(store.revoked().await.unwrap(), [""; 0]);
     let left = store.tokens(&listing).await.unwrap();
     assert_eq!(left.iter().map(|token| token.id).collect::<Vec<_>>(), [number(&other)]);

@@ -26,7 +26,7 @@ const BACKOFF_MS: u64 = 1_000;
 /// Descriptions without an answer that are remembered; of more, the answers are not compared.
 const MOST_OFFERS: usize = 4_096;
 
-/// One gateway.
+/// Gateway of a run, with its key.
 #[derive(Debug)]
 pub(super) struct Gateway {
     key: SigningKey,

@@ -35,7 +35,7 @@ const LAST: Duration = Duration::from_secs(3);
 /// Sessions of a viewer that are remembered.
 const MOST_SESSIONS: usize = 4_096;
 
-/// What a viewer may watch, and the token with which it does.
+/// Cameras that a viewer may watch, and the token with which it does.
 #[derive(Debug)]
 pub(super) struct Access {
     grants: Vec<Wanted>,
@@ -135,7 +135,7 @@ pub(super) async fn run(world: Arc<World>, number: usize) -> Result<()> {
     Ok(())
 }
 
-/// One connection of a viewer.
+/// Connection of a viewer.
 struct Viewer<'a> {
     world: &'a Arc<World>,
     access: &'a Access,

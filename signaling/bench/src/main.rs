@@ -1,6 +1,6 @@
 //! Measures the signaling server on one core: the memory of idle gateways, the time that it adds to
-//! the set-up of sessions, and how soon all gateways are back after a restart. Or shows that nothing
-//! is delivered to the wrong peer.
+//! the set-up of sessions, and how soon all gateways are back after a restart. Or shows that
+//! nothing is delivered to the wrong peer.
 //! `docs/ref/signaling-benchmark.md` has method, command and results.
 
 #![expect(clippy::print_stdout, reason = "it prints its results")]

@@ -1,5 +1,5 @@
-//! Stamps and numbers: everything that is sent about a session names the gateway and the camera that
-//! it comes from or is meant for.
+//! Stamps and numbers: everything that is sent about a session names the gateway and the camera
+//! that it comes from or is meant for.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -48,7 +48,8 @@ impl Request {
         let Wanted { gateway, camera } = &self.wanted;
         let request = format!(
             "POST /whep/{camera}@{gateway} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n\
-             Content-Type: application/sdp\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{offer}",
+             Content-Type: application/sdp\r\nContent-Length: {}\r\nConnection: close\r\n\r\n\
+             {offer}",
             world.server,
             self.token,
             offer.len(),

@@ -346,8 +346,8 @@ impl Store {
         Ok(gone)
     }
 
-    /// Takes the credentials that were revoked. Nobody changes the database until they are forgotten
-    /// or dropped, and then they are there again.
+    /// Takes the credentials that were revoked. Nobody changes the database until they are
+    /// forgotten or dropped, and then they are there again.
     pub(crate) async fn take_revoked(&self) -> Result<TakenRevoked, StoreError> {
         let mut write = self.begin().await?;
         let query = "DELETE FROM revoked RETURNING credential";

@@ -259,6 +259,7 @@ async fn respond_signed_in(
 ) -> HandlerResult<Response> {
     let browser = browser_name(headers);
     let cookie = app.driver.store.create_cookie(user, means, address, browser.as_deref()).await?;
+    let cookie = cookie.ok_or_else(wrong_credentials)?;
     let device = app.devices.issue(&user.name, now().unix_s);
     let prefix = prefix.as_ref();
     let cookies = [

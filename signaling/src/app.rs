@@ -14,7 +14,7 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use axum::{Extension, Router};
 use http::request::Parts;
 use http::{Method, StatusCode, header};
-use porthole_signaling_core::{Action, Admitted, Need, Sender};
+use porthole_signaling_core::{Action, Admitted, Need, Principal, Sender};
 use porthole_signaling_proto::WEBSOCKET_PATH;
 use tokio::time::timeout;
 use tracing::debug;
@@ -256,10 +256,22 @@ async fn guard(
     if parts.uri.path() == WEBSOCKET_PATH {
         return next.run(Request::from_parts(parts, body)).await;
     }
-    match whole_body(&parts, body).await {
-        Ok(body) => next.run(Request::from_parts(parts, body.into())).await,
-        Err(refused) => refused,
+    let body = match whole_body(&parts, body).await {
+        Ok(body) => body,
+        Err(refused) => return refused,
+    };
+    // The body may have taken its time, in which the credential was revoked.
+    let is_revoked = |owner: &Principal| app.driver.with(|hub, _| hub.is_revoked(owner));
+    if parts
+        .extensions
+        .get::<Admitted>()
+        .and_then(|one| one.principal().ok())
+        .is_some_and(is_revoked)
+    {
+        let text = "the credential was revoked, or its rights have changed; sign in again";
+        return Refusal::new(StatusCode::UNAUTHORIZED, text).into_response();
     }
+    next.run(Request::from_parts(parts, body.into())).await
 }
 
 /// Reads the whole body, if it arrives in time and is not too long.

@@ -139,6 +139,11 @@ fn is_own_origin(origin: &str, host: Option<&str>, public_url: Option<&Url>) -> 
     if public_url.is_some_and(|public| public.origin() == origin.origin()) {
         return true;
     }
+    // Over plain http, anybody in the network can answer as this host.
+    let same_host = |public: &Url| public.host() == origin.host();
+    if public_url.is_some_and(|public| public.scheme() == "https" && same_host(public)) {
+        return false;
+    }
     // The scheme may differ behind a proxy that ends TLS; the host may not.
     let host = host.and_then(|host| Url::parse(&format!("{}://{host}", origin.scheme())).ok());
     host.is_some_and(|host| host.origin() == origin.origin() && origin.origin().is_tuple())
@@ -166,6 +171,9 @@ mod tests {
             (vec![host, ("origin", "http://cams.example")], false),
             (vec![host, ("origin", "null")], false),
             (vec![("origin", "http://10.0.0.1:8080")], false),
+            (vec![("host", "cams.example"), ("origin", "http://cams.example")], false),
+            (vec![("host", "cams.example"), ("origin", "http://cams.example:80")], false),
+            (vec![("host", "cams.example"), ("origin", "https://cams.example:8443")], false),
             (vec![host, ("sec-fetch-site", "cross-site")], false),
             (vec![host, ("sec-fetch-site", "same-site")], false),
             (vec![host, ("sec-fetch-site", "same-origin")], true),

@@ -14,6 +14,8 @@ use porthole_signaling_proto::method::{
 use porthole_signaling_proto::rpc::code;
 use porthole_signaling_proto::{CameraState, SessionId};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use support::{HttpResponse, Installation, JSON, Key, Peer, Running, camera, http};
 
@@ -84,6 +86,32 @@ impl Scene {
         session
     }
 
+    /// Waits until the use of a token is noted: its request was admitted.
+    async fn wait_until_used(&self, name: &str) {
+        self.wait_for("/api/v1/tokens", |list| {
+            let tokens = list["tokens"].as_array().expect("a list");
+            tokens.iter().any(|token| token["name"] == name && token["seenS"].is_u64())
+        })
+        .await;
+    }
+
+    /// Waits until the audit log has an event of this kind.
+    async fn wait_until_noted(&self, kind: &str) {
+        self.wait_for("/api/v1/audit", |log| {
+            log["events"].as_array().expect("a log").iter().any(|event| event["kind"] == kind)
+        })
+        .await;
+    }
+
+    async fn wait_for(&self, path: &str, is: impl Fn(&Value) -> bool) {
+        let done = async {
+            while !is(&self.as_admin("GET", path, "").await.json()) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), done).await.expect(path);
+    }
+
     /// Checks that a viewer's WebSocket is closed, and that the gateway is told to end so many
     /// sessions, in time.
     async fn check_ended(&mut self, viewer: &mut Peer, sessions: usize, what: &str) {
@@ -147,6 +175,54 @@ async fn a_revocation_takes_effect_while_another_program_keeps_the_database_for_
     drop(other);
     pool.close().await;
     scene.at.server.stop().await;
+}
+
+#[tokio::test]
+async fn s2_a_request_whose_body_arrives_after_the_revocation_changes_nothing() {
+    let mut scene = Scene::new().await;
+    let new = json!({"name": "second admin", "role": "admin"}).to_string();
+    let made = scene.as_admin("POST", "/api/v1/tokens", &new).await.json();
+    let stolen = made["token"].as_str().unwrap().to_owned();
+    let list = scene.as_admin("GET", "/api/v1/tokens", "").await.json();
+    let number = |name: &str| {
+        let all = list["tokens"].as_array().unwrap();
+        all.iter().find(|token| token["name"] == name).unwrap()["id"].as_i64().unwrap()
+    };
+    let (other, _, _viewer) = scene.watch().await;
+    let bearer = format!("Bearer {stolen}");
+    let path = format!("/api/v1/tokens/{other}");
+    let mut slow = SlowRequest::begin(scene.to(), "DELETE", &path, &bearer).await;
+    scene.wait_until_used("second admin").await;
+    let path = format!("/api/v1/tokens/{}", number("second admin"));
+    removed(&scene.as_admin("DELETE", &path, "").await);
+    let late = slow.finish().await;
+    assert!(late.starts_with("HTTP/1.1 401 "), "{late}");
+    let list = scene.as_admin("GET", "/api/v1/tokens", "").await.json();
+    let left: Vec<_> = list["tokens"].as_array().unwrap().iter().map(|one| &one["id"]).collect();
+    assert!(left.contains(&&json!(other)), "the other token is still there: {left:?}");
+    scene.at.server.stop().await;
+}
+
+/// A request whose last byte is held back.
+struct SlowRequest(TcpStream);
+
+impl SlowRequest {
+    async fn begin(to: SocketAddr, method: &str, path: &str, bearer: &str) -> Self {
+        let mut stream = TcpStream::connect(to).await.expect("the server listens");
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {to}\r\nAuthorization: {bearer}\r\n\
+             Connection: close\r\nContent-Length: 2\r\n\r\n "
+        );
+        stream.write_all(head.as_bytes()).await.expect("it reads");
+        Self(stream)
+    }
+
+    async fn finish(&mut self) -> String {
+        self.0.write_all(b" ").await.expect("it reads");
+        let mut response = String::new();
+        self.0.read_to_string(&mut response).await.expect("a response");
+        response
+    }
 }
 
 async fn open_by_hand(data: &Path) -> sqlx::SqlitePool {
@@ -362,6 +438,8 @@ async fn s10_the_audit_log_has_who_got_access_who_tried_to_and_who_changed_it() 
     let path = format!("/api/v1/tokens/{}", list["tokens"][0]["id"]);
     removed(&scene.as_admin("DELETE", &path, "").await);
     Key::new(3).enroll(scene.to(), "NO-SUCH-CODE").await.unwrap_err();
+    // It is counted at once, and written down beside everything else.
+    scene.wait_until_noted("enrolmentRefused").await;
     let path = format!("/api/v1/gateways/{}", scene.at.key.id());
     removed(&scene.as_admin("DELETE", &path, "").await);
 

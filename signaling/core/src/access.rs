@@ -79,6 +79,11 @@ impl Principal {
         Self { identity, role: Role::Viewer, own_rights: rights.clone(), rights }
     }
 
+    /// Returns true if its rights name this gateway or one of its cameras.
+    pub(crate) fn has_rights_on(&self, gateway: &GatewayId) -> bool {
+        self.own_rights.name(gateway)
+    }
+
     /// Returns the principal with the permission to turn the cameras that it may watch.
     #[must_use]
     pub fn with_control(mut self) -> Self {

@@ -203,6 +203,10 @@ impl Hub {
         if let Some(conn) = self.directory.remove(gateway) {
             self.close_connection(now, conn, Close::REMOVED);
         }
+        // Those who had rights to its cameras have others in the database now.
+        for conn in self.links.with_rights_on(gateway) {
+            self.close_connection(now, conn, Close::RIGHTS_CHANGED);
+        }
         self.schedule_cameras(now);
     }
 

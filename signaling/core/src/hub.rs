@@ -210,7 +210,7 @@ impl Hub {
 
     /// Returns true if the credential of a principal was revoked lately: a request that was
     /// authenticated before must have no effect after.
-    pub(crate) fn is_revoked(&self, principal: &Principal) -> bool {
+    pub fn is_revoked(&self, principal: &Principal) -> bool {
         self.revoked.has(principal.credential())
     }
 

@@ -4,6 +4,7 @@ mod connection;
 
 use std::collections::BTreeMap;
 
+use porthole_signaling_proto::GatewayId;
 use porthole_signaling_proto::rpc::{Fault, code};
 
 use crate::request::{Origin, PendingRequest};
@@ -76,6 +77,15 @@ impl Links {
             connection.principal().is_some_and(|principal| principal.credential() == credential)
         };
         let found = self.connections.iter().filter(|(_, connection)| uses_credential(connection));
+        found.map(|(conn, _)| *conn).collect()
+    }
+
+    /// Returns the connections of principals whose rights name a gateway or one of its cameras.
+    pub(crate) fn with_rights_on(&self, gateway: &GatewayId) -> Vec<ConnId> {
+        let has_rights = |connection: &Connection| {
+            connection.principal().is_some_and(|principal| principal.has_rights_on(gateway))
+        };
+        let found = self.connections.iter().filter(|(_, connection)| has_rights(connection));
         found.map(|(conn, _)| *conn).collect()
     }
 

@@ -181,7 +181,10 @@ pub(super) async fn verify_own(
     let user = app.driver.store.find_user(name).await?.filter(|user| user.id == id);
     let hash = user.as_ref().map(|user| user.password_hash.clone());
     let matches = password::verify(password, hash, is_known).await.map_err(busy)?;
-    let user = user.filter(|_| matches).ok_or_else(wrong_password)?;
+    let Some(user) = user.filter(|_| matches) else {
+        app.driver.store.note_failed_sign_in(Some(name), client.0).await;
+        return Err(wrong_password());
+    };
     throttle(app).forgive(&attempt);
     Ok((user, is_known))
 }

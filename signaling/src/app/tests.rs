@@ -40,6 +40,8 @@ const OWNERSHIP: &str = r#"{"role": "owner", "limited": false}"#;
 const INVITE: &str = r#"{"name": "n", "role": "viewer", "limited": false}"#;
 const INVITE_TO_OTHER: &str = r#"{"name": "n", "role": "viewer", "limited": true,
     "cameras": [{"camera": "other@FIRST", "control": true}]}"#;
+const INVITE_TO_NOTHING: &str =
+    r#"{"name": "n", "role": "viewer", "limited": true, "cameras": []}"#;
 const INVITE_OWNER: &str = r#"{"name": "n", "role": "owner", "limited": false}"#;
 const LINK: &str = r#"{"token": "wrong", "password": "0123456789"}"#;
 const WEAK: &str = r#"{"token": "wrong", "password": "012345678"}"#;
@@ -122,7 +124,7 @@ const OWNER: Statuses = [
     401, 401,
 ];
 
-const TABLE: [Row; 94] = [
+const TABLE: [Row; 95] = [
     row("GET", "/healthz", "", JSON, [200; CALLERS.len()]),
     row("GET", "/ws", "", JSON, instead(200, 426, OPEN)),
     row("POST", "/api/v1/setup", SETUP, JSON, instead(200, 403, OPEN)),
@@ -188,6 +190,7 @@ const TABLE: [Row; 94] = [
     of("999", "POST", "/api/v1/users/{user}/reset", instead(200, 404, ADMINS)),
     row("POST", "/api/v1/invitations", INVITE, JSON, ADMINS),
     row("POST", "/api/v1/invitations", INVITE_TO_OTHER, JSON, ADMINS_OF_OTHER),
+    row("POST", "/api/v1/invitations", INVITE_TO_NOTHING, JSON, ADMINS),
     row("POST", "/api/v1/invitations", INVITE_OWNER, JSON, FOR_OWNERS),
     row("GET", "/api/v1/invitations", "", JSON, ADMINS),
     of("999", "DELETE", "/api/v1/invitations/{invitation}", instead(200, 404, ADMINS)),

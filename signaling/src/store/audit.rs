@@ -182,10 +182,10 @@ impl Store {
         }
     }
 
-    /// Counts an enrolment that is refused, which anybody can cause.
-    pub(super) async fn note_refused_enrolment(&self) {
+    /// Counts an enrolment that is refused, which anybody can cause. It is written down by
+    /// [`Self::write_refusals`], because whoever is refused must not keep others from writing.
+    pub(super) fn count_refused_enrolment(&self) {
         self.refusals.0.fetch_add(1, Ordering::Relaxed);
-        self.write_refusals().await;
     }
 
     /// Writes down the refused enrolments that were counted since the last time, once a minute.

@@ -74,6 +74,12 @@ impl Store {
     ) -> Result<EnrollOutcome, StoreError> {
         let hash = secret::hash(&secret::plain_claim(claim));
         let now = seconds(unix_s());
+        // Whoever has no claim code must not keep others from writing.
+        let known = sqlx::query("SELECT 1 FROM claims WHERE hash = ?").bind(&hash);
+        if known.fetch_optional(&self.read).await?.is_none() {
+            self.count_refused_enrolment();
+            return Ok(EnrollOutcome::ClaimUnknown);
+        }
         let mut write = self.begin().await?;
         let used = "DELETE FROM claims WHERE hash = ? AND expires_s > ? RETURNING replaces, giver";
         let used = sqlx::query(used).bind(&hash).bind(now).fetch_optional(write.db()).await?;
@@ -83,7 +89,7 @@ impl Store {
                 .fetch_optional(write.db())
                 .await?;
             drop(write);
-            self.note_refused_enrolment().await;
+            self.count_refused_enrolment();
             return Ok(match expired {
                 Some(_) => EnrollOutcome::ClaimExpired,
                 None => EnrollOutcome::ClaimUnknown,

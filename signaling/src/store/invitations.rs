@@ -344,6 +344,7 @@ impl Write {
         self.remove_resets(user).await?;
         self.remove_passkeys(user).await?;
         self.remove_identities(user).await?;
+        self.remove_unconfirmed_factor(user).await?;
         let (name, role) = (row.try_get("name")?, role_in(&row)?);
         let password_hash = password_hash.to_owned();
         Ok(Acceptance::Reset(User { id: user, name, password_hash, role }, removal))

@@ -115,6 +115,13 @@ impl Store {
 }
 
 impl Write {
+    /// Removes the secret of a second factor that somebody has begun to set up.
+    pub(super) async fn remove_unconfirmed_factor(&mut self, user: i64) -> Result<(), StoreError> {
+        let query = sqlx::query("DELETE FROM second_factors WHERE user_id = ? AND confirmed = 0");
+        query.bind(user).execute(self.db()).await?;
+        Ok(())
+    }
+
     /// Uses up a code of the app. Returns false if it is wrong, or was used before.
     async fn use_step(
         &mut self,

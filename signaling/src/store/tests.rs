@@ -325,6 +325,19 @@ async fn the_name_that_a_person_gives_to_a_gateway_outlives_its_reports() {
 }
 
 #[tokio::test]
+async fn s4_whoever_has_no_claim_code_does_not_wait_for_the_writer_and_keeps_it_from_nobody() {
+    let data = tempfile::tempdir().unwrap();
+    let store = Store::open(data.path()).await.unwrap();
+    let held = store.begin().await.unwrap();
+    let gateway = "gw-a".parse().unwrap();
+    let refused = store.enroll("ABCD-EFGH-JKLM", &gateway, &[1; 32], "Barn");
+    let refused = tokio::time::timeout(BUSY_TIMEOUT / 2, refused).await.expect("at once");
+    assert!(matches!(refused.unwrap(), EnrollOutcome::ClaimUnknown));
+    drop(held);
+    store.close().await;
+}
+
+#[tokio::test]
 async fn a_gateway_that_takes_the_place_of_another_gets_its_name_and_the_rights_to_its_cameras() {
     let data = tempfile::tempdir().unwrap();
     let store = Store::open(data.path()).await.unwrap();

@@ -10,11 +10,13 @@ use sqlx::Row as _;
 use super::audit::Event;
 use super::credentials::Removal;
 use super::people::{Holder, RIGHTS, UserError, membership_in, role_in};
-use super::{Store, StoreError, seconds, unix_s};
+use super::{Store, StoreError, Write, seconds, unix_s};
 use crate::secret;
 
 /// Time a browser stays signed in.
 pub(crate) const COOKIE_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// The most browsers in which one user is signed in.
+const MAX_SIGN_INS: i64 = 64;
 /// The name of the credential in a row of `browser_sessions`: the id of the cookie, and how often
 /// the rights behind it have changed.
 pub(super) const CREDENTIAL: &str =
@@ -117,14 +119,14 @@ impl Store {
     }
 
     /// Starts a browser session from an address, in a browser that names itself. Returns the value
-    /// of its cookie.
+    /// of its cookie; `None` if the password that was right is no longer that of the user.
     pub(crate) async fn create_cookie(
         &self,
         user: &User,
         means: Means,
         address: IpAddr,
         browser: Option<&str>,
-    ) -> Result<String, StoreError> {
+    ) -> Result<Option<String>, StoreError> {
         let (passkey, identity) = match means {
             Means::Password => (None, None),
             Means::Passkey(passkey) => (Some(passkey), None),
@@ -137,6 +139,9 @@ impl Store {
             .bind(seconds(now))
             .execute(write.db())
             .await?;
+        if matches!(means, Means::Password) && !write.has_password(user).await? {
+            return Ok(None);
+        }
         sqlx::query(
             "INSERT INTO browser_sessions \
              (hash, user_id, expires_s, created_s, seen_s, address, browser, passkey_id, \
@@ -157,9 +162,10 @@ impl Store {
             .bind(user.id)
             .execute(write.db())
             .await?;
+        write.remove_oldest_cookies(user.id, &secret::hash(&cookie)).await?;
         write.audit(&Event::of_user(user, AuditKind::SignedIn, address)).await?;
         write.commit().await?;
-        Ok(cookie)
+        Ok(Some(cookie))
     }
 
     /// Returns the user of a browser session, unless it has expired.
@@ -202,7 +208,8 @@ impl Store {
             .unwrap();
         write.commit().await.unwrap();
         let user = self.find_user(name).await.unwrap().unwrap();
-        self.create_cookie(&user, Means::Password, [127, 0, 0, 1].into(), None).await.unwrap()
+        let cookie = self.create_cookie(&user, Means::Password, [127, 0, 0, 1].into(), None);
+        cookie.await.unwrap().unwrap()
     }
 
     /// Makes the cookies of a user expire now.
@@ -267,6 +274,26 @@ impl Store {
     }
 }
 
+impl Write {
+    /// Returns true if the password of a user is still the one that was read.
+    async fn has_password(&mut self, user: &User) -> Result<bool, StoreError> {
+        let query = sqlx::query("SELECT 1 FROM users WHERE id = ? AND password = ?");
+        let query = query.bind(user.id).bind(&user.password_hash);
+        Ok(query.fetch_optional(self.db()).await?.is_some())
+    }
+
+    /// Signs browsers of a user out of which there are too many, those first that were used least
+    /// lately. Like any that are signed out, they are noted for the hub.
+    async fn remove_oldest_cookies(&mut self, user: i64, new: &[u8]) -> Result<(), StoreError> {
+        let query = "DELETE FROM browser_sessions WHERE hash IN (SELECT hash FROM browser_sessions \
+                     WHERE user_id = ? AND hash <> ? \
+                     ORDER BY seen_s DESC, created_s DESC LIMIT -1 OFFSET ?)";
+        let query = sqlx::query(query).bind(user).bind(new).bind(MAX_SIGN_INS - 1);
+        query.execute(self.db()).await?;
+        Ok(())
+    }
+}
+
 /// Returns the id of the cookie that a credential names; `None` if it names no cookie.
 pub(super) fn cookie_id(credential: &str) -> Option<&str> {
     let name = credential.strip_prefix("cookie:")?;
@@ -277,3 +304,6 @@ pub(super) fn cookie_id(credential: &str) -> Option<&str> {
 pub(super) fn role(text: &str) -> Role {
     if text == "admin" { Role::Admin } else { Role::Viewer }
 }
+
+#[cfg(test)]
+mod tests;

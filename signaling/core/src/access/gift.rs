@@ -90,6 +90,12 @@ impl Admitted {
             return Err(Denied::Everything.into());
         }
         giver.may_give(&gift.rights()).map_err(|excess| NotGiven::new(excess, now))?;
+        // A gift that names no object has to end with its giver, too.
+        if let Expiry::At(end_s) = giver.own_rights.expiry()
+            && Expiry::At(end_s) < gift.expiry()
+        {
+            return Err(NotGiven::new(Excess::Expiry(end_s), now));
+        }
         Ok(Granted { expiry: gift.expiry(), object: gift, principal: giver.clone() })
     }
 

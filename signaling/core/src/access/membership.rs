@@ -76,7 +76,11 @@ impl Gift for Membership {
                 Rights::of_role(self.role, Objects::All, Expiry::Never)
             }
             (Role::Viewer, Viewed::All(usage)) => Rights::new(vec![grant(*usage, Objects::All)]),
-            // A viewer without any camera has rights that do not end, too: on nothing.
+            // A viewer without any camera has rights that do not end, too: on nothing. Since there
+            // is no object to compare, only those who may give everything make one.
+            (Role::Viewer, Viewed::Each(cameras)) if cameras.is_empty() => {
+                Rights::new(vec![Grant::new(Permissions::NONE, Objects::All, Expiry::Never)])
+            }
             (Role::Viewer, Viewed::Each(cameras)) => {
                 let of = |usage: CameraUse| {
                     let same = cameras.iter().filter(move |(_, other)| **other == usage);

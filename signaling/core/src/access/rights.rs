@@ -304,6 +304,15 @@ impl Rights {
         self.grants.iter().filter(has).map(|grant| grant.expiry).max()
     }
 
+    /// Returns true if any of these rights names a gateway or one of its cameras.
+    pub(super) fn name(&self, gateway: &GatewayId) -> bool {
+        self.grants.iter().any(|grant| match &grant.objects {
+            Objects::All => false,
+            Objects::Gateways(gateways) => gateways.contains(gateway),
+            Objects::Cameras(cameras) => cameras.contains_key(gateway),
+        })
+    }
+
     /// Returns true if a permission is granted on any object, whether or not it has expired.
     pub(super) fn has(&self, permission: Permission) -> bool {
         self.grants.iter().any(|grant| grant.permissions.has(permission))

@@ -94,7 +94,8 @@ async fn failures_from_one_network_are_counted_in_one_row_with_the_last_address(
 async fn refused_enrolments_are_counted_and_written_down_once_a_minute() {
     let (_data, store) = store().await;
     for _ in 0..5 {
-        store.note_refused_enrolment().await;
+        store.count_refused_enrolment();
+        store.write_refusals().await;
     }
     let events = whole_log(&store).await;
     let found: Vec<_> = events.iter().map(|event| (event.kind, event.count)).collect();

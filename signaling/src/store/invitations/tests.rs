@@ -107,6 +107,8 @@ async fn a_link_for_a_password_is_for_those_who_have_what_the_user_has() {
     assert!(store.read_invitation(&first.token).await.unwrap().is_none(), "one for each user");
     let offer = store.read_invitation(&link.token).await.unwrap().unwrap();
     assert_eq!((offer.name.as_str(), offer.role, offer.reset), ("bob", Role::Admin, true));
+    let secret = crate::totp::new_secret();
+    assert!(store.begin_second_factor(bob, &secret).await.unwrap(), "somebody has the password");
     let reset = store
         .accept_invitation(&link.token, "ignored", Entry::Password("new"), HERE)
         .await
@@ -114,6 +116,8 @@ async fn a_link_for_a_password_is_for_those_who_have_what_the_user_has() {
     let Acceptance::Reset(user, removal) = reset else { panic!("{reset:?}") };
     assert_eq!((user.name.as_str(), removal.removed.sign_ins), ("bob", 1));
     assert_eq!(store.find_user("bob").await.unwrap().unwrap().password_hash, "new");
+    let begun = sqlx::query("SELECT 1 FROM second_factors").fetch_optional(&store.read).await;
+    assert!(begun.unwrap().is_none(), "the secret that somebody else knows is gone");
 
     // Whoever has a link for a user must not get what the user is given later.
     let link = store.create_reset(&owner, bob).await.unwrap().unwrap();
@@ -134,8 +138,13 @@ async fn a_token_that_ends_invites_nobody_and_the_number_of_invitations_is_bound
     let super::super::TokenLookup::Valid(hour) = store.find_token(&hour).await.unwrap() else {
         panic!("it was created just now")
     };
-    let refused = store.create_invitation(&admitted(hour), &new("viewer")).await.unwrap_err();
-    assert!(refused.to_string().contains("your access ends in"), "{refused}");
+    let nothing = json!({"name": "n", "role": "viewer", "limited": true, "cameras": []});
+    let nothing: NewInvitation = serde_json::from_value(nothing).unwrap();
+    for invitation in [&new("viewer"), &nothing] {
+        let hour = admitted(hour.clone());
+        let refused = store.create_invitation(&hour, invitation).await.unwrap_err();
+        assert!(refused.to_string().contains("your access ends in"), "{refused}");
+    }
 
     let operator = operator(Action::InvitePerson).unwrap();
     for _ in 0..MAX_INVITATIONS {

@@ -97,9 +97,13 @@ proptest! {
                 match giver.give(given.clone(), now()) {
                     Ok(granted) => {
                         prop_assert!(excess.is_empty(), "{excess:?}");
+                        prop_assert!(given.expiry <= own.expiry, "also on no object");
                         prop_assert_eq!(granted.object(), &given);
                     }
-                    Err(_) => prop_assert!(!excess.is_empty(), "it could have been given"),
+                    Err(_) => {
+                        let is_more = !excess.is_empty() || given.expiry > own.expiry;
+                        prop_assert!(is_more, "it could have been given");
+                    }
                 }
             }
             Err(_) => prop_assert!(own.role == Role::Viewer || own.expiry == Expiry::At(100)),

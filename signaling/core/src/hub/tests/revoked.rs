@@ -76,6 +76,30 @@ fn a_gateway_that_was_removed_does_not_come_back_with_an_answer_from_before() {
     assert_eq!(enrolled, id, "a new claim code lets it in");
 }
 
+#[test]
+fn s2_rights_to_the_cameras_of_a_removed_gateway_end_in_open_connections() {
+    let mut world = World::new();
+    let (_, id) = world.gateway(1, &["cam"]);
+    let (_, other) = world.gateway(2, &["yard"]);
+    let only = |gateway: &GatewayId, camera: &str| {
+        [(gateway.clone(), camera.parse().unwrap())].into_iter().collect::<Objects>()
+    };
+    let ann = world.client(principal("ann", only(&id, "cam")));
+    let bob = world.client(principal("bob", Objects::Gateways([id.clone()].into())));
+    let eve = world.client(principal("eve", only(&other, "yard")));
+    let all = world.client(principal("all", Objects::All));
+    world.hub.handle_gateway_removed(world.now, &id);
+    world.apply_outputs();
+    for (name, conn, expected) in [
+        ("one camera of it", ann, Some(&Close::RIGHTS_CHANGED)),
+        ("all of its cameras", bob, Some(&Close::RIGHTS_CHANGED)),
+        ("another gateway", eve, None),
+        ("everything", all, None),
+    ] {
+        assert_eq!(world.closed.get(&conn), expected, "{name}");
+    }
+}
+
 /// Returns a token, whose number is in the ids of its sessions.
 fn token(number: u64) -> Principal {
     let [subject, credential] = [format!("token:{number}"), format!("token:{number}")];

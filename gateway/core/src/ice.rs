@@ -28,7 +28,7 @@ use porthole_turn_proto::stun::ParseError;
 pub use agent::Agent;
 pub use candidate::{
     Candidate, CandidateKind, CandidateRefused, MAX_CANDIDATE_LINE, dual_stack_preferences,
-    priority,
+    interleave_families, priority,
 };
 pub use config::{Config, Role};
 pub use credentials::{BadCredentials, Credentials};

@@ -72,6 +72,14 @@ pub fn dual_stack_preferences(addresses: &[IpAddr]) -> Vec<u16> {
     addresses.iter().map(&mut step).collect()
 }
 
+/// Returns addresses in the order of these preferences, without changing that within a family.
+pub fn interleave_families(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
+    let preferences = dual_stack_preferences(&addresses);
+    let mut ranked: Vec<_> = preferences.into_iter().zip(addresses).collect();
+    ranked.sort_by_key(|(preference, _)| std::cmp::Reverse(*preference));
+    ranked.into_iter().map(|(_, address)| address).collect()
+}
+
 /// A transport address at which one side may be reached.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Candidate {

@@ -83,6 +83,8 @@ fn priorities_order_the_kinds_and_mix_the_families() {
         .map(|address| address.parse().unwrap())
         .to_vec();
     assert_eq!(dual_stack_preferences(&addresses), [65534, 65535, 65532, 65533]);
+    let mixed = [1, 0, 3, 2].map(|at: usize| addresses[at]);
+    assert_eq!(interleave_families(addresses), mixed);
 }
 
 #[test]

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use porthole_signaling_proto::IceServer;
 use porthole_turn_proto::uri::{Scheme, ServerUri};
-use porthole_turn_proto::{ClientConfig, ClientEvent, StreamDecoder, Transport, TurnClient};
+use porthole_turn_proto::{
+    ClientConfig, ClientEvent, FailureReason, StreamDecoder, Transport, TurnClient,
+};
 use tracing::debug;
 
 use crate::TurnTransportCommand;
@@ -82,7 +84,12 @@ pub(crate) struct TurnClients {
 
 #[derive(Debug)]
 struct Client {
+    /// The server that is asked: the one that was named, or another one that it has named.
     server: IceServerEndpoint,
+    /// The server that was named.
+    origin: IceServerEndpoint,
+    /// Another one is asked, or has been.
+    has_moved: bool,
     username: String,
     credential: String,
     state: ClientState,
@@ -100,6 +107,9 @@ enum ClientState {
         /// Splits the stream of a TCP transport into frames.
         decoder: Option<StreamDecoder>,
     },
+    /// The server has named another one (RFC 8489 §10), which is asked once the transport is
+    /// closed.
+    Moving(SocketAddr),
     /// The transport or the allocation failed or has ended.
     Over,
 }
@@ -122,7 +132,9 @@ impl TurnClients {
                 TurnTransport::Tls => TLS_DELAY,
             };
             clients.push(Client {
-                server: at,
+                server: at.clone(),
+                origin: at,
+                has_moved: false,
                 username: username.to_owned(),
                 credential: credential.to_owned(),
                 state: ClientState::Waiting(now + delay),
@@ -143,7 +155,9 @@ impl TurnClients {
     pub(crate) fn is_complete(&self) -> bool {
         let best = self.best();
         self.clients.iter().all(|entry| match &entry.state {
-            ClientState::Waiting(_) | ClientState::Opening => !entry.is_needed(best),
+            ClientState::Waiting(_) | ClientState::Opening | ClientState::Moving(_) => {
+                !entry.is_needed(best)
+            }
             ClientState::Running { client, .. } => client.relayed().is_some(),
             ClientState::Over => true,
         })
@@ -168,11 +182,16 @@ impl TurnClients {
         self.collect_outputs(index);
     }
 
-    pub(crate) fn handle_closed(&mut self, index: u8) {
-        if let Some(entry) = self.clients.get_mut(usize::from(index)) {
-            entry.state = ClientState::Over;
-            self.outbox.push_back(TurnClientsOutput::Gone(LocalBase::Allocation(index)));
+    pub(crate) fn handle_closed(&mut self, now: Instant, index: u8) {
+        let Some(entry) = self.clients.get_mut(usize::from(index)) else { return };
+        if let ClientState::Moving(to) = entry.state {
+            let (host, port) = (to.ip().to_string(), to.port());
+            entry.server = IceServerEndpoint { host, port, transport: entry.server.transport };
+            (entry.state, entry.has_moved) = (ClientState::Waiting(now), true);
+            return self.handle_timeout(now);
         }
+        entry.state = ClientState::Over;
+        self.outbox.push_back(TurnClientsOutput::Gone(LocalBase::Allocation(index)));
     }
 
     /// Handles bytes from a TURN server. Calls `deliver` for each datagram that a peer sent.
@@ -249,7 +268,7 @@ impl TurnClients {
         let due = |entry: &Client| match &entry.state {
             ClientState::Waiting(due) => Some(*due),
             ClientState::Running { client, .. } => client.poll_timeout(),
-            ClientState::Opening | ClientState::Over => None,
+            ClientState::Opening | ClientState::Moving(_) | ClientState::Over => None,
         };
         self.clients.iter().filter_map(due).min()
     }
@@ -275,7 +294,10 @@ impl TurnClients {
                     client.handle_timeout(now);
                     self.collect_outputs(index);
                 }
-                ClientState::Waiting(_) | ClientState::Opening | ClientState::Over => {}
+                ClientState::Waiting(_)
+                | ClientState::Opening
+                | ClientState::Moving(_)
+                | ClientState::Over => {}
             }
         }
     }
@@ -283,7 +305,7 @@ impl TurnClients {
     /// Sets fresh credentials for future allocations; existing ones keep their own.
     pub(crate) fn set_credentials(&mut self, servers: &[IceServer]) {
         for (at, username, credential) in turn_servers(servers) {
-            for entry in self.clients.iter_mut().filter(|entry| entry.server == at) {
+            for entry in self.clients.iter_mut().filter(|entry| entry.origin == at) {
                 username.clone_into(&mut entry.username);
                 credential.clone_into(&mut entry.credential);
             }
@@ -294,6 +316,8 @@ impl TurnClients {
     pub(crate) fn retry(&mut self, now: Instant) {
         for entry in &mut self.clients {
             if matches!(entry.state, ClientState::Over) {
+                entry.server.clone_from(&entry.origin);
+                entry.has_moved = false;
                 entry.state = ClientState::Waiting(now);
             }
         }
@@ -324,7 +348,10 @@ impl TurnClients {
     fn client(&mut self, index: u8) -> Option<&mut TurnClient> {
         match &mut self.clients.get_mut(usize::from(index))?.state {
             ClientState::Running { client, .. } => Some(client),
-            ClientState::Waiting(_) | ClientState::Opening | ClientState::Over => None,
+            ClientState::Waiting(_)
+            | ClientState::Opening
+            | ClientState::Moving(_)
+            | ClientState::Over => None,
         }
     }
 
@@ -348,7 +375,7 @@ impl TurnClients {
                 TurnTransportCommand::Send(bytes.into()),
             ));
         }
-        let mut over = false;
+        let (mut over, mut other) = (false, None);
         while let Some(event) = client.poll_event() {
             match event {
                 ClientEvent::Allocated { relayed, mapped } => {
@@ -362,6 +389,9 @@ impl TurnClients {
                 ClientEvent::Failed { reason, .. } => {
                     debug!("TURN allocation over {:?} failed: {reason}", entry.server.transport);
                     over = true;
+                    if let FailureReason::TryAlternate(named) = reason {
+                        other = named;
+                    }
                 }
                 ClientEvent::PermissionRefused { code, .. } => {
                     debug!(?code, "the TURN server refuses a permission");
@@ -370,7 +400,10 @@ impl TurnClients {
             }
         }
         if over {
-            entry.state = ClientState::Over;
+            entry.state = match other.filter(|_| entry.may_move()) {
+                Some(other) => ClientState::Moving(other),
+                None => ClientState::Over,
+            };
             self.outbox.push_back(TurnClientsOutput::Gone(LocalBase::Allocation(index)));
             self.outbox.push_back(TurnClientsOutput::Command(index, TurnTransportCommand::Close));
         }
@@ -381,8 +414,17 @@ impl Client {
     fn is_allocated(&self) -> bool {
         match &self.state {
             ClientState::Running { client, .. } => client.relayed().is_some(),
-            ClientState::Waiting(_) | ClientState::Opening | ClientState::Over => false,
+            ClientState::Waiting(_)
+            | ClientState::Opening
+            | ClientState::Moving(_)
+            | ClientState::Over => false,
         }
+    }
+
+    /// Returns true if another server may be asked in this one's place: once, and not over TLS,
+    /// where the certificate of an address that anybody may name would say nothing.
+    fn may_move(&self) -> bool {
+        !self.has_moved && self.server.transport != TurnTransport::Tls
     }
 
     /// Returns true unless there is an allocation over a better transport than this client's. UDP
@@ -440,6 +482,8 @@ fn read_stream(
 
 #[cfg(test)]
 mod tests {
+    use porthole_turn_proto::stun::{Class, ErrorCode, Message, MessageWriter, attribute};
+
     use super::*;
 
     #[test]
@@ -456,6 +500,76 @@ mod tests {
         }
         assert_eq!(clients.permitted.last(), Some(&viewer));
         assert_eq!(clients.permitted.len(), MAX_PERMITTED + 1);
+    }
+
+    /// Returns the commands for the only client, and the responses to what it sends: the server
+    /// names `other`.
+    fn commands(clients: &mut TurnClients, other: &str) -> (Vec<String>, Vec<Vec<u8>>) {
+        let (mut said, mut responses) = (Vec::new(), Vec::new());
+        while let Some(output) = clients.poll_output() {
+            match output {
+                TurnClientsOutput::Command(_, TurnTransportCommand::Open(at)) => {
+                    said.push(format!("open {}:{}", at.host, at.port));
+                }
+                TurnClientsOutput::Command(_, TurnTransportCommand::Close) => {
+                    said.push("close".to_owned());
+                }
+                TurnClientsOutput::Command(_, TurnTransportCommand::Send(bytes)) => {
+                    let request = Message::parse(&bytes).unwrap();
+                    let (method, id) = (request.method(), request.id());
+                    let mut out = Vec::new();
+                    let mut writer = MessageWriter::new(&mut out, Class::Error, method, id);
+                    writer.error_code(ErrorCode::TRY_ALTERNATE);
+                    writer.address(attribute::ALTERNATE_SERVER, other.parse().unwrap());
+                    writer.finish().unwrap();
+                    responses.push(out);
+                }
+                TurnClientsOutput::Gone(_) | TurnClientsOutput::Allocated { .. } => {}
+            }
+        }
+        (said, responses)
+    }
+
+    #[test]
+    fn another_server_that_a_server_names_is_asked_once() {
+        let now = Instant::now();
+        let other = "203.0.113.9:3479";
+        for (uri, follows) in [
+            ("turn:203.0.113.8", true),
+            ("turn:203.0.113.8?transport=tcp", true),
+            ("turns:203.0.113.8", false),
+        ] {
+            let server = IceServer {
+                urls: vec![uri.to_owned()],
+                username: Some("anna".to_owned()),
+                credential: Some("secret".to_owned()),
+            };
+            let mut clients = TurnClients::new(now, &[server]);
+            let now = now + TLS_DELAY;
+            clients.handle_timeout(now);
+            let (said, _) = commands(&mut clients, other);
+            assert_eq!(said.len(), 1, "{uri}: {said:?}");
+            for turn in 0..2 {
+                clients.handle_opened(now, 0);
+                let (_, responses) = commands(&mut clients, other);
+                clients.handle_data(now, 0, &responses.concat(), |_, _| {});
+                let (said, _) = commands(&mut clients, other);
+                assert_eq!(said, ["close"], "{uri}");
+                let moves = follows && turn == 0;
+                assert_eq!(clients.is_complete(), !moves, "{uri}");
+                clients.handle_closed(now, 0);
+                let (said, _) = commands(&mut clients, other);
+                let expected: &[&str] = if moves { &["open 203.0.113.9:3479"] } else { &[] };
+                assert_eq!(said, expected, "{uri} {turn}");
+                if !moves {
+                    break;
+                }
+            }
+            // After a change of the network, the server that was named is asked again.
+            clients.retry(now);
+            let (said, _) = commands(&mut clients, other);
+            assert!(said.len() == 1 && said[0].starts_with("open 203.0.113.8:"), "{uri}: {said:?}");
+        }
     }
 
     #[test]

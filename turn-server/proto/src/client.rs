@@ -1,5 +1,6 @@
 //! The clients: [`StunClient`] for one Binding request, [`TurnClient`] for one allocation.
 
+mod auth;
 mod binding;
 mod config;
 mod peers;
@@ -17,8 +18,8 @@ use crate::REQUESTED_UDP;
 use crate::channel::{CHANNEL_HEADER_LEN, ChannelNumber, Kind, channel_header, read_channel_data};
 use crate::stun::{
     Class, ErrorCode, LongTermKey, Message, MessageWriter, Method, TransactionId, attribute,
-    long_term_key,
 };
+use auth::Auth;
 use peers::Peers;
 use transaction::{Due, Schedule};
 
@@ -51,14 +52,6 @@ pub struct TurnClient {
     transactions: Vec<Transaction>,
     outbox: VecDeque<Vec<u8>>,
     events: VecDeque<ClientEvent>,
-}
-
-/// Realm and nonce of the server's last challenge, and the key that belongs to them.
-#[derive(Debug)]
-struct Auth {
-    realm: String,
-    nonce: Vec<u8>,
-    key: LongTermKey,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -313,10 +306,7 @@ impl TurnClient {
             }
         }
         if let Some(auth) = &self.auth {
-            writer.attribute(attribute::USERNAME, self.config.username.as_bytes());
-            writer.attribute(attribute::REALM, auth.realm.as_bytes());
-            writer.attribute(attribute::NONCE, &auth.nonce);
-            writer.integrity(&auth.key);
+            auth.sign(&mut writer, &self.config.username);
         }
         writer.finish().ok().map(|()| out)
     }
@@ -445,14 +435,12 @@ impl TurnClient {
         self.failed(t.purpose, Some(code.value()), reason);
     }
 
-    /// Remembers realm and nonce. Returns false if the response lacks one of them.
+    /// Remembers the answer to a challenge. Returns false if there is none.
     fn store_challenge(&mut self, message: &Message<'_>) -> bool {
-        let realm = message.text(attribute::REALM).ok().flatten();
-        let nonce = message.first(attribute::NONCE);
-        let (Some(realm), Some(nonce)) = (realm, nonce) else { return false };
-        let key = long_term_key(&self.config.username, realm, &self.config.password);
-        self.auth = Some(Auth { realm: realm.to_owned(), nonce: nonce.value.to_vec(), key });
-        true
+        let answer = Auth::answer(message, &self.config.username, &self.config.password);
+        let has_answer = answer.is_some();
+        self.auth = answer.or(self.auth.take());
+        has_answer
     }
 
     fn failed(&mut self, purpose: Purpose, code: Option<u16>, reason: FailureReason) {

@@ -185,7 +185,7 @@ impl PeerTransport {
 
     /// Handles the end of a TURN client's transport.
     pub fn handle_turn_transport_closed(&mut self, now: Instant, index: u8) {
-        self.turn_clients.handle_closed(index);
+        self.turn_clients.handle_closed(now, index);
         self.process(now);
     }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::stun::long_term_key;
 use crate::{Family, Transport};
 
 const RELAYED: &str = "203.0.113.1:50000";

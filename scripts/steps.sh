@@ -7,7 +7,7 @@ step_packages() {
         fail "the tests make network namespaces: run this as root, or install sudo"
     need_compilers
     need_packages ca-certificates chromium clang coturn ethtool ffmpeg firefox-esr git haproxy \
-        iproute2 linux-libc-dev llvm nftables nginx pebble procps \
+        iproute2 linux-libc-dev llvm miniupnpd-nftables nftables nginx pebble procps \
         gir1.2-gst-plugins-bad-1.0 gir1.2-gst-rtsp-server-1.0 gstreamer1.0-libav \
         gstreamer1.0-nice gstreamer1.0-plugins-bad gstreamer1.0-plugins-base \
         gstreamer1.0-plugins-good gstreamer1.0-plugins-ugly gstreamer1.0-tools \

@@ -24,7 +24,7 @@ pub use read::InvalidSetting;
 pub use tree::{SyntaxError, Tree};
 pub use types::{
     Account, AdminAddress, Bounded, CameraFlag, ExternalAddress, IceServerHost, Join, Network,
-    OnvifService, Ports, PublicName, Rotation, Secret, Source, Span,
+    OnvifService, PortMapping, Ports, PublicName, Rotation, Secret, Source, Span,
 };
 
 /// The name of the configuration file in the working directory and in the data folder.
@@ -349,6 +349,8 @@ pub struct Gateway {
     pub udp_port: u16,
     /// Never connect directly, only through TURN.
     pub turn_only: bool,
+    /// The way in which the router is asked to forward the UDP port.
+    pub port_mapping: PortMapping,
     /// Networks in which cameras may be looked for although the machine has no address in them.
     pub networks: Vec<Network>,
     /// STUN and TURN servers that are neither public nor on the signaling server's machine.
@@ -372,6 +374,7 @@ impl Default for Gateway {
             name: "gateway".into(),
             udp_port: 0,
             turn_only: false,
+            port_mapping: PortMapping::Auto,
             networks: Vec::new(),
             allow_ice_servers: Vec::new(),
             ca_certificates: None,

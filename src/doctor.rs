@@ -1,6 +1,7 @@
 //! `porthole doctor`: what is wrong with this machine and its configuration, and what to do.
 //!
-//! It changes nothing, and runs beside a running Porthole: a port that Porthole has is in order.
+//! It changes nothing but a port at the router, for a moment, and runs beside a running Porthole: a
+//! port that Porthole has is in order.
 
 mod bundle;
 mod cameras;
@@ -10,6 +11,7 @@ mod http;
 mod machine;
 mod names;
 mod ports;
+mod router;
 
 use std::path::Path;
 
@@ -105,6 +107,7 @@ async fn examine(patient: &Patient<'_>) -> Vec<Finding> {
         findings.extend(http::check_server(patient).await);
     }
     if patient.has_gateway() {
+        findings.extend(router::check(patient).await);
         findings.extend(cameras::check(patient).await);
     }
     findings

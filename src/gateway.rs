@@ -82,6 +82,7 @@ fn settings(
         authorities: authorities.unwrap_or_default(),
         allow_plain_http: gateway.allow_plain_http,
         turn_only: gateway.turn_only,
+        port_mapping: gateway.port_mapping.protocols(),
     })
 }
 
@@ -117,6 +118,8 @@ fn plural(count: usize) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use porthole_gateway::port_mapping::{Protocol, Protocols};
+
     use super::*;
     use crate::config::Span;
 
@@ -138,6 +141,23 @@ mod tests {
         let settings = settings(&config, server, None).unwrap();
         assert_eq!(settings.allow_ice_servers, allowed.map(|one| one.parse().unwrap()));
         assert!(!settings.allow_plain_http, "unless the owner insists");
+    }
+
+    #[test]
+    fn the_protocols_of_port_mappings_reach_the_gateway() {
+        let server = Url::parse("http://localhost/").unwrap();
+        for (text, expected) in [
+            ("", Some(Protocols::All)),
+            ("port_mapping = 'auto'", Some(Protocols::All)),
+            ("port_mapping = 'off'", None),
+            ("port_mapping = 'pcp'", Some(Protocols::Only(Protocol::Pcp))),
+            ("port_mapping = 'nat-pmp'", Some(Protocols::Only(Protocol::NatPmp))),
+            ("port_mapping = 'upnp'", Some(Protocols::Only(Protocol::Upnp))),
+        ] {
+            let config = Config { gateway: toml::from_str(text).unwrap(), ..Config::default() };
+            let settings = settings(&config, server.clone(), None).unwrap();
+            assert_eq!(settings.port_mapping, expected, "{text}");
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ use porthole_gateway_core::{
 use porthole_signaling_proto::CameraId;
 use porthole_signaling_proto::rpc::{Fault, Message, code};
 use rustls::pki_types::CertificateDer;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant as TokioInstant, sleep_until, timeout};
 use tokio_rustls::TlsConnector;
@@ -31,6 +31,7 @@ use tracing::{debug, trace, warn};
 use crate::cameras::Update;
 use crate::ice_servers::IceServerResolver;
 use crate::ingest::{EventSender, SourceBatch, SourceControl};
+use crate::port_mapping::State;
 use crate::turn_transport::TurnTransportEvent;
 use crate::udp::{ReceivedDatagram, Udp};
 use crate::{addresses, ingest, tls, turn_transport};
@@ -89,6 +90,8 @@ pub struct Channels {
     pub controls: mpsc::Sender<(QuestionId, CameraId, Command)>,
     /// The facts that the controls of cameras have found out.
     pub facts: mpsc::Receiver<(CameraId, ControlFacts)>,
+    /// The state of the port that the router forwards.
+    pub mapped: watch::Receiver<State>,
 }
 
 /// Owns the sockets, tasks and clock, and runs the core.
@@ -175,6 +178,11 @@ impl<C: Core> Driver<C> {
         })
     }
 
+    /// Returns the UDP port.
+    pub fn udp_port(&self) -> u16 {
+        self.udp.port()
+    }
+
     /// Runs until `stop` is cancelled, then closes the core and sends its last messages.
     ///
     /// # Errors
@@ -208,6 +216,7 @@ impl<C: Core> Driver<C> {
                 Some((server, addresses)) = self.resolved.rx.recv() => {
                     self.core.handle_resolved(Instant::now(), &server, &addresses);
                 }
+                Ok(()) = self.channels.mapped.changed() => self.refresh_mapping(),
                 _ = address_timer.tick() => self.refresh_addresses(),
                 () = &mut timer => {
                     self.core.handle_timeout(Instant::now());
@@ -295,6 +304,15 @@ impl<C: Core> Driver<C> {
             LinkEvent::Offline => self.core.handle_offline(now),
             LinkEvent::Message(message) => self.core.handle_message(now, message),
         }
+    }
+
+    /// Passes the port that the router forwards to the core.
+    fn refresh_mapping(&mut self) {
+        let mapping = match *self.channels.mapped.borrow_and_update() {
+            State::Mapped(mapping) => Some(mapping),
+            State::Unknown | State::NotNeeded | State::Unmapped(_) => None,
+        };
+        self.core.set_mapping(Instant::now(), mapping);
     }
 
     fn refresh_addresses(&mut self) {

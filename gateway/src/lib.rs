@@ -18,6 +18,7 @@ mod link;
 mod manage;
 mod offline;
 pub mod onvif;
+pub mod port_mapping;
 mod store_file;
 mod tls;
 mod turn_transport;
@@ -40,6 +41,7 @@ use crate::control::{ControlChannels, Controls};
 use crate::driver::{Channels, Driver, IceServerAccess, LINK_QUEUE, LinkEvent, QUESTION_QUEUE};
 use crate::link::Link;
 use crate::manage::{Manager, ManagerChannels, Shelf};
+use crate::port_mapping::{LIFETIME, PortMapping, Protocols, State};
 use crate::store_file::StoreFile;
 use key::Key;
 
@@ -81,6 +83,8 @@ pub struct Config {
     pub allow_plain_http: bool,
     /// Use relayed paths only, so that the addresses of this network stay private.
     pub turn_only: bool,
+    /// Protocols with which the router is asked to forward the UDP port; `None` if it is not asked.
+    pub port_mapping: Option<Protocols>,
 }
 
 /// Reason for which a gateway does not start.
@@ -137,9 +141,9 @@ pub struct Gateway {
     manager: Manager,
     controls: Controls,
     /// The link's ends of its channels to and from the driver.
-    events: mpsc::Sender<LinkEvent>,
-    outgoing: mpsc::Receiver<Message>,
+    links: (mpsc::Sender<LinkEvent>, mpsc::Receiver<Message>),
     doubts: Arc<Notify>,
+    port_mapping: Option<PortMapping>,
 }
 
 impl Gateway {
@@ -179,6 +183,7 @@ impl Gateway {
         let manager =
             Manager::new(Arc::clone(&key), shelf, cameras.clone(), config.networks, asking);
         let doubts = Arc::new(Notify::new());
+        let (mapping, mapped) = watch::channel(State::Unknown);
         let channels = Channels {
             link: messages,
             doubts: Arc::clone(&doubts),
@@ -188,6 +193,7 @@ impl Gateway {
             answers,
             controls: controlling,
             facts,
+            mapped,
         };
         let loopback = is_loopback(&config.server);
         let tls = tls::to_servers(&config.authorities).map_err(StartError::Authorities)?;
@@ -196,10 +202,16 @@ impl Gateway {
         let mut driver = Driver::new(core, port, channels, loopback, access)
             .map_err(|source| StartError::Port { port, source })?;
         driver.change_cameras(initial);
+        // A port by which it is reached would reveal where the gateway is.
+        let protocols = config.port_mapping.filter(|_| !config.turn_only);
+        let udp_port = driver.udp_port();
+        let port_mapping =
+            protocols.map(|protocols| PortMapping::new(protocols, udp_port, LIFETIME, mapping));
         let (server, claim, name) = (config.server, config.claim, config.name);
         let allow_plain_http = config.allow_plain_http;
         let link = Link { server, claim, name, key, tls: Arc::new(tls), allow_plain_http };
-        Ok(Self { driver, cameras, link, manager, controls, events, outgoing, doubts })
+        let links = (events, outgoing);
+        Ok(Self { driver, cameras, link, manager, controls, links, doubts, port_mapping })
     }
 
     /// Returns the gateway's id, derived from its public key.
@@ -218,18 +230,25 @@ impl Gateway {
     /// Returns an error if the signaling server refuses the gateway for good or the UDP socket
     /// fails. A server or camera that cannot be reached is tried again.
     pub async fn run(self, stop: CancellationToken) -> Result<(), RunError> {
-        let Self { driver, link, manager, controls, events, outgoing, doubts, .. } = self;
+        let Self { driver, link, manager, controls, links, doubts, port_mapping, .. } = self;
+        let (events, outgoing) = links;
         let both = stop.child_token();
+        let mapping = async {
+            if let Some(port_mapping) = port_mapping {
+                port_mapping.run(both.clone()).await;
+            }
+        };
         let link = async {
             let ended = link.run(events, outgoing, &doubts, both.clone()).await;
             both.cancel();
             ended
         };
-        let (linked, driven, (), ()) = tokio::join!(
+        let (linked, driven, (), (), ()) = tokio::join!(
             link,
             run_media(driver, both.clone()),
             manager.run(both.clone()),
-            controls.run(both.clone())
+            controls.run(both.clone()),
+            mapping
         );
         linked?;
         Ok(driven?)

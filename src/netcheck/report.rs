@@ -280,7 +280,7 @@ impl fmt::Display for Report {
             };
             writeln!(f, "      {sentence}")?;
         }
-        if let Some(router) = self.router {
+        if let Some(router) = &self.router {
             writeln!(f, "      the router {}", router.describe())?;
         }
         write!(f, "IPv6  {}", if self.ipv6 { "available" } else { "not available" })

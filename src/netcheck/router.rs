@@ -1,10 +1,12 @@
 //! The port mapping protocols of the router: NAT-PMP (RFC 6886), PCP (RFC 6887), UPnP.
 //!
-//! The router is only asked which of them it supports; no port is mapped.
+//! The router is asked which of them it supports, and to forward a port for a moment, as a gateway
+//! does.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use porthole_gateway::port_mapping::{self, Protocols, Standing, State};
 use serde::Serialize;
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
@@ -21,17 +23,25 @@ const TRY: Duration = Duration::from_millis(300);
 const SSDP_TRY: Duration = Duration::from_millis(1200);
 const MAX_RESPONSE_BYTES: usize = 1500;
 
-/// The protocols that the router supports.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
+/// The protocols that the router supports, and what has come of using them.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Router {
     pub(super) nat_pmp: bool,
     pub(super) pcp: bool,
     pub(super) upnp: bool,
+    /// The protocol with which it has mapped a port.
+    pub(super) mapped_by: Option<String>,
+    /// The address at which it has.
+    pub(super) external_address: Option<Ipv4Addr>,
+    /// True if everybody can reach that address.
+    pub(super) is_public: Option<bool>,
+    /// The reason for which it has mapped none.
+    pub(super) refusal: Option<&'static str>,
 }
 
 impl Router {
     /// Describes the router, for a sentence that starts with "the router".
-    pub(super) fn describe(self) -> String {
+    pub(super) fn describe(&self) -> String {
         let offers = [("PCP", self.pcp), ("NAT-PMP", self.nat_pmp), ("UPnP", self.upnp)];
         let names: Vec<_> = offers.iter().filter(|(_, is)| *is).map(|(name, _)| *name).collect();
         if names.is_empty() {
@@ -39,14 +49,38 @@ impl Router {
                     PCP on it, or forward the gateway's UDP port manually"
                 .to_owned();
         }
-        format!("offers port mapping with {}", names.join(", "))
+        let result = match (&self.mapped_by, self.external_address, self.refusal) {
+            (Some(protocol), Some(address), _) => {
+                let limit = Standing::of(address).describe();
+                format!("; it has forwarded a port at {address} with {protocol}{limit}")
+            }
+            (_, _, Some(reason)) => format!(", but forwards no port: {reason}"),
+            _ => String::new(),
+        };
+        format!("offers port mapping with {}{result}", names.join(", "))
+    }
+
+    /// Notes what has come of a request for a port.
+    fn with_trial(self, state: Option<State>) -> Self {
+        match state {
+            Some(State::Mapped(mapping)) => Self {
+                mapped_by: Some(mapping.protocol.to_string()),
+                external_address: Some(*mapping.external.ip()),
+                is_public: Some(mapping.standing() == Standing::Public),
+                ..self
+            },
+            Some(State::Unmapped(reason)) => Self { refusal: Some(reason), ..self },
+            Some(State::Unknown | State::NotNeeded) | None => self,
+        }
     }
 }
 
 /// Asks the router of the default route for its protocols. Returns `None` without such a route.
 pub(super) async fn probe() -> Option<Router> {
-    let routes = tokio::fs::read_to_string("/proc/net/route").await.ok()?;
-    Some(probe_at(SocketAddr::new(default_gateway(&routes)?.into(), PORT), SSDP).await)
+    let router = SocketAddr::new(port_mapping::default_router().await?.into(), PORT);
+    let (found, tried) =
+        tokio::join!(probe_at(router, SSDP), port_mapping::try_once(Protocols::All));
+    Some(found.with_trial(tried))
 }
 
 async fn probe_at(router: SocketAddr, ssdp: SocketAddr) -> Router {
@@ -55,7 +89,7 @@ async fn probe_at(router: SocketAddr, ssdp: SocketAddr) -> Router {
         responds(router, &PCP_ANNOUNCE, TRIES, TRY, is_pcp),
         responds(ssdp, SEARCH.as_bytes(), 1, SSDP_TRY, is_gateway_device),
     );
-    Router { nat_pmp, pcp, upnp }
+    Router { nat_pmp, pcp, upnp, ..Router::default() }
 }
 
 /// A request for the external address (RFC 6886 §3.2).
@@ -109,38 +143,11 @@ async fn responds(
     false
 }
 
-/// Returns the gateway of the default route in `/proc/net/route`, which has addresses in the byte
-/// order of the machine.
-fn default_gateway(routes: &str) -> Option<Ipv4Addr> {
-    routes.lines().skip(1).find_map(|line| {
-        let mut columns = line.split_whitespace().skip(1);
-        let (destination, gateway) = (columns.next()?, columns.next()?);
-        let gateway = u32::from_str_radix(gateway, 16).ok().filter(|gateway| *gateway != 0)?;
-        (destination == "00000000").then(|| Ipv4Addr::from(gateway.to_ne_bytes()))
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use porthole_gateway::port_mapping::{Mapping, Protocol};
 
-    #[test]
-    fn the_gateway_is_that_of_the_default_route() {
-        let header = "Iface\tDestination\tGateway \tFlags\n";
-        let row = |destination: &str, gateway: [u8; 4]| {
-            format!("eth0\t{destination}\t{:08X}\t0003\n", u32::from_ne_bytes(gateway))
-        };
-        for (rows, found) in [
-            (row("00000000", [192, 168, 1, 1]), Some("192.168.1.1")),
-            (row("0001A8C0", [0, 0, 0, 0]) + &row("00000000", [10, 0, 0, 1]), Some("10.0.0.1")),
-            (row("0001A8C0", [192, 168, 1, 1]), None),
-            (row("00000000", [0, 0, 0, 0]), None),
-            (String::new(), None),
-        ] {
-            let found = found.map(|ip| ip.parse().unwrap());
-            assert_eq!(default_gateway(&format!("{header}{rows}")), found, "{rows}");
-        }
-    }
+    use super::*;
 
     #[test]
     fn a_response_of_another_protocol_is_not_accepted() {
@@ -184,8 +191,31 @@ mod tests {
             device.send_to(response.as_bytes(), from).await.unwrap();
         });
         let found = probe_at(at, ssdp).await;
-        assert_eq!(found, Router { nat_pmp: true, pcp: false, upnp: true });
+        assert_eq!(found, Router { nat_pmp: true, upnp: true, ..Router::default() });
         assert!(found.describe().ends_with("NAT-PMP, UPnP"));
         assert!(Router::default().describe().contains("manually"));
+    }
+
+    #[test]
+    fn the_report_says_what_has_come_of_a_request_for_a_port() {
+        let mapped = |external: &str| {
+            State::Mapped(Mapping {
+                protocol: Protocol::NatPmp,
+                internal: "192.168.1.2:4000".parse().unwrap(),
+                external: external.parse().unwrap(),
+            })
+        };
+        for (name, state, is_public, sentence) in [
+            ("a port", Some(mapped("203.0.113.7:1")), Some(true), "at 203.0.113.7 with NAT-PMP"),
+            ("behind another router", Some(mapped("10.0.0.7:1")), Some(false), "another router"),
+            ("behind CGNAT", Some(mapped("100.64.0.7:1")), Some(false), "CGNAT"),
+            ("a refusal", Some(State::Unmapped("it is full")), None, "no port: it is full"),
+            ("no need", Some(State::NotNeeded), None, "offers port mapping with NAT-PMP"),
+            ("nothing", None, None, "offers port mapping with NAT-PMP"),
+        ] {
+            let router = Router { nat_pmp: true, ..Router::default() }.with_trial(state);
+            assert_eq!(router.is_public, is_public, "{name}");
+            assert!(router.describe().contains(sentence), "{name}: {}", router.describe());
+        }
     }
 }

@@ -69,6 +69,7 @@ impl Porthole {
         let mut gateway = Command::new(binary);
         gateway.args(["gateway", "--server", server.as_str(), "--claim", &claim]);
         gateway.arg("--data").arg(data.path().join("gateway"));
+        gateway.env("PORTHOLE__GATEWAY__PORT_MAPPING", "off");
         for (number, port) in ports.iter().enumerate() {
             let source = format!("cam{number}=rtp://{}:{port}?codec=h264", Ipv4Addr::LOCALHOST);
             gateway.args(["--camera", &source]);

@@ -25,6 +25,7 @@ use crate::camera::{Camera, CameraChange, ControlFacts, SourceEvent, Stream, Str
 use crate::dtls_srtp::{Identity, SrtpProfile};
 use crate::ice::LocalBase;
 use crate::media::{MediaKind, MediaPacket, TrackCodec};
+use crate::port_mapping::Mapping;
 use crate::question::{QuestionEvent, Registry};
 use crate::reflexive::ReflexiveGatherer;
 use crate::session::{Section, Session, SessionOutput};
@@ -71,6 +72,8 @@ pub struct Gateway {
     sessions: Timed<SessionId, Session>,
     reflexive: ReflexiveGatherer,
     addresses: Vec<SocketAddr>,
+    /// The port that the router forwards to the shared port.
+    mapping: Option<Mapping>,
     online: bool,
     report_at: Option<Instant>,
     /// Our requests to the signaling server that have no response yet, by id.
@@ -113,6 +116,7 @@ impl Gateway {
             sessions: Timed::default(),
             reflexive: ReflexiveGatherer::default(),
             addresses: Vec::new(),
+            mapping: None,
             online: false,
             report_at: None,
             pending: HashMap::new(),
@@ -516,6 +520,13 @@ impl Core for Gateway {
         self.reflexive.set_bases(addresses);
         for id in self.sessions.keys().cloned().collect::<Vec<_>>() {
             self.gather(now, &id);
+        }
+    }
+
+    fn set_mapping(&mut self, now: Instant, mapping: Option<Mapping>) {
+        self.mapping = mapping;
+        for id in self.sessions.keys().cloned().collect::<Vec<_>>() {
+            self.with_session(now, &id, |session| session.set_mapping(now, mapping));
         }
     }
 

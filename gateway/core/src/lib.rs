@@ -18,6 +18,7 @@ pub mod ice_servers;
 pub mod import;
 pub mod media;
 pub mod onvif;
+pub mod port_mapping;
 pub mod question;
 pub mod reflexive;
 pub mod rtp;
@@ -38,6 +39,7 @@ use porthole_signaling_proto::rpc::Message;
 use porthole_signaling_proto::{CameraId, SessionId};
 
 use crate::camera::{CameraChange, ControlFacts, SourceCommand, SourceEvent, StreamId};
+use crate::port_mapping::Mapping;
 use crate::question::{QuestionEvent, QuestionOutput};
 
 pub use gateway::{Gateway, GatewayConfig};
@@ -131,8 +133,11 @@ pub trait Core {
     fn handle_question_event(&mut self, now: Instant, event: QuestionEvent);
     /// Handles what the controls of a camera have found out about it.
     fn handle_control(&mut self, now: Instant, camera: &CameraId, facts: ControlFacts);
-    /// Sets the addresses of this machine, each with the shared port.
+    /// Sets the addresses of this machine, each with the shared port, the best first.
     fn set_addresses(&mut self, now: Instant, addresses: Vec<SocketAddr>);
+    /// Sets the port that a router forwards to the shared port; `None` if there is none. A core
+    /// that offers no candidates of its own may ignore it.
+    fn set_mapping(&mut self, _now: Instant, _mapping: Option<Mapping>) {}
     /// Returns the time at which [`Self::handle_timeout`] is due.
     fn poll_timeout(&mut self) -> Option<Instant>;
     /// Processes everything that is due.

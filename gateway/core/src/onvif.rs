@@ -34,7 +34,7 @@ pub mod settings;
 mod soap;
 mod stream_check;
 pub mod vendors;
-mod xml;
+pub(crate) mod xml;
 
 pub use address::ServiceAddress;
 pub use answers::{Encoding, Information};

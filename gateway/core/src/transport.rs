@@ -10,7 +10,7 @@ mod datagrams;
 mod gather;
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -121,6 +121,8 @@ pub struct PeerTransport {
     /// The DTLS association; `None` before the peer's description has been applied.
     dtls_srtp: Option<DtlsSrtp>,
     gathering: Gathering,
+    /// The external address of the port that a router forwards to us.
+    mapped: Option<SocketAddr>,
     /// Candidates that arrived before the peer's description (ONVIF WebRTC §5.6 allows it).
     early_candidates: Vec<String>,
     /// DTLS that came before the check of its path had succeeded.
@@ -170,6 +172,7 @@ impl PeerTransport {
             agent,
             dtls_srtp: None,
             gathering: Gathering::new(now),
+            mapped: None,
             early_candidates: Vec::new(),
             early_dtls: Vec::new(),
             peer_ssrcs: VecDeque::new(),

@@ -1,4 +1,5 @@
-//! Kinds of network interfaces, by what the kernel says of them and, where it says nothing, by name.
+//! Kinds of network interfaces, by what the kernel says of them and, where it says nothing, by
+//! name.
 
 use std::fs;
 use std::path::Path;

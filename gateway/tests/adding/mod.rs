@@ -51,6 +51,7 @@ impl Running {
             authorities: Vec::new(),
             allow_plain_http: false,
             turn_only: false,
+            port_mapping: None,
         };
         let gateway = Gateway::start(config).expect("it starts");
         let (id, stop) = (gateway.id().to_string(), CancellationToken::new());

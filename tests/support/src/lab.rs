@@ -15,14 +15,15 @@
 //! even if a test panics; those of a killed run are removed by the next one.
 
 mod netns;
+mod port_mapper;
 mod rules;
 
 use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, TcpStream};
 use std::process::Command;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -30,6 +31,7 @@ use anyhow::{Context, Result, ensure};
 use crate::nat::NatKind;
 use crate::wait;
 use netns::Namespace;
+use port_mapper::MAPPED_NETWORK;
 
 /// Homes have one public address each, from 203.0.113.20 to .249.
 const FIRST_HOME: u8 = 20;
@@ -70,14 +72,29 @@ pub struct Side {
     /// The first host of the home.
     pub host: Host,
     router: Option<Router>,
+    /// The router before that one, if there are two.
+    outer: Option<Arc<Router>>,
 }
+
+/// A router whose LAN is the network between two routers. Several homes may be behind it.
+#[derive(Clone, Debug)]
+pub struct Outer(Arc<Router>);
 
 #[derive(Debug)]
 struct Router {
     namespace: Namespace,
     public: Ipv4Addr,
     home: u8,
+    /// The network of its LAN.
+    lan: [u8; 3],
     lan_hosts: AtomicU8,
+}
+
+/// The network that a router's `wan` is in.
+struct Uplink<'a> {
+    namespace: &'a Namespace,
+    bridge: &'a str,
+    gateway: Ipv4Addr,
 }
 
 /// A machine in the lab: a namespace with one interface, `eth0`.
@@ -130,11 +147,61 @@ impl Lab {
         let name = format!("{}-{home}", self.name);
         if nat == NatKind::Open {
             let host = public_host(&self.internet, &format!("{name}-host"), public)?;
-            return Ok(Side { nat, host, router: None });
+            return Ok(Side { nat, host, router: None, outer: None });
         }
-        let router = Router::create(&self.internet, &format!("{name}-router"), public, home, nat)?;
+        let uplink = self.uplink();
+        let router = Router::create(uplink, &name, public, (home, [192, 168, home]), nat)?;
         let host = router.host(&name)?;
-        Ok(Side { nat, host, router: Some(router) })
+        Ok(Side { nat, host, router: Some(router), outer: None })
+    }
+
+    /// Adds a router of a provider that shares its public address among homes: the network behind
+    /// it is one of RFC 6598.
+    pub fn shared_router(&self, nat: NatKind) -> Result<Outer> {
+        let home = self.homes.fetch_add(1, Ordering::Relaxed);
+        ensure!(home < MAX_HOMES, "the lab has no public address left");
+        let public = Ipv4Addr::new(203, 0, 113, FIRST_HOME + home);
+        let name = format!("{}-{home}-outer", self.name);
+        let place = (home, [100, 64, home]);
+        Ok(Outer(Arc::new(Router::create(self.uplink(), &name, public, place, nat)?)))
+    }
+
+    /// Adds a home behind such a router, with a router of its own: its packets are translated
+    /// twice.
+    pub fn side_behind(&self, outer: &Outer, nat: NatKind) -> Result<Side> {
+        let home = self.homes.fetch_add(1, Ordering::Relaxed);
+        ensure!(home < MAX_HOMES, "the lab has no public address left");
+        let name = format!("{}-{home}", self.name);
+        let Outer(shared) = outer;
+        let (address, gateway) = (shared.next_address()?, shared.lan_address(1));
+        let uplink = Uplink { namespace: &shared.namespace, bridge: "lan", gateway };
+        let router = Router::create(uplink, &name, address, (home, [192, 168, home]), nat)?;
+        let host = router.host(&name)?;
+        Ok(Side { nat, host, router: Some(router), outer: Some(Arc::clone(shared)) })
+    }
+
+    /// Makes such a router send what its homes send to its public address to the first of them, as
+    /// a full-cone NAT with hairpinning does (RFC 4787 §6).
+    pub fn hairpin(&self, outer: &Outer) -> Result<()> {
+        let Outer(router) = outer;
+        router.namespace.nft(&format!(
+            "table ip hairpin {{
+                chain entering {{
+                    type nat hook prerouting priority dstnat;
+                    iifname lan ip daddr {} meta l4proto udp dnat to {}
+                }}
+                chain leaving {{
+                    type nat hook postrouting priority srcnat;
+                    iifname lan oifname lan ct status dnat masquerade
+                }}
+            }}",
+            router.public,
+            router.lan_address(2),
+        ))
+    }
+
+    fn uplink(&self) -> Uplink<'_> {
+        Uplink { namespace: &self.internet, bridge: "br0", gateway: INTERNET_ADDRESS }
     }
 
     /// Adds another host to the LAN of a home; without a NAT, another public host.
@@ -244,39 +311,55 @@ impl Lab {
 impl Side {
     /// Returns the public address: the router's, or the host's own without a NAT.
     pub fn public_address(&self) -> Ipv4Addr {
-        self.router.as_ref().map_or(self.host.address, |router| router.public)
+        let router = self.outer.as_deref().or(self.router.as_ref());
+        router.map_or(self.host.address, |router| router.public)
     }
 }
 
 impl Router {
+    /// Creates a router with this name of its home, address in its uplink, number and LAN.
     fn create(
-        internet: &Namespace,
+        uplink: Uplink<'_>,
         name: &str,
         public: Ipv4Addr,
-        home: u8,
+        (home, lan): (u8, [u8; 3]),
         nat: NatKind,
     ) -> Result<Self> {
-        let namespace = Namespace::create(name)?;
-        let lan = lan_address(home, 1);
-        plug(internet, &namespace, "wan", &format!("home{home}"), "br0", public)?;
-        namespace.ip(&format!(
+        let namespace = Namespace::create(&format!("{name}-router"))?;
+        let Uplink { namespace: before, bridge, gateway } = uplink;
+        plug(before, &namespace, "wan", &format!("home{home}"), bridge, public)?;
+        let router = Self { namespace, public, home, lan, lan_hosts: AtomicU8::new(0) };
+        router.namespace.ip(&format!(
             "link add lan address {BRIDGE_MAC} type bridge
-            addr add {lan}/24 dev lan
+            addr add {}/24 dev lan
             link set lan up
-            route add default via {INTERNET_ADDRESS}",
+            route add default via {gateway}
+            route add {MAPPED_NETWORK} dev wan",
+            router.lan_address(1),
         ))?;
-        wait_for_link(&namespace, INTERNET_ADDRESS)?;
-        namespace.sysctl("net/ipv4/ip_forward", "1")?;
-        namespace.nft(&rules::for_nat(nat, lan_address(home, 2)))?;
-        Ok(Self { namespace, public, home, lan_hosts: AtomicU8::new(0) })
+        wait_for_link(&router.namespace, gateway)?;
+        router.namespace.sysctl("net/ipv4/ip_forward", "1")?;
+        router.namespace.nft(&rules::for_nat(nat, router.lan_address(2)))?;
+        Ok(router)
+    }
+
+    fn lan_address(&self, host: u8) -> Ipv4Addr {
+        let [a, b, c] = self.lan;
+        Ipv4Addr::new(a, b, c, host)
+    }
+
+    /// Returns the next free address of the LAN.
+    fn next_address(&self) -> Result<Ipv4Addr> {
+        let number = self.lan_hosts.fetch_add(1, Ordering::Relaxed);
+        ensure!(number < MAX_LAN_HOSTS, "the LAN has no address left");
+        Ok(self.lan_address(2 + number))
     }
 
     fn host(&self, name: &str) -> Result<Host> {
-        let number = self.lan_hosts.fetch_add(1, Ordering::Relaxed);
-        ensure!(number < MAX_LAN_HOSTS, "the LAN has no address left");
+        let (address, gateway) = (self.next_address()?, self.lan_address(1));
+        let [.., last] = address.octets();
+        let number = last - 2;
         let namespace = Namespace::create(&format!("{name}-host{number}"))?;
-        let address = lan_address(self.home, 2 + number);
-        let gateway = lan_address(self.home, 1);
         plug(&self.namespace, &namespace, "eth0", &format!("port{number}"), "lan", address)?;
         namespace.ip(&format!("route add default via {gateway}"))?;
         wait_for_link(&namespace, gateway)?;
@@ -309,10 +392,6 @@ impl Host {
     pub fn add_address(&self, address: Ipv4Addr) -> Result<()> {
         self.namespace.ip(&format!("addr add {address}/24 dev eth0"))
     }
-}
-
-fn lan_address(home: u8, host: u8) -> Ipv4Addr {
-    Ipv4Addr::new(192, 168, home, host)
 }
 
 fn public_host(internet: &Namespace, name: &str, address: Ipv4Addr) -> Result<Host> {

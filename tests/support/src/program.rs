@@ -18,6 +18,9 @@ use crate::wait;
 /// Draining sessions and closing a database takes well under a second.
 const STOP_DEADLINE: Duration = Duration::from_secs(15);
 
+/// The setting that keeps a gateway from asking the router of the machine for a port.
+const PORT_MAPPING: &str = "PORTHOLE__GATEWAY__PORT_MAPPING";
+
 /// The machine on which something runs.
 #[derive(Clone, Copy, Debug)]
 pub enum Place<'a> {
@@ -40,7 +43,12 @@ impl Place<'_> {
     /// Returns a command that will run in this place.
     pub fn command(self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         match self {
-            Self::Here => Command::new(program),
+            Self::Here => {
+                let mut command = Command::new(program);
+                // The router of the machine that runs the tests is left alone.
+                command.env(PORT_MAPPING, "off");
+                command
+            }
             Self::On(host) => host.command(program),
         }
     }

@@ -265,6 +265,12 @@ const EFFECTS: &[(&str, &str, &str)] = &[
     ("gateway.name", GENERAL, "every_general_gateway_and_camera_setting_takes_effect"),
     ("gateway.udp_port", GENERAL, "every_general_gateway_and_camera_setting_takes_effect"),
     ("gateway.turn_only", GENERAL, "a_turn_only_gateway_sends_video_only_through_turn"),
+    ("gateway.port_mapping", "src/gateway.rs", "the_protocols_of_port_mappings_reach_the_gateway"),
+    (
+        "gateway.port_mapping",
+        "tests/net/tests/port_mapping.rs",
+        "two_symmetric_nats_connect_directly_through_a_mapped_port_that_is_given_back",
+    ),
     ("gateway.networks", "src/gateway.rs", "the_networks_for_cameras_reach_the_gateway"),
     (
         "gateway.ca_certificates",

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::Parser;
 use porthole_gateway::driver::{Channels, Driver, IceServerAccess};
+use porthole_gateway::port_mapping::State;
 use porthole_signaling_proto::CameraId;
 use porthole_viewer::link;
 use tokio::sync::mpsc;
@@ -53,8 +54,19 @@ async fn main() -> anyhow::Result<()> {
     let ((controls, _), (_, facts)) = (mpsc::channel(1), mpsc::channel(1));
     let (link, link_events) = (messages, incoming);
     let doubts = Arc::default();
-    let channels =
-        Channels { link, doubts, link_events, changes, questions, answers, controls, facts };
+    // Nor does it ask a router for a port.
+    let (_, mapped) = tokio::sync::watch::channel(State::Unknown);
+    let channels = Channels {
+        link,
+        doubts,
+        link_events,
+        changes,
+        questions,
+        answers,
+        controls,
+        facts,
+        mapped,
+    };
     let access = IceServerAccess::default();
     let driver = Driver::new(watch, 0, channels, loopback, access).context("no UDP port")?;
     let stop = CancellationToken::new();

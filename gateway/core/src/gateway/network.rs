@@ -83,12 +83,13 @@ impl Gateway {
     pub(super) fn gather(&mut self, now: Instant, id: &SessionId) {
         let addresses = self.addresses.clone();
         let known: Vec<_> = self.reflexive.known().collect();
-        let complete = self.reflexive.is_complete();
+        let (complete, mapping) = (self.reflexive.is_complete(), self.mapping);
         self.with_session(now, id, |session| {
             session.set_addresses(now, &addresses);
             for (base, mapped) in known {
                 session.handle_reflexive(now, base, mapped);
             }
+            session.set_mapping(now, mapping);
             if complete {
                 session.handle_reflexive_complete(now);
             }

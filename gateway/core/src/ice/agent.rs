@@ -167,7 +167,7 @@ impl Agent {
         };
         let known_base = self.bases.iter().any(|known| known.base == base);
         if kind == CandidateKind::ServerReflexive {
-            self.evict_oldest_reflexive(base);
+            self.evict_oldest_reflexive(base, priority(kind, local_preference));
         }
         let full = self.signaled.len() >= MAX_LOCAL;
         let redundant = self.signaled.iter().any(|known| known.candidate.address == address);
@@ -201,15 +201,29 @@ impl Agent {
         Some(candidate)
     }
 
-    fn evict_oldest_reflexive(&mut self, base: LocalBase) {
-        let reflexive = CandidateKind::ServerReflexive;
-        let of_base =
-            |local: &SignaledCandidate| local.base == base && local.candidate.kind == reflexive;
+    /// Makes room for a server-reflexive candidate. Those that have another priority come from
+    /// elsewhere, and are not exchanged for it.
+    fn evict_oldest_reflexive(&mut self, base: LocalBase, priority: u32) {
+        let of_base = |local: &SignaledCandidate| {
+            let Candidate { kind, priority: known, .. } = local.candidate;
+            let is_reflexive = kind == CandidateKind::ServerReflexive;
+            local.base == base && is_reflexive && known == priority
+        };
         if self.signaled.iter().filter(|local| of_base(local)).count() >= MAX_REFLEXIVE_PER_BASE
             && let Some(oldest) = self.signaled.iter().position(of_base)
         {
             self.signaled.remove(oldest);
         }
+    }
+
+    /// Removes a server-reflexive candidate that leads nowhere any more. It has no pairs of its
+    /// own: those of its base stay.
+    pub fn remove_reflexive(&mut self, address: SocketAddr) {
+        let address = canonical(address);
+        self.signaled.retain(|local| {
+            let Candidate { kind, address: known, .. } = local.candidate;
+            kind != CandidateKind::ServerReflexive || known != address
+        });
     }
 
     /// Removes a base that is gone: an address of the machine, or a TURN allocation. If the

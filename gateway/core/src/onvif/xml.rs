@@ -7,7 +7,7 @@ use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 
 /// Maximum length of a document in bytes; the profiles of a recorder with 64 sources have 200 kB.
-pub(super) const MAX_LEN: usize = 256 * 1024;
+pub(crate) const MAX_LEN: usize = 256 * 1024;
 
 /// Maximum depth of the tree; answers of cameras have 12.
 const MAX_DEPTH: usize = 48;
@@ -20,7 +20,7 @@ const MAX_ATTRIBUTES: usize = 16;
 
 /// An element with everything in it. Its name is without its prefix.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Element {
+pub(crate) struct Element {
     name: String,
     attributes: Vec<(String, String)>,
     text: String,
@@ -30,7 +30,7 @@ pub(super) struct Element {
 impl Element {
     /// Reads a document as far as it can be understood. The element that is returned has no name
     /// and contains the document; it is empty if the document is too long.
-    pub(super) fn read(bytes: &[u8]) -> Self {
+    pub(crate) fn read(bytes: &[u8]) -> Self {
         if bytes.len() > MAX_LEN {
             return Self::default();
         }
@@ -61,29 +61,29 @@ impl Element {
     }
 
     /// Returns the text between the tags, without blanks around it.
-    pub(super) fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         self.text.trim()
     }
 
     /// Returns the value of an attribute, whatever its prefix.
-    pub(super) fn attribute(&self, name: &str) -> Option<&str> {
+    pub(crate) fn attribute(&self, name: &str) -> Option<&str> {
         let named = self.attributes.iter().find(|(known, _)| known == name);
         named.map(|(_, value)| value.trim())
     }
 
     /// Returns the elements directly below this one.
-    pub(super) fn children(&self) -> impl Iterator<Item = &Self> {
+    pub(crate) fn children(&self) -> impl Iterator<Item = &Self> {
         self.children.iter()
     }
 
     /// Returns the elements of this name directly below this one.
-    pub(super) fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Self> {
+    pub(crate) fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Self> {
         self.children.iter().filter(move |child| child.name == name)
     }
 
     /// Returns the elements of this name at any depth, in the order of the document. What is
     /// inside one of them is not searched.
-    pub(super) fn all(&self, name: &str) -> Vec<&Self> {
+    pub(crate) fn all(&self, name: &str) -> Vec<&Self> {
         let mut found = Vec::new();
         self.collect(name, &mut found);
         found
@@ -100,19 +100,19 @@ impl Element {
     }
 
     /// Returns the first element of this name at any depth.
-    pub(super) fn find(&self, name: &str) -> Option<&Self> {
+    pub(crate) fn find(&self, name: &str) -> Option<&Self> {
         self.children
             .iter()
             .find_map(|child| if child.name == name { Some(child) } else { child.find(name) })
     }
 
     /// Returns the text of the first element of this name that has some.
-    pub(super) fn text_of(&self, name: &str) -> Option<&str> {
+    pub(crate) fn text_of(&self, name: &str) -> Option<&str> {
         self.all(name).into_iter().map(Self::text).find(|text| !text.is_empty())
     }
 
     /// Returns the number in the first element of this name.
-    pub(super) fn number(&self, name: &str) -> Option<u32> {
+    pub(crate) fn number(&self, name: &str) -> Option<u32> {
         self.find(name)?.text().parse().ok()
     }
 }
@@ -181,12 +181,12 @@ impl Builder {
 }
 
 /// Returns a name without its prefix.
-pub(super) fn local(name: &str) -> &str {
+pub(crate) fn local(name: &str) -> &str {
     name.rsplit(':').next().unwrap_or(name)
 }
 
 /// Returns the text of a document: UTF-8, UTF-16 with its mark, else Latin-1, whatever it claims.
-pub(super) fn decode(bytes: &[u8]) -> String {
+pub(crate) fn decode(bytes: &[u8]) -> String {
     let utf16 = |rest: &[u8], unit: fn([u8; 2]) -> u16| {
         let (pairs, _) = rest.as_chunks::<2>();
         String::from_utf16_lossy(&pairs.iter().map(|pair| unit(*pair)).collect::<Vec<_>>())
@@ -221,7 +221,7 @@ fn resolve(reference: &str) -> String {
 }
 
 /// Returns a text with its references resolved.
-pub(super) fn unescape(text: &str) -> String {
+pub(crate) fn unescape(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('&') {
@@ -242,7 +242,7 @@ pub(super) fn unescape(text: &str) -> String {
 }
 
 /// Returns a text as the content of an element or attribute.
-pub(super) fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     quick_xml::escape::escape(text).into_owned()
 }
 

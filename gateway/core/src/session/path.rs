@@ -9,6 +9,7 @@ use super::{Section, Session};
 use crate::TurnTransport;
 use crate::dtls_srtp::SrtpProfile;
 use crate::ice::{LocalBase, Path};
+use crate::port_mapping::Mapping;
 
 impl Session {
     /// Returns true if a STUN request with this local user name fragment is for this session.
@@ -72,6 +73,12 @@ impl Session {
     /// Handles a STUN server's response: the address `base` is mapped to `mapped`.
     pub fn handle_reflexive(&mut self, now: Instant, base: SocketAddr, mapped: SocketAddr) {
         self.transports.iter_mut().for_each(|it| it.handle_reflexive(now, base, mapped));
+        self.process_transport(now);
+    }
+
+    /// Sets the port that a router forwards to the shared port.
+    pub fn set_mapping(&mut self, now: Instant, mapping: Option<Mapping>) {
+        self.transports.iter_mut().for_each(|transport| transport.set_mapping(now, mapping));
         self.process_transport(now);
     }
 

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use porthole_signaling_proto::IceServer;
 
 use super::{PeerTransport, TransportOutput};
-use crate::ice::{Candidate, CandidateKind, LocalBase, dual_stack_preferences};
+use crate::ice::{Candidate, CandidateKind, LocalBase};
+use crate::port_mapping::{Mapping, Standing};
 use crate::turn_clients::TurnClientsOutput;
 
 /// Time for which a description that contains its candidates waits for them. A distant STUN server
@@ -21,6 +22,13 @@ const RELAYED_TIME: Duration = Duration::from_millis(250);
 /// candidate that is found later is used, and signaled with the next restart only: after the end of
 /// candidates none may be conveyed (RFC 8838 §13).
 const GATHERING_TIME: Duration = Duration::from_secs(10);
+
+/// Local preferences of server-reflexive candidates (RFC 8445 §5.1.2.1): a port that a router
+/// forwards to us, what a STUN server has seen, and a port that only a network before the router
+/// reaches.
+const MAPPED_PREFERENCE: u16 = u16::MAX;
+const REFLEXIVE_PREFERENCE: u16 = MAPPED_PREFERENCE - 1;
+const NEAR_PREFERENCE: u16 = MAPPED_PREFERENCE - 2;
 
 /// State of the gathering of candidates.
 #[derive(Debug)]
@@ -66,7 +74,7 @@ impl PeerTransport {
         &self.gathering.found
     }
 
-    /// Sets the addresses of this machine, each with the shared port.
+    /// Sets the addresses of this machine, each with the shared port, the best first.
     pub fn set_addresses(&mut self, now: Instant, addresses: &[SocketAddr]) {
         if self.turn_only {
             return;
@@ -75,8 +83,7 @@ impl PeerTransport {
         for address in gone {
             self.agent.remove_local(now, LocalBase::Socket(address));
         }
-        let ips: Vec<_> = addresses.iter().map(SocketAddr::ip).collect();
-        for (address, preference) in addresses.iter().zip(dual_stack_preferences(&ips)) {
+        for (address, preference) in addresses.iter().zip((0..=u16::MAX).rev()) {
             let base = LocalBase::Socket(*address);
             self.add_local(now, CandidateKind::Host, base, *address, None, preference);
         }
@@ -95,7 +102,30 @@ impl PeerTransport {
         }
         let local = LocalBase::Socket(base);
         let kind = CandidateKind::ServerReflexive;
-        self.add_local(now, kind, local, mapped, Some(base), u16::MAX);
+        self.add_local(now, kind, local, mapped, Some(base), REFLEXIVE_PREFERENCE);
+        self.process(now);
+    }
+
+    /// Sets the port that a router forwards to the shared port. Its candidate is a server-reflexive
+    /// one that lets everybody in, so that viewers try it before what STUN servers have seen.
+    pub fn set_mapping(&mut self, now: Instant, mapping: Option<Mapping>) {
+        if self.turn_only {
+            return;
+        }
+        let external = mapping.map(|mapping| SocketAddr::V4(mapping.external));
+        if let Some(old) = self.mapped.filter(|old| Some(*old) != external) {
+            self.agent.remove_reflexive(old);
+        }
+        self.mapped = external;
+        let Some(mapping) = mapping else { return };
+        let preference = match mapping.standing() {
+            Standing::Public => MAPPED_PREFERENCE,
+            Standing::Private | Standing::Shared => NEAR_PREFERENCE,
+            Standing::Nowhere => return,
+        };
+        let (base, external) = (mapping.internal.into(), mapping.external.into());
+        let kind = CandidateKind::ServerReflexive;
+        self.add_local(now, kind, LocalBase::Socket(base), external, Some(base), preference);
         self.process(now);
     }
 

@@ -1,6 +1,9 @@
+use std::cmp::Reverse;
 use std::net::SocketAddr;
 
 use super::*;
+use crate::ice::CandidateKind;
+use crate::port_mapping::{Mapping, Protocol};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -82,5 +85,42 @@ fn a_handshake_that_begins_before_the_check_has_succeeded_loses_no_time() {
             let took = ready.unwrap();
             assert!(took < MS * 60, "{who}: {took:?}");
         }
+    }
+}
+
+#[test]
+fn a_port_that_a_router_forwards_is_the_first_reflexive_candidate_until_it_is_gone() {
+    let now = Instant::now();
+    let base: SocketAddr = "192.168.1.2:5000".parse().unwrap();
+    let mut transport = transport(now, Role::Controlling, base, 1);
+    let seen = "203.0.113.7:61000";
+    transport.handle_reflexive(now, base, seen.parse().unwrap());
+    let (first, other) = ("203.0.113.7:5000", "203.0.113.7:5001");
+    let near = "10.0.0.7:5000";
+    for (external, expected) in [
+        (Some(first), vec![first, seen]),
+        (Some(first), vec![first, seen]),
+        (Some(other), vec![other, seen]),
+        // Another router stands before ours.
+        (Some(near), vec![seen, near]),
+        (Some("100.64.0.7:5000"), vec![seen, "100.64.0.7:5000"]),
+        (Some("127.0.0.1:5000"), vec![seen]),
+        (Some(first), vec![first, seen]),
+        (None, vec![seen]),
+    ] {
+        let mapping = external.map(|external| Mapping {
+            protocol: Protocol::Pcp,
+            internal: "192.168.1.2:5000".parse().unwrap(),
+            external: external.parse().unwrap(),
+        });
+        transport.set_mapping(now, mapping);
+        let candidates = transport.agent.local_candidates();
+        let mut found: Vec<_> =
+            candidates.filter(|one| one.kind == CandidateKind::ServerReflexive).collect();
+        found.sort_by_key(|one| Reverse(one.priority));
+        let addresses: Vec<_> = found.iter().map(|one| one.address.to_string()).collect();
+        assert_eq!(addresses, expected, "{external:?}");
+        assert!(found.iter().all(|one| one.related == Some(base)), "{found:?}");
+        assert!(found.is_sorted_by(|a, b| a.priority > b.priority), "{found:?}");
     }
 }

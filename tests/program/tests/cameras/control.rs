@@ -1,14 +1,13 @@
 //! A camera is moved, remembers places and tells of motion, through a gateway that runs.
 
 use std::net::Ipv4Addr;
-use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use porthole_test_support::onvif::{Auth, Fake, Mechanics, Running, Sockets, USER};
 use porthole_test_support::porthole::binary;
-use porthole_test_support::program::Program;
+use porthole_test_support::program::{Place, Program};
 use porthole_test_support::scene::{Need, Scene, scene};
 use porthole_test_support::wait;
 use serde_json::{Value, json};
@@ -67,7 +66,7 @@ fn start(scene: &Scene, server: &ScriptedServer, camera: &Running) -> Result<Pro
          onvif = 'http://{at}/onvif/device_service'\n"
     );
     std::fs::write(&config, text)?;
-    let mut command = Command::new(binary()?);
+    let mut command = Place::Here.command(binary()?);
     command.arg("gateway").args(["--server", &format!("http://{}", server.address()?)]);
     command.arg("--config").arg(&config).arg("--data").arg(scene.data("gateway")?);
     Program::start(scene, "gateway", &mut command)

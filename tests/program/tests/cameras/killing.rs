@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use porthole_test_support::porthole::binary;
+use porthole_test_support::program::Place;
 use porthole_test_support::scene::{Need, scene};
 use serde_json::{Value, json};
 
@@ -104,7 +105,8 @@ fn a_gateway_that_is_killed_loses_no_change_that_it_has_acknowledged() {
         let mut random = 0x2545_F491_u32;
         for _ in 0..kills.unwrap_or(KILLS) {
             let log = std::fs::File::create(scene.folder().join("gateway.log"))?;
-            let mut gateway = Command::new(binary()?)
+            let mut gateway = Place::Here
+                .command(binary()?)
                 .arg("gateway")
                 .args(["--server", &format!("http://{}", server.address()?)])
                 .arg("--config")

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use porthole_test_support::porthole::binary;
-use porthole_test_support::program::Program;
+use porthole_test_support::program::{Place, Program};
 use porthole_test_support::scene::Scene;
 
 use crate::sentence::{check_secrets, check_sentence};
@@ -22,7 +22,7 @@ pub(crate) struct Ended {
 
 /// Returns the command `porthole` with these arguments.
 pub(crate) fn porthole(arguments: &[&str]) -> Result<Command> {
-    let mut command = Command::new(binary()?);
+    let mut command = Place::Here.command(binary()?);
     command.args(arguments);
     Ok(command)
 }

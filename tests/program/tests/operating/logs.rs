@@ -117,7 +117,7 @@ fn log_on_terminal(scene: &Scene, name: &str, no_color: Option<&str>) -> Result<
     let text = format!("[turn]\nlisten = ['{}']\nusers.anna = 'secret'\n", free_port()?);
     std::fs::write(&config, text)?;
     let terminal = openpty(None, None)?;
-    let mut command = Command::new(binary()?);
+    let mut command = Place::Here.command(binary()?);
     set(&mut command, "NO_COLOR", no_color);
     command.arg("turn").arg("--config").arg(config).stdin(Stdio::null()).stdout(Stdio::null());
     let _running = Running(command.stderr(terminal.slave).spawn()?);

@@ -1,7 +1,6 @@
 //! A gateway in a network that lets nothing but TLS out, as far as its settings can say so.
 
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -21,7 +20,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Runs a command of the program on a data folder, and returns the word that it prints.
 fn word(data: &Path, arguments: &[&str]) -> Result<String> {
-    let output = Command::new(binary()?).args(arguments).arg("--data").arg(data).output()?;
+    let output = Place::Here.command(binary()?).args(arguments).arg("--data").arg(data).output()?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
@@ -47,7 +46,7 @@ fn a_gateway_relays_over_tls_where_it_trusts_the_certificate() {
         let url = format!("turns:localhost:{}?transport=tcp", tls.port());
         let text = format!("[signaling]\nturn_urls = ['{url}']\nturn_secret = '{SECRET}'\n");
         std::fs::write(&config, text)?;
-        let mut command = Command::new(binary()?);
+        let mut command = Place::Here.command(binary()?);
         command.arg("signaling").args(["--http", &http.to_string()]);
         command.arg("--data").arg(&data).arg("--config").arg(&config);
         let mut server = Program::start(scene, "signaling", &mut command)?;
@@ -63,7 +62,7 @@ fn a_gateway_relays_over_tls_where_it_trusts_the_certificate() {
             let authority =
                 if trusts { format!("ca_certificates = '{certificate}'\n") } else { String::new() };
             std::fs::write(&config, format!("[gateway]\nturn_only = true\n{authority}"))?;
-            let mut command = Command::new(binary()?);
+            let mut command = Place::Here.command(binary()?);
             command.arg("gateway").args(["--server", &server_url, "--claim", &claim]);
             command.arg("--data").arg(scene.data(name)?).arg("--config").arg(&config);
             command.args(["--camera", &format!("{name}=test:320x180@15")]);

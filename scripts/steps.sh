@@ -11,7 +11,7 @@ step_packages() {
         gir1.2-gst-plugins-bad-1.0 gir1.2-gst-rtsp-server-1.0 gstreamer1.0-libav \
         gstreamer1.0-nice gstreamer1.0-plugins-bad gstreamer1.0-plugins-base \
         gstreamer1.0-plugins-good gstreamer1.0-plugins-ugly gstreamer1.0-tools \
-        python3 python3-gi python3-venv python3-zeroconf systemd
+        python3 python3-gi python3-venv python3-zeroconf systemd tayga unbound
 }
 
 step_dashboard() {

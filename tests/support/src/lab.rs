@@ -14,6 +14,7 @@
 //! The lab needs root. Namespaces have the process id in their name and are removed when dropped,
 //! even if a test panics; those of a killed run are removed by the next one.
 
+mod nat64;
 mod netns;
 mod port_mapper;
 mod rules;
@@ -32,6 +33,8 @@ use crate::nat::NatKind;
 use crate::wait;
 use netns::Namespace;
 use port_mapper::MAPPED_NETWORK;
+
+pub use nat64::{Ipv6Home, SERVER_NAME};
 
 /// Homes have one public address each, from 203.0.113.20 to .249.
 const FIRST_HOME: u8 = 20;

@@ -12,11 +12,11 @@ use porthole_test_support::program::Place;
 use porthole_test_support::scene::{Need, Scene, report, scene};
 use porthole_test_support::viewer::Viewer;
 
-use NatKind::{Open, PortRestricted, Symmetric, UdpBlocked};
-
 const DEADLINE: Duration = Duration::from_secs(30);
 /// One second of the test camera.
 const FRAMES: u64 = 30;
+
+use NatKind::{Open, PortRestricted, Symmetric, UdpBlocked};
 
 /// Takes about 10 s. The two have no family of addresses in common, so that the picture is relayed;
 /// the viewer reaches the TURN server because that has a name.

@@ -10,6 +10,7 @@ mod public_port;
 mod reload;
 mod session_limits;
 mod systemd;
+mod turn_alternate;
 mod turn_client;
 mod turn_over_tls;
 mod turn_server;

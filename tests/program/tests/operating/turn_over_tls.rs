@@ -19,7 +19,7 @@ const SECRET: &str = "a-secret-that-both-servers-share";
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Runs a command of the program on a data folder, and returns the word that it prints.
-fn word(data: &Path, arguments: &[&str]) -> Result<String> {
+pub(crate) fn word(data: &Path, arguments: &[&str]) -> Result<String> {
     let output = Place::Here.command(binary()?).args(arguments).arg("--data").arg(data).output()?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())

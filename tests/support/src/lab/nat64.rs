@@ -1,7 +1,7 @@
 //! A home with IPv6 alone, as mobile networks have them: its router translates to IPv4 (NAT64, with
 //! TAYGA) and makes up IPv6 addresses for names that have none (DNS64, with Unbound).
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -19,8 +19,6 @@ pub const SERVER_NAME: &str = "server.lab";
 const PREFIX: &str = "2001:db8:64:ff9b::/96";
 /// The IPv4 addresses that TAYGA gives to hosts, before the router translates them once more.
 const POOL: &str = "192.168.255.0/24";
-/// The folder in which `ip netns exec` finds the files that a namespace has in place of `/etc`.
-const ETC: &str = "/etc/netns";
 const NAMES_DEADLINE: Duration = Duration::from_secs(15);
 
 /// A home with IPv6 alone, and what runs for it.
@@ -28,15 +26,7 @@ const NAMES_DEADLINE: Duration = Duration::from_secs(15);
 pub struct Ipv6Home {
     /// The home; its host has no IPv4 address, whatever [`super::Host::address`] says.
     pub side: Side,
-    etc: PathBuf,
     _programs: [Program; 2],
-}
-
-impl Drop for Ipv6Home {
-    fn drop(&mut self) {
-        // If this fails, a folder with one line is left behind.
-        let _ = std::fs::remove_dir_all(&self.etc);
-    }
 }
 
 impl Lab {
@@ -70,10 +60,8 @@ impl Lab {
         ))?;
         let translator = router.translate(scene, &network)?;
         let names = router.make_up_names(scene, &network)?;
-        let etc = Path::new(ETC).join(side.host.name());
-        std::fs::create_dir_all(&etc)?;
-        std::fs::write(etc.join("resolv.conf"), format!("nameserver {network}:1\n"))?;
-        let home = Ipv6Home { side, etc, _programs: [translator, names] };
+        side.host.namespace.set_etc("resolv.conf", &format!("nameserver {network}:1\n"))?;
+        let home = Ipv6Home { side, _programs: [translator, names] };
         wait::until("the home knows the server's name", NAMES_DEADLINE, || {
             let found = home.side.host.command("getent").args(["ahosts", SERVER_NAME]).output()?;
             Ok(found.status.success().then_some(()))

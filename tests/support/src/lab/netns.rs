@@ -13,6 +13,8 @@ use nix::unistd::Pid;
 /// ended.
 const PREFIX: &str = "porthole-";
 const FOLDER: &str = "/run/netns";
+/// The folder in which `ip netns exec` finds the files that a namespace has in place of `/etc`.
+const ETC: &str = "/etc/netns";
 
 /// A network namespace, removed when dropped.
 #[derive(Debug)]
@@ -44,6 +46,13 @@ impl Namespace {
     /// Runs lines of `ip` in this namespace.
     pub(super) fn ip(&self, lines: &str) -> Result<()> {
         run(Command::new("ip").args(["-n", &self.name, "-batch", "-"]), lines)
+    }
+
+    /// Gives the programs in this namespace a file of their own in place of one in `/etc`.
+    pub(super) fn set_etc(&self, file: &str, text: &str) -> Result<()> {
+        let folder = Path::new(ETC).join(&self.name);
+        std::fs::create_dir_all(&folder)?;
+        Ok(std::fs::write(folder.join(file), text)?)
     }
 
     pub(super) fn nft(&self, rules: &str) -> Result<()> {
@@ -105,6 +114,8 @@ fn remove(name: &str) -> Result<()> {
         // The process may have ended already.
         let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
     }
+    // Only a few have files of their own.
+    let _ = std::fs::remove_dir_all(Path::new(ETC).join(name));
     run(Command::new("ip").args(["netns", "del", name]), "")
 }
 

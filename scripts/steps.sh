@@ -6,8 +6,9 @@ step_packages() {
     can_be_root ||
         fail "the tests make network namespaces: run this as root, or install sudo"
     need_compilers
-    need_packages ca-certificates chromium clang coturn ethtool ffmpeg firefox-esr git haproxy \
-        iproute2 linux-libc-dev llvm miniupnpd-nftables nftables nginx pebble procps \
+    need_packages buildah ca-certificates chromium clang coturn curl ethtool ffmpeg firefox-esr \
+        git haproxy iproute2 linux-libc-dev llvm miniupnpd-nftables nftables nginx \
+        openssh-client pebble procps prometheus shellcheck \
         gir1.2-gst-plugins-bad-1.0 gir1.2-gst-rtsp-server-1.0 gstreamer1.0-libav \
         gstreamer1.0-nice gstreamer1.0-plugins-bad gstreamer1.0-plugins-base \
         gstreamer1.0-plugins-good gstreamer1.0-plugins-ugly gstreamer1.0-tools \
@@ -68,6 +69,11 @@ step_build() {
     cargo build --locked --workspace --all-targets
 }
 
+# The program as it is installed elsewhere, but built quickly.
+step_package() {
+    build_dashboard && PORTHOLE_PROFILE=quick scripts/package program
+}
+
 step_unit() {
     cargo test --locked --workspace --lib --bins --no-fail-fast
 }
@@ -79,8 +85,8 @@ step_test() (
         host=$(rustc --print host-tuple | tr a-z- A-Z_)
         export "CARGO_TARGET_${host}_RUNNER=sudo --preserve-env env PATH=$PATH"
     fi
-    # Tests start the program, the native viewer and the examples.
-    step_build || return 1
+    # Tests start the program, the native viewer and the examples, and install packages.
+    step_build && step_package || return 1
     # The documentation has no examples to run, and looking for them costs a process a crate.
     PORTHOLE_REQUIRE_ALL=1 cargo test --locked --workspace --lib --bins --tests --no-fail-fast
 )

@@ -46,6 +46,8 @@ pub enum Command {
     Netcheck(Netcheck),
     /// Check this machine and its configuration, with advice for what is wrong.
     Doctor(Doctor),
+    /// Ask the server that runs on this machine if it is alive, as container runtimes do.
+    Health(Health),
     /// Find the cameras in this machine's networks.
     Discover(Discover),
     /// Ask a camera for its streams, with advice for what is wrong.
@@ -280,6 +282,14 @@ pub struct Doctor {
     pub bundle: Option<PathBuf>,
 }
 
+#[derive(Debug, Args)]
+pub struct Health {
+    /// Command that runs here [default: gateway if gateway.server is set, else up].
+    pub role: Option<DoctorRole>,
+    #[command(flatten)]
+    pub data: DataFlag,
+}
+
 /// The commands that serve something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -411,6 +421,7 @@ impl Command {
             Self::Turn(flags) => flags.configure(tree),
             Self::Netcheck(_) | Self::Discover(_) | Self::Probe(_) => {}
             Self::Doctor(flags) => flags.data.configure(tree),
+            Self::Health(flags) => flags.data.configure(tree),
             Self::Import(flags) => flags.data.configure(tree),
             Self::Token(command) => command.data().configure(tree),
             Self::Claim(command) => command.data().configure(tree),
@@ -440,6 +451,7 @@ impl Command {
             }
             Self::Signaling(_)
             | Self::Doctor(_)
+            | Self::Health(_)
             | Self::Backup(_)
             | Self::Restore(_)
             | Self::Discover(_)

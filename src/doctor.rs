@@ -23,6 +23,9 @@ use crate::config::Config;
 use crate::{authorities, console, public, turn};
 use finding::{Finding, Report};
 
+pub use http::ask_health;
+pub use ports::reachable;
+
 /// The configuration and role, which all checks know.
 struct Patient<'a> {
     config: &'a Config,
@@ -55,10 +58,7 @@ impl Patient<'_> {
 ///
 /// Fails if a check has failed, or if the bundle cannot be written.
 pub async fn run(config: &Config, file: Option<&Path>, flags: &cli::Doctor) -> anyhow::Result<()> {
-    let role = flags.role.unwrap_or(match config.gateway.server {
-        Some(_) => DoctorRole::Gateway,
-        None => DoctorRole::Up,
-    });
+    let role = flags.role.unwrap_or_else(|| role_of(config));
     let tls = connector(config.gateway.ca_certificates.as_deref())?;
     let config = &completed(config, role).await;
     let patient = Patient { config, file, role, tls };
@@ -81,6 +81,14 @@ pub async fn run(config: &Config, file: Option<&Path>, flags: &cli::Doctor) -> a
     let failures = report.failures();
     ensure!(failures == 0, "{failures} of {} checks failed", report.count());
     Ok(())
+}
+
+/// Returns the role that a configuration is for.
+pub fn role_of(config: &Config) -> DoctorRole {
+    match config.gateway.server {
+        Some(_) => DoctorRole::Gateway,
+        None => DoctorRole::Up,
+    }
 }
 
 /// Returns the configuration as the command completes it. Without a public address the checks say

@@ -12,6 +12,7 @@ mod console;
 mod data;
 mod doctor;
 mod gateway;
+mod health;
 mod import;
 mod netcheck;
 mod open_files;
@@ -39,6 +40,9 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 fn main() -> ExitCode {
     let cli = Arc::new(Cli::from_command_line());
     console::start_logging();
+    if !porthole_names::use_files_and_dns() {
+        tracing::warn!("names are looked up with the modules of this machine");
+    }
     match prepare(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => console::print_failure(&error),
@@ -66,7 +70,7 @@ async fn run(cli: &Arc<Cli>, Loaded { config, file }: Loaded) -> anyhow::Result<
         console::warn_of_password();
     }
     let readable = data::readable_secrets(&config, file.as_deref());
-    if !matches!(cli.command, Command::Config(_) | Command::Doctor(_)) {
+    if !matches!(cli.command, Command::Config(_) | Command::Doctor(_) | Command::Health(_)) {
         console::warn_of_readable(&readable);
     }
     match &cli.command {
@@ -79,6 +83,7 @@ async fn run(cli: &Arc<Cli>, Loaded { config, file }: Loaded) -> anyhow::Result<
         Command::Turn(_) => turn::run(&config, load_config).await,
         Command::Netcheck(flags) => netcheck::run(flags).await,
         Command::Doctor(flags) => doctor::run(&config, file.as_deref(), flags).await,
+        Command::Health(flags) => health::run(&config, flags).await,
         Command::Discover(flags) => cameras::discover(flags).await,
         Command::Probe(flags) => cameras::probe(flags).await,
         Command::Import(flags) => import::run(&config, flags),

@@ -52,6 +52,20 @@ pub(super) async fn is_porthole(
     }
 }
 
+/// Asks a server of this machine over a connection if it is alive.
+///
+/// # Errors
+///
+/// Fails if it does not answer within 5 s, or answers anything but 200.
+pub async fn ask_health(stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
+    let asked = timeout(TIMEOUT, exchange(stream, "localhost", "/healthz")).await;
+    let reply = asked.map_err(|_| io::Error::other("no answer within 5 s"))??;
+    if reply.status == 200 {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("it answers with {}: {}", reply.status, reply.body.trim())))
+}
+
 /// Checks that a gateway reaches its server, and that their clocks agree.
 pub(super) async fn check_server(patient: &Patient<'_>) -> Vec<Finding> {
     let Some(url) = &patient.config.gateway.server else {

@@ -129,7 +129,7 @@ async fn taken(patient: &Patient<'_>, port: &Port, subject: String) -> Finding {
 }
 
 /// Returns an address by which this machine reaches a listener of its own.
-fn reachable(address: SocketAddr) -> SocketAddr {
+pub fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),

@@ -25,6 +25,16 @@ pub fn binary() -> Result<PathBuf> {
     next_to_the_test("PORTHOLE_BIN", "porthole")
 }
 
+/// Returns the path of the program that is packaged, which is linked statically.
+pub fn packaged() -> Result<PathBuf> {
+    // target/<profile>/deps/<test>
+    let exe = std::env::current_exe()?;
+    let folder = exe.ancestors().nth(3).context("the test runs outside of a target folder")?;
+    let path = folder.join("package/porthole");
+    ensure!(path.is_file(), "the program is not packaged; run scripts/package program");
+    Ok(path)
+}
+
 pub(crate) fn next_to_the_test(variable: &str, name: &str) -> Result<PathBuf> {
     let path = match std::env::var_os(variable) {
         Some(path) => PathBuf::from(path),

@@ -25,6 +25,8 @@ pub enum Need {
     Lab,
     /// The `porthole` program.
     Program,
+    /// The program as it is packaged: `scripts/package program` has been run.
+    Package,
     /// The native viewer.
     Viewer,
     /// Chromium and node. Tests with a browser run one at a time.
@@ -139,6 +141,7 @@ impl Need {
         match self {
             Self::Lab => Lab::available().err(),
             Self::Program => porthole::binary().err().map(|error| format!("{error:#}")),
+            Self::Package => porthole::packaged().err().map(|error| format!("{error:#}")),
             Self::Viewer => viewer::binary().err().map(|error| format!("{error:#}")),
             Self::Browser => browser::available().err(),
             Self::Zeroconf => cameras::zeroconf().err().map(|error| format!("{error:#}")),

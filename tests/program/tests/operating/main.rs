@@ -4,6 +4,7 @@ mod backup;
 mod certificate;
 mod data_folder;
 mod general_settings;
+mod health;
 mod logs;
 mod manager;
 mod public_port;

@@ -4,6 +4,7 @@ mod bare;
 mod debian;
 mod image;
 mod names;
+mod release;
 mod scripts;
 mod static_program;
 

@@ -11,8 +11,9 @@ use crate::{repository, run};
 fn the_scripts_pass_shellcheck() {
     scene("the_scripts_pass_shellcheck", &[Need::Tool("shellcheck")], |_| -> Result<()> {
         for (shell, scripts) in [
-            ("sh", &["deploy/debian/postinst", "deploy/debian/prerm", "deploy/debian/postrm"][..]),
-            ("bash", &["scripts/package"]),
+            ("sh", &["deploy/install.sh"][..]),
+            ("sh", &["deploy/debian/postinst", "deploy/debian/prerm", "deploy/debian/postrm"]),
+            ("bash", &["scripts/package", "scripts/release"]),
             ("bash", &["tests/program/packages/debian", "tests/program/packages/debian-steps"]),
         ] {
             let mut check = Command::new("shellcheck");

@@ -3,6 +3,7 @@
 mod bare;
 mod debian;
 mod image;
+mod monitoring;
 mod names;
 mod release;
 mod scripts;

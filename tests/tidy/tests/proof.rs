@@ -4,8 +4,14 @@
 use porthole_tidy::{report, root};
 
 const SAFETY: &str = "docs/ref/turn-safety.md";
-const PROOFS: [&str; 4] =
-    ["docs/ref/turn.md", SAFETY, "docs/ref/cameras.md", "docs/design/threat-model.md"];
+const PROOFS: [&str; 6] = [
+    "docs/ref/turn.md",
+    SAFETY,
+    "docs/ref/cameras.md",
+    "docs/design/threat-model.md",
+    "docs/guide/coming-from-coturn.md",
+    "docs/guide/coming-from-go2rtc.md",
+];
 /// The header of the last column of a table with proofs.
 const PROVED: &str = "| proved by |";
 /// A document with fewer rows has lost a table, or it is not parsed correctly.

@@ -103,7 +103,8 @@ pub(crate) async fn sign_in(
     let matches = password::verify(password, hash, is_known).await.map_err(busy)?;
     match user {
         Some(user) if matches => {
-            let checked = account::check_code(&app, user.id, code.as_deref(), is_known).await;
+            let code_of = account::CodeOf { user: user.id, is_known };
+            let checked = code_of.check(&app, code.as_deref(), StatusCode::UNAUTHORIZED).await;
             if checked.is_err() && code.is_some() {
                 app.driver.store.note_failed_sign_in(Some(&user.name), client.0).await;
             }

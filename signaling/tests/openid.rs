@@ -13,7 +13,7 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 use support::provider::Provider;
-use support::{HttpResponse, Installation, Peer, Running, config, cookie, rest};
+use support::{HttpResponse, Installation, Peer, Running, config, cookie, rest, totp};
 
 const PASSWORD: &str = "a password of ann";
 /// Time within which a revocation has ended everything.
@@ -138,6 +138,30 @@ async fn an_account_that_is_linked_signs_in_until_it_is_unlinked() {
         let me = scene.installation.send(who, "GET", "/session", Value::Null).await;
         assert_eq!(me.status, expected, "{me:?}");
     }
+    scene.installation.server.stop().await;
+}
+
+#[tokio::test]
+async fn an_account_is_linked_with_a_code_by_a_user_with_a_second_factor() {
+    let scene = Scene::new(Join::Nobody).await;
+    let send = async |method, body| {
+        scene.send(&scene.ann, method, "/session/second-factor", body).await
+    };
+    let codes = totp::enrol(PASSWORD, send).await;
+    let path = "/session/identities/request";
+    for (password, code, expected, needs_code) in totp::tries(PASSWORD, &codes) {
+        let body = json!({"password": password, "code": code});
+        let found = scene.send(&scene.ann, "POST", path, body).await;
+        assert_eq!(found.status, expected, "{code:?}: {found:?}");
+        assert_eq!(found.header("set-cookie").is_some(), expected == 200, "{found:?}");
+        assert_eq!(found.json()["needsCode"] == true, needs_code, "{code:?}: {found:?}");
+    }
+    assert_eq!(scene.audit(1).await, ["signInFailed"]);
+    let body = json!({"password": PASSWORD, "code": codes[1]});
+    let (url, flow) = scene.begin(&scene.ann, path, body).await;
+    let answer = scene.provider.sign_in(&url, account("7", "ann.a"), json!({}));
+    let who = format!("{}; {flow}", scene.ann);
+    assert_eq!(scene.send(&who, "POST", "/session/provider", answer).await.status, 204);
     scene.installation.server.stop().await;
 }
 

@@ -2,7 +2,6 @@
 
 mod support;
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -13,7 +12,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use url::Url;
 
-use support::{HttpResponse, Peer, Running, config, http};
+use support::{HttpResponse, Peer, Running, config, http, totp};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 const PASSWORD: &str = "0123456789";
@@ -71,6 +70,13 @@ impl Scene {
         let link = self.send(&self.ann, "POST", "/invitations", body).await.json();
         let body = json!({"token": link["token"], "password": PASSWORD});
         cookie(&self.send("", "POST", "/invitations/accept", body).await)
+    }
+
+    /// Gives the owner a second factor. Returns its recovery codes.
+    async fn enrol(&self) -> Vec<String> {
+        let path = "/session/second-factor";
+        let send = async |method, body| self.send(&self.ann, method, path, body).await;
+        totp::enrol(PASSWORD, send).await
     }
 
     fn device(&self, seed: u8) -> Device {
@@ -167,15 +173,6 @@ fn cookie(response: &HttpResponse) -> String {
     cookie.split(';').next().unwrap_or_default().to_owned()
 }
 
-/// Computes the code of a secret as an app does, without our code.
-const CODE_OF: &str = "
-import base64, hashlib, hmac, struct, sys, time
-key = base64.b32decode(sys.argv[1])
-digest = hmac.new(key, struct.pack('>Q', int(time.time()) // 30), hashlib.sha1).digest()
-start = digest[-1] & 15
-print('%06d' % ((struct.unpack('>I', digest[start:start + 4])[0] & 0x7fffffff) % 1000000))
-";
-
 #[tokio::test]
 async fn a_passkey_signs_in_without_a_password_and_without_a_code() {
     let scene = Scene::new(None).await;
@@ -185,13 +182,7 @@ async fn a_passkey_signs_in_without_a_password_and_without_a_code() {
     let added = scene.add(&scene.ann, &mut phone).await;
     assert_eq!((added.status, &added.json()["name"]), (200, &json!("phone")), "{added:?}");
 
-    let path = "/session/second-factor";
-    let secret = scene.send(&scene.ann, "POST", path, json!({"password": PASSWORD})).await.json();
-    let secret = secret["secret"].as_str().expect("a secret").to_owned();
-    let code = Command::new("python3").args(["-c", CODE_OF, &secret]).output();
-    let code = String::from_utf8(code.expect("python3").stdout).expect("text");
-    let code = json!({"code": code.trim()});
-    assert_eq!(scene.send(&scene.ann, "PUT", path, code).await.status, 200);
+    scene.enrol().await;
 
     let found = scene.sign_in(&mut phone).await;
     assert_eq!((found.status, found.json()), (200, json!({"name": "ann", "role": "owner"})));
@@ -200,6 +191,38 @@ async fn a_passkey_signs_in_without_a_password_and_without_a_code() {
     let list = scene.send(&scene.ann, "GET", "/session/passkeys", Value::Null).await.json();
     assert_eq!(list["origin"], phone.origin);
     assert!(list["passkeys"][0]["seenS"].is_u64(), "{list}");
+    scene.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_passkey_is_added_with_a_code_by_a_user_with_a_second_factor() {
+    let scene = Scene::new(None).await;
+    let codes = scene.enrol().await;
+    let path = "/session/passkeys/request";
+    let begin = async |password: &str, code: Option<&str>| {
+        let body = json!({"password": password, "code": code});
+        scene.send(&scene.ann, "POST", path, body).await
+    };
+    for (password, code, expected, needs_code) in totp::tries(PASSWORD, &codes) {
+        let found = begin(password, code).await;
+        assert_eq!(found.status, expected, "{code:?}: {found:?}");
+        assert_eq!(found.json()["needsCode"] == true, needs_code, "{code:?}: {found:?}");
+    }
+    let begun = begin(PASSWORD, Some(&codes[1])).await;
+    let body = scene.device(1).make(&begun.json(), "phone");
+    assert_eq!(scene.send(&scene.ann, "POST", "/session/passkeys", body).await.status, 200);
+    assert_eq!(scene.audit(2).await, ["passkeyAdded", "signInFailed"]);
+    // Only a code ends the count of tries, not the right password without one.
+    for attempt in 0.. {
+        let found = begin(PASSWORD, None).await;
+        match found.status {
+            403 => assert!(attempt < 10, "passwords can be guessed for ever"),
+            status => {
+                assert_eq!(status, 429, "{found:?}");
+                break;
+            }
+        }
+    }
     scene.server.stop().await;
 }
 

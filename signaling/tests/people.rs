@@ -4,14 +4,13 @@ mod support;
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use porthole_signaling::admin;
 use porthole_signaling_proto::method::Close;
 use serde_json::{Value, json};
 
-use support::{HttpResponse, Installation, Peer, cookie, http};
+use support::{HttpResponse, Installation, Peer, cookie, http, totp};
 
 const PASSWORD: &str = "0123456789";
 /// Time within which a change of rights has ended everything.
@@ -261,25 +260,9 @@ async fn a_user_changes_its_password_and_is_signed_out_everywhere_else() {
 
 /// Gives the user of a cookie a second factor. Returns its recovery codes.
 async fn enrol(scene: &Scene, who: &str) -> Vec<String> {
-    let path = "/session/second-factor";
-    let secret = scene.send(who, "POST", path, json!({"password": PASSWORD})).await.json();
-    let secret = secret["secret"].as_str().expect("a secret").to_owned();
-    let code = Command::new("python3").args(["-c", CODE_OF, &secret]).output();
-    let code = String::from_utf8(code.expect("python3").stdout).expect("text");
-    let confirmed = scene.send(who, "PUT", path, json!({"code": code.trim()})).await;
-    assert_eq!(confirmed.status, 200, "{confirmed:?}");
-    let codes = confirmed.json()["codes"].clone();
-    serde_json::from_value(codes).expect("a list")
+    let send = async |method, body| scene.send(who, method, "/session/second-factor", body).await;
+    totp::enrol(PASSWORD, send).await
 }
-
-/// Computes the code of a secret as an app does, without our code.
-const CODE_OF: &str = "
-import base64, hashlib, hmac, struct, sys, time
-key = base64.b32decode(sys.argv[1])
-digest = hmac.new(key, struct.pack('>Q', int(time.time()) // 30), hashlib.sha1).digest()
-start = digest[-1] & 15
-print('%06d' % ((struct.unpack('>I', digest[start:start + 4])[0] & 0x7fffffff) % 1000000))
-";
 
 #[tokio::test]
 async fn a_user_with_a_second_factor_needs_a_code_to_sign_in() {

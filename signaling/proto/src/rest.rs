@@ -15,13 +15,13 @@
 //! | `/api/v1/session/passkey/request` | POST | anyone | → [`PasskeyRequest`] |
 //! | `/api/v1/session/passkey` | POST | anyone | [`PasskeySignIn`] → [`Me`] and a session cookie |
 //! | `/api/v1/session/passkeys` | GET | user | → [`PasskeyList`] |
-//! | `/api/v1/session/passkeys/request` | POST | user | [`OwnPassword`] → [`PasskeyCreation`] |
+//! | `/api/v1/session/passkeys/request` | POST | user | [`OwnProof`] → [`PasskeyCreation`] |
 //! | `/api/v1/session/passkeys` | POST | user | [`NewPasskey`] → [`PasskeyInfo`] |
 //! | `/api/v1/session/passkeys/{passkey}` | DELETE | user | → [`Removed`] |
 //! | `/api/v1/session/provider/request` | POST | anyone | [`ProviderSignIn`] → [`ProviderRequest`] and a cookie |
 //! | `/api/v1/session/provider` | POST | anyone | [`ProviderAnswer`] → [`Me`] and a session cookie; 204 if an account was linked |
 //! | `/api/v1/session/identities` | GET | user | → [`IdentityList`] |
-//! | `/api/v1/session/identities/request` | POST | user | [`OwnPassword`] → [`ProviderRequest`] and a cookie |
+//! | `/api/v1/session/identities/request` | POST | user | [`OwnProof`] → [`ProviderRequest`] and a cookie |
 //! | `/api/v1/session/identities/{identity}` | DELETE | user | → [`Removed`] |
 //! | `/api/v1/users/{user}/second-factor` | DELETE | admin | → 204 |
 //! | `/api/v1/cameras` | GET | viewer | → [`CameraList`] |
@@ -69,7 +69,8 @@ use ts_rs::TS;
 use crate::{Camera, CameraAddress, GatewayId};
 
 pub use account::{
-    ChangePassword, OneCode, OwnPassword, PasswordAndCode, RecoveryCodes, SecondFactor, TotpSecret,
+    ChangePassword, OneCode, OwnPassword, OwnProof, PasswordAndCode, RecoveryCodes, SecondFactor,
+    TotpSecret,
 };
 pub use audit::{AuditEvent, AuditKind, AuditList};
 pub use credentials::{

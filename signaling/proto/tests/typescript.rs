@@ -140,6 +140,7 @@ fn types(text: &mut String) {
         rest::ChangePassword,
         rest::SecondFactor,
         rest::OwnPassword,
+        rest::OwnProof,
         rest::TotpSecret,
         rest::OneCode,
         rest::PasswordAndCode,

@@ -10,8 +10,8 @@ use axum::{Extension, Json};
 use http::{HeaderMap, StatusCode};
 use porthole_signaling_core::Admitted;
 use porthole_signaling_proto::rest::{
-    ChangePassword, OneCode, OwnPassword, PasswordAndCode, RecoveryCodes, Removed, SecondFactor,
-    TotpSecret,
+    ChangePassword, OneCode, OwnPassword, OwnProof, PasswordAndCode, RecoveryCodes, Removed,
+    SecondFactor, TotpSecret,
 };
 
 use super::credentials::{no_such_user, not_found, own_user};
@@ -38,7 +38,7 @@ pub(crate) async fn change_password(
     if let Some(weakness) = password::weakness(&new) {
         return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, weakness));
     }
-    let (user, _) = verify_own(&app, client, &admitted, &headers, old).await?;
+    let user = verify_own(&app, client, &admitted, &headers, old).await?;
     let hash = password::hash(new).await.map_err(busy)?;
     let store = &app.driver.store;
     let removal = store.change_password(admitted.principal()?, &user, &hash).await?;
@@ -64,7 +64,7 @@ pub(crate) async fn begin_second_factor(
 ) -> HandlerResult<Json<TotpSecret>> {
     own_user(&admitted)?;
     let OwnPassword { password } = read(&headers, &body)?;
-    let (user, _) = verify_own(&app, client, &admitted, &headers, password).await?;
+    let user = verify_own(&app, client, &admitted, &headers, password).await?;
     let secret = totp::new_secret();
     if !app.driver.store.begin_second_factor(user.id, &secret).await? {
         let text = "there is a second factor; remove it first";
@@ -101,8 +101,8 @@ pub(crate) async fn remove_second_factor(
 ) -> HandlerResult<StatusCode> {
     own_user(&admitted)?;
     let PasswordAndCode { password, code } = read(&headers, &body)?;
-    let (user, is_known) = verify_own(&app, client, &admitted, &headers, password).await?;
-    use_code(&app, user.id, &code, is_known, StatusCode::FORBIDDEN).await?;
+    let proof = OwnProof { password, code: Some(code) };
+    let user = prove_own(&app, client, &admitted, &headers, proof).await?;
     let own = admitted.principal()?;
     if !app.driver.store.remove_second_factor(own, user.id).await? {
         return Err(no_second_factor());
@@ -126,66 +126,110 @@ pub(crate) async fn take_second_factor(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Checks the second factor of a user whose password was right.
-pub(super) async fn check_code(
-    app: &App,
-    user: i64,
-    code: Option<&str>,
-    is_known: bool,
-) -> HandlerResult<()> {
-    match code.filter(|code| !code.trim().is_empty()) {
-        Some(code) => use_code(app, user, code, is_known, StatusCode::UNAUTHORIZED).await,
-        None if app.driver.store.second_factor(user).await?.enrolled => {
-            let text = "enter the code that your app shows, or a recovery code";
-            Err(Refusal::new(StatusCode::UNAUTHORIZED, text).needs_code())
+/// The user whose second factor is asked for, after its password was right.
+pub(super) struct CodeOf {
+    pub(super) user: i64,
+    /// True if the browser has signed in before.
+    pub(super) is_known: bool,
+}
+
+impl CodeOf {
+    /// Checks the code, if the user has a second factor, and uses it up. A refusal has the status
+    /// `refused`.
+    pub(super) async fn check(
+        &self,
+        app: &App,
+        code: Option<&str>,
+        refused: StatusCode,
+    ) -> HandlerResult<()> {
+        let Some(code) = code.filter(|code| !code.trim().is_empty()) else {
+            if app.driver.store.second_factor(self.user).await?.enrolled {
+                let text = "enter the code that your app shows, or a recovery code";
+                return Err(Refusal::new(refused, text).needs_code());
+            }
+            return Ok(());
+        };
+        let admitted = throttle(app).admit_code(Instant::now(), self.user, self.is_known);
+        admitted.map_err(too_many_attempts)?;
+        match app.driver.store.use_code(self.user, code).await? {
+            Code::NotNeeded | Code::Right => {
+                throttle(app).forgive_code(self.user, self.is_known);
+                Ok(())
+            }
+            Code::Wrong => {
+                let text = "the code is wrong or was used before; wait for the next one";
+                Err(Refusal::new(refused, text).needs_code())
+            }
         }
-        None => Ok(()),
     }
 }
 
-async fn use_code(
-    app: &App,
-    user: i64,
-    code: &str,
-    is_known: bool,
-    refused: StatusCode,
-) -> HandlerResult<()> {
-    throttle(app).admit_code(Instant::now(), user, is_known).map_err(too_many_attempts)?;
-    match app.driver.store.use_code(user, code).await? {
-        Code::NotNeeded | Code::Right => {
-            throttle(app).forgive_code(user, is_known);
-            Ok(())
-        }
-        Code::Wrong => {
-            let text = "the code is wrong or was used before; wait for the next one";
-            Err(Refusal::new(refused, text).needs_code())
-        }
-    }
-}
-
-/// Checks the password of the user that is signed in, with the limits of signing in. Returns the
-/// user, and if its browser has signed in before.
-pub(super) async fn verify_own(
+/// Checks the password of the user that is signed in, with the limits of signing in.
+async fn verify_own(
     app: &App,
     client: ClientAddress,
     admitted: &Admitted,
     headers: &HeaderMap,
     password: String,
+) -> HandlerResult<User> {
+    let attempt = own_attempt(app, client, admitted, headers)?;
+    let (user, _) = match_own(app, admitted, &attempt, password).await?;
+    throttle(app).forgive(&attempt);
+    Ok(user)
+}
+
+/// Checks the password of the user that is signed in, and the code if it has a second factor. A
+/// wrong code counts as a wrong password does.
+pub(super) async fn prove_own(
+    app: &App,
+    client: ClientAddress,
+    admitted: &Admitted,
+    headers: &HeaderMap,
+    OwnProof { password, code }: OwnProof,
+) -> HandlerResult<User> {
+    let attempt = own_attempt(app, client, admitted, headers)?;
+    let (user, is_known) = match_own(app, admitted, &attempt, password).await?;
+    let code_of = CodeOf { user: user.id, is_known };
+    let checked = code_of.check(app, code.as_deref(), StatusCode::FORBIDDEN).await;
+    if checked.is_err() && code.is_some() {
+        app.driver.store.note_failed_sign_in(Some(&user.name), client.0).await;
+    }
+    checked?;
+    throttle(app).forgive(&attempt);
+    Ok(user)
+}
+
+/// Returns the attempt of the user that is signed in to prove who it is.
+fn own_attempt<'a>(
+    app: &App,
+    client: ClientAddress,
+    admitted: &'a Admitted,
+    headers: &HeaderMap,
+) -> HandlerResult<Attempt<'a>> {
+    own_user(admitted)?;
+    let name = admitted.principal()?.name();
+    Ok(Attempt { address: client.0, name, device: device_of(app, headers, name) })
+}
+
+/// Checks the password of the user that is signed in. Returns the user, and if its browser has
+/// signed in before.
+async fn match_own(
+    app: &App,
+    admitted: &Admitted,
+    attempt: &Attempt<'_>,
+    password: String,
 ) -> HandlerResult<(User, bool)> {
     let id = own_user(admitted)?;
-    let name = admitted.principal()?.name();
-    let attempt = Attempt { address: client.0, name, device: device_of(app, headers, name) };
-    let lane = admit_attempt(app, &attempt)?;
+    let lane = admit_attempt(app, attempt)?;
     lane.wait().await.map_err(busy)?;
     let is_known = lane == Lane::Known;
-    let user = app.driver.store.find_user(name).await?.filter(|user| user.id == id);
+    let user = app.driver.store.find_user(attempt.name).await?.filter(|user| user.id == id);
     let hash = user.as_ref().map(|user| user.password_hash.clone());
     let matches = password::verify(password, hash, is_known).await.map_err(busy)?;
     let Some(user) = user.filter(|_| matches) else {
-        app.driver.store.note_failed_sign_in(Some(name), client.0).await;
+        app.driver.store.note_failed_sign_in(Some(attempt.name), attempt.address).await;
         return Err(wrong_password());
     };
-    throttle(app).forgive(&attempt);
     Ok((user, is_known))
 }
 

@@ -13,11 +13,11 @@ use axum::{Extension, Json};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use porthole_signaling_core::{Admitted, Membership, Viewed};
 use porthole_signaling_proto::rest::{
-    IdentityList, OwnPassword, ProviderAnswer, ProviderInvitation, ProviderRequest, ProviderSignIn,
+    IdentityList, OwnProof, ProviderAnswer, ProviderInvitation, ProviderRequest, ProviderSignIn,
     Removed, Role, SignInProvider,
 };
 
-use super::account::verify_own;
+use super::account::prove_own;
 use super::credentials::{not_found, own_user};
 use super::invitations::{TOO_MANY_USERS, admit_guess, invalid};
 use super::{
@@ -72,7 +72,7 @@ pub(crate) async fn request(
     send_away(&app, purpose, prefix).await
 }
 
-/// Sends the browser of a user, who has given its password, to the provider to link an account.
+/// Sends the browser of a user, who has proved again who it is, to the provider to link an account.
 pub(crate) async fn begin(
     State(app): State<Arc<App>>,
     Extension(client): Extension<ClientAddress>,
@@ -83,8 +83,8 @@ pub(crate) async fn begin(
 ) -> HandlerResult<Response> {
     own_user(&admitted)?;
     provider(&app)?;
-    let OwnPassword { password } = read(&headers, &body)?;
-    let (user, _) = verify_own(&app, client, &admitted, &headers, password).await?;
+    let proof: OwnProof = read(&headers, &body)?;
+    let user = prove_own(&app, client, &admitted, &headers, proof).await?;
     let credential = admitted.principal()?.credential().to_owned();
     send_away(&app, Purpose::Link { user: user.id, credential }, prefix).await
 }

@@ -13,11 +13,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, StatusCode};
 use porthole_signaling_core::Admitted;
 use porthole_signaling_proto::rest::{
-    NewPasskey, OwnPassword, PasskeyCreation, PasskeyInfo, PasskeyList, PasskeyRequest,
+    NewPasskey, OwnProof, PasskeyCreation, PasskeyInfo, PasskeyList, PasskeyRequest,
     PasskeySignIn, Removed, SignInWays,
 };
 
-use super::account::verify_own;
+use super::account::prove_own;
 use super::credentials::{not_found, own_user};
 use super::{
     HandlerResult, admit_attempt, check_name, device_of, identities, read, respond_signed_in,
@@ -120,7 +120,7 @@ pub(crate) async fn list(
     Ok(Json(PasskeyList { passkeys, origin, unavailable }))
 }
 
-/// Asks the browser of a user, who has given its password, to make a passkey.
+/// Asks the browser of a user, who has proved again who it is, to make a passkey.
 pub(crate) async fn begin(
     State(app): State<Arc<App>>,
     Extension(client): Extension<ClientAddress>,
@@ -130,8 +130,8 @@ pub(crate) async fn begin(
 ) -> HandlerResult<Json<PasskeyCreation>> {
     own_user(&admitted)?;
     let site = site(&app)?;
-    let OwnPassword { password } = read(&headers, &body)?;
-    let (user, _) = verify_own(&app, client, &admitted, &headers, password).await?;
+    let proof: OwnProof = read(&headers, &body)?;
+    let user = prove_own(&app, client, &admitted, &headers, proof).await?;
     let store = &app.driver.store;
     let handle = store.passkey_handle(user.id).await?;
     let exclude = store.credentials_of(user.id).await?;

@@ -11,6 +11,7 @@
 )]
 
 pub mod provider;
+pub mod totp;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;

@@ -3,7 +3,7 @@
 import { sentence } from '../core/reasons';
 import { t } from '../core/text';
 import type { AuditList } from '../protocol';
-import type { ChangePassword, OneCode, OwnPassword, PasswordAndCode } from '../protocol';
+import type { ChangePassword, OneCode, OwnPassword, OwnProof, PasswordAndCode } from '../protocol';
 import type { RecoveryCodes, SecondFactor, TotpSecret } from '../protocol';
 import type { Claim, ClaimInfo, ClaimList, ErrorBody, GatewayId, GatewayList } from '../protocol';
 import type { Me, NewClaim, NewToken, Removed, RenameGateway, Setup, SignIn } from '../protocol';
@@ -54,7 +54,7 @@ export const api = {
   requestPasskey: () => call<PasskeyRequest>('POST', 'session/passkey/request'),
   signInWithPasskey: (body: PasskeySignIn) => call<Me>('POST', 'session/passkey', body),
   passkeys: () => call<PasskeyList>('GET', 'session/passkeys'),
-  beginPasskey: (body: OwnPassword) =>
+  beginPasskey: (body: OwnProof) =>
     call<PasskeyCreation>('POST', 'session/passkeys/request', body),
   addPasskey: (body: NewPasskey) => call<PasskeyInfo>('POST', 'session/passkeys', body),
   removePasskey: ({ id }: PasskeyInfo) => call<Removed>('DELETE', `session/passkeys/${id}`),
@@ -63,7 +63,7 @@ export const api = {
   /** Returns `null` if an account was linked to the user who is signed in. */
   answerProvider: (body: ProviderAnswer) => call<Me | null>('POST', 'session/provider', body),
   identities: () => call<IdentityList>('GET', 'session/identities'),
-  beginIdentity: (body: OwnPassword) =>
+  beginIdentity: (body: OwnProof) =>
     call<ProviderRequest>('POST', 'session/identities/request', body),
   removeIdentity: ({ id }: IdentityInfo) => call<Removed>('DELETE', `session/identities/${id}`),
   signOut: () => call<null>('DELETE', 'session'),

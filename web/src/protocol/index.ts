@@ -1553,6 +1553,19 @@ export type OwnPassword = {
 password: string, };
 
 /**
+ * The proof of who somebody is, which adding a way to sign in needs again.
+ */
+export type OwnProof = {
+/**
+ * The password as it is now.
+ */
+password: string,
+/**
+ * The code of the app, or a recovery code; needed by users with a second factor.
+ */
+code?: string, };
+
+/**
  * The secret of a second factor. The server shows it only once, and it counts once it is
  * confirmed.
  */

@@ -4,7 +4,7 @@ import { t } from '../core/text';
 import { api } from '../drivers/api';
 import { isOwnOrigin } from '../drivers/passkeys';
 import { goTo, takeAnswer } from '../drivers/provider';
-import type { IdentityInfo, IdentityList, ProviderSignIn } from '../protocol';
+import type { IdentityInfo, IdentityList, OwnProof, ProviderSignIn } from '../protocol';
 import { attempt } from './attempt';
 import { auth } from './auth.svelte';
 
@@ -71,9 +71,9 @@ export class Identities {
     this.error = await attempt(() => this.#reload());
   }
 
-  /** Goes to the service to link an account. Returns an error for people, or `null`. */
-  begin(password: string): Promise<string | null> {
-    return attempt(async () => goTo(await api.beginIdentity({ password })));
+  /** Goes to the service to link an account. */
+  async begin(proof: OwnProof): Promise<void> {
+    goTo(await api.beginIdentity(proof));
   }
 
   /** Unlinks an account. Returns an error for people, or `null`. */

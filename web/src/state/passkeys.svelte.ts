@@ -3,7 +3,7 @@
 import { t } from '../core/text';
 import { api } from '../drivers/api';
 import { askForPasskey, isOwnOrigin, knowsPasskeys, makePasskey } from '../drivers/passkeys';
-import type { PasskeyInfo, PasskeyList } from '../protocol';
+import type { OwnProof, PasskeyInfo, PasskeyList } from '../protocol';
 import { attempt } from './attempt';
 import { auth } from './auth.svelte';
 
@@ -41,15 +41,13 @@ export class Passkeys {
     this.error = await attempt(() => this.#reload());
   }
 
-  /** Adds a passkey. Returns an error for people, or `null`. */
-  add(name: string, password: string): Promise<string | null> {
-    return attempt(async () => {
-      const made = await makePasskey(await api.beginPasskey({ password }), name);
-      if (made === null) return;
-      await api.addPasskey(made);
-      await this.#reload();
-      this.done = t('passkeys.added', { name });
-    });
+  /** Adds a passkey, unless the person does not want to. */
+  async add(name: string, proof: OwnProof): Promise<void> {
+    const made = await makePasskey(await api.beginPasskey(proof), name);
+    if (made === null) return;
+    await api.addPasskey(made);
+    await this.#reload();
+    this.done = t('passkeys.added', { name });
   }
 
   /** Removes a passkey. Returns an error for people, or `null`. */

@@ -29,6 +29,17 @@ pub struct OwnPassword {
     pub password: String,
 }
 
+/// The proof of who somebody is, which adding a way to sign in needs again.
+#[derive(Debug, Clone, Serialize, Deserialize, TS)]
+pub struct OwnProof {
+    /// The password as it is now.
+    pub password: String,
+    /// The code of the app, or a recovery code; needed by users with a second factor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub code: Option<String>,
+}
+
 /// The secret of a second factor. The server shows it only once, and it counts once it is
 /// confirmed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]

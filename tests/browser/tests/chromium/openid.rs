@@ -11,6 +11,7 @@ use porthole_test_support::program::{Place, Program};
 use porthole_test_support::scene::{Scene, scene};
 use serde_json::{Value, json};
 
+use crate::passkeys::set_second_factor_up;
 use crate::{ADMIN, NEEDS, PASSWORD, create_admin};
 
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -25,6 +26,7 @@ fn somebody_links_an_account_signs_in_with_it_and_unlinks_it() {
         // The first page of a new server opens another one.
         steps.push(json!({ "see": "Cameras near gateway" }));
         steps.extend(to_account(ADMIN));
+        steps.extend(set_second_factor_up());
         steps.extend([
             json!({ "see": "You have linked no account." }),
             json!({ "click": "Link an account" }),
@@ -33,6 +35,14 @@ fn somebody_links_an_account_signs_in_with_it_and_unlinks_it() {
             json!({ "see": "The password is wrong." }),
         ]);
         steps.extend(fill_own_password());
+        steps.extend([
+            json!({ "fill": "Code", "value": "12345" }),
+            json!({ "click": "Continue at Home" }),
+            json!({ "see": "The code is wrong or was used before" }),
+            json!({ "axe": "linking an account with a code" }),
+            json!({ "fill": "Code", "totp": 1 }),
+            json!({ "click": "Continue at Home" }),
+        ]);
         steps.extend(at_provider("ann"));
         steps.extend([
             json!({ "see": "linked" }),

@@ -58,6 +58,50 @@ fn somebody_adds_a_passkey_signs_in_with_it_and_removes_it() {
     });
 }
 
+/// Takes about 10 s.
+#[test]
+fn a_passkey_is_added_with_a_code_by_somebody_with_a_second_factor() {
+    let name = "a_passkey_is_added_with_a_code_by_somebody_with_a_second_factor";
+    scene(name, &NEEDS, |scene| {
+        let server = Server::start(scene, Place::Here, &[])?;
+        let mut steps = vec![json!({ "authenticator": "internal" })];
+        steps.extend(create_admin(&local(&server.setup_link()?), ADMIN));
+        steps.extend(to_account());
+        steps.extend(set_second_factor_up());
+        steps.extend([
+            json!({ "click": "Add a passkey" }),
+            json!({ "fill": "Name of the passkey", "value": "Phone" }),
+            json!({ "fill": "Password", "value": PASSWORD }),
+            json!({ "click": "Add a passkey" }),
+            json!({ "fill": "Code", "value": "12345" }),
+            json!({ "click": "Add a passkey" }),
+            json!({ "see": "The code is wrong or was used before" }),
+            json!({ "axe": "new passkey with a code" }),
+            json!({ "viewport": { "width": 390, "height": 844 } }),
+            json!({ "screenshot": scene.folder().join("phone.png"), "fullPage": true }),
+            json!({ "axe": "new passkey with a code on a phone" }),
+            json!({ "fill": "Code", "totp": 1 }),
+            json!({ "click": "Add a passkey" }),
+            json!({ "see": "The passkey “Phone” was added." }),
+        ]);
+        Browser::dashboard(scene, "code", Place::Here, &steps, DEADLINE).map(drop)
+    });
+}
+
+/// Returns the steps on the page *Account* that set a second factor up.
+pub(crate) fn set_second_factor_up() -> Vec<Value> {
+    vec![
+        json!({ "click": "Set up" }),
+        json!({ "fill": "Current password", "value": PASSWORD }),
+        json!({ "click": "Continue" }),
+        json!({ "keep": "Secret for the app", "as": "secret" }),
+        json!({ "fill": "Code", "totp": 0 }),
+        json!({ "click": "Continue" }),
+        json!({ "click": "I have saved them" }),
+        json!({ "see": "10 recovery codes are left." }),
+    ]
+}
+
 /// Returns the steps from the dashboard of somebody who has just signed in to the page *Account*.
 fn to_account() -> [Value; 2] {
     [json!({ "click": format!("Account: {ADMIN}") }), json!({ "click": "Account", "role": "link" })]

@@ -120,6 +120,12 @@ pub(crate) async fn sign_in(
     }
 }
 
+/// Returns the browser that sends a request, if it has signed in before, under whatever name.
+fn any_device_of(app: &App, headers: &HeaderMap) -> Option<DeviceId> {
+    let read = |cookie| app.devices.read_any(cookie, now().unix_s);
+    cookies(headers, DEVICE_COOKIE).find_map(read)
+}
+
 /// Returns the browser that sends a request, if it has signed in under this name before.
 fn device_of(app: &App, headers: &HeaderMap, name: &str) -> Option<DeviceId> {
     let read = |cookie| app.devices.read(cookie, name, now().unix_s);
@@ -286,14 +292,24 @@ fn set_cookie(
     value: &str,
     max_age: Duration,
 ) -> String {
-    let https = app.public_url.as_ref().is_some_and(|url| url.scheme() == "https");
-    let secure = if https { "; Secure" } else { "" };
+    let secure = if is_secure(app) { "; Secure" } else { "" };
+    let name = cookie_name(app, prefix, name);
     let prefix = prefix.map_or("", |Extension(UsedPrefix(prefix))| prefix.as_str());
-    let name = cookie_to_set(name, https, prefix.is_empty());
     let max_age_s = max_age.as_secs();
     format!(
         "{name}={value}; Path={prefix}/; Max-Age={max_age_s}; HttpOnly; SameSite=Strict{secure}"
     )
+}
+
+/// Returns the name of a cookie that is set for the paths below the prefix that the caller uses.
+fn cookie_name(app: &App, prefix: Option<&Extension<UsedPrefix>>, name: &str) -> String {
+    let is_for_all_paths = prefix.is_none_or(|used| used.0.0.as_str().is_empty());
+    cookie_to_set(name, is_secure(app), is_for_all_paths)
+}
+
+/// Returns true if browsers come with TLS.
+fn is_secure(app: &App) -> bool {
+    app.public_url.as_ref().is_some_and(|url| url.scheme() == "https")
 }
 
 /// Limits how often passwords and setup tokens can be guessed.

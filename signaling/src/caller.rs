@@ -101,13 +101,24 @@ pub(crate) fn cookie_to_set(name: &str, is_secure: bool, is_for_all_paths: bool)
 /// earlier version has set comes last, and is good until it expires.
 pub(crate) fn cookies<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a str> {
     COOKIE_PREFIXES.into_iter().filter_map(move |prefix| {
-        let values =
-            headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
-        let mut pairs = values.flat_map(|value| value.split(';'));
-        pairs.find_map(|pair| {
-            pair.trim().strip_prefix(prefix)?.strip_prefix(name)?.strip_prefix('=')
-        })
+        let mut pairs = pairs(headers);
+        pairs.find_map(|pair| pair.strip_prefix(prefix)?.strip_prefix(name)?.strip_prefix('='))
     })
+}
+
+/// Returns the values of a cookie with exactly this name, of which a browser may have several.
+pub(crate) fn cookies_named<'a>(
+    headers: &'a HeaderMap,
+    name: &str,
+) -> impl Iterator<Item = &'a str> {
+    pairs(headers).filter_map(move |pair| pair.strip_prefix(name)?.strip_prefix('='))
+}
+
+/// Returns the cookies of a request, each with its name.
+fn pairs(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let values =
+        headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(';')).map(str::trim)
 }
 
 /// Refuses requests that a page of another site makes in the name of the user: those that change

@@ -21,6 +21,9 @@ const FILE_MODE: u32 = 0o600;
 const KEY_BYTES: usize = 32;
 const ID_BYTES: usize = 16;
 const TIME_BYTES: usize = 8;
+const MAC_BYTES: usize = 32;
+/// The name that is signed for a browser that has signed in under whatever name. No user has it.
+const ANY_NAME: &str = "\0any";
 /// Time for which a browser is known after it has signed in: longer than browsers keep a cookie
 /// without being visited.
 pub(crate) const LIFETIME: Duration = Duration::from_secs(400 * 24 * 60 * 60);
@@ -52,15 +55,27 @@ impl Devices {
     pub(crate) fn issue(&self, name: &str, now_s: u64) -> String {
         let id = DeviceId(secret::random());
         let mut bytes = [id.0.as_slice(), &now_s.to_be_bytes()].concat();
-        let mac = self.mac(&bytes, name).finalize().into_bytes();
-        bytes.extend_from_slice(&mac);
+        let macs = [name, ANY_NAME].map(|name| self.mac(&bytes, name).finalize().into_bytes());
+        for mac in macs {
+            bytes.extend_from_slice(&mac);
+        }
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
     /// Returns the browser that sent this cookie, if it has signed in under this name.
     pub(crate) fn read(&self, cookie: &str, name: &str, now_s: u64) -> Option<DeviceId> {
-        let bytes = URL_SAFE_NO_PAD.decode(cookie).ok()?;
-        let (signed, mac) = bytes.split_at_checked(ID_BYTES + TIME_BYTES)?;
+        let Parts { signed, of_name, .. } = Parts::of(cookie)?;
+        self.check(&signed, &of_name, name, now_s)
+    }
+
+    /// Returns the browser that sent this cookie, if it has signed in, under whatever name. A
+    /// cookie of an earlier version does not say so.
+    pub(crate) fn read_any(&self, cookie: &str, now_s: u64) -> Option<DeviceId> {
+        let Parts { signed, of_any, .. } = Parts::of(cookie)?;
+        self.check(&signed, &of_any, ANY_NAME, now_s)
+    }
+
+    fn check(&self, signed: &[u8], mac: &[u8], name: &str, now_s: u64) -> Option<DeviceId> {
         self.mac(signed, name).verify_slice(mac).ok()?;
         let (id, time) = signed.split_at_checked(ID_BYTES)?;
         let issued_s = u64::from_be_bytes(time.try_into().ok()?);
@@ -83,6 +98,26 @@ impl Devices {
         mac.update(signed);
         mac.update(name.to_lowercase().as_bytes());
         mac
+    }
+}
+
+/// The parts of a cookie.
+struct Parts {
+    /// The id and the time.
+    signed: Vec<u8>,
+    /// The signature for the name of the user.
+    of_name: Vec<u8>,
+    /// The signature for whatever name; empty in a cookie of an earlier version.
+    of_any: Vec<u8>,
+}
+
+impl Parts {
+    fn of(cookie: &str) -> Option<Self> {
+        let bytes = URL_SAFE_NO_PAD.decode(cookie).ok()?;
+        let (signed, macs) = bytes.split_at_checked(ID_BYTES + TIME_BYTES)?;
+        let (of_name, of_any) = macs.split_at_checked(MAC_BYTES)?;
+        let [signed, of_name, of_any] = [signed, of_name, of_any].map(<[u8]>::to_vec);
+        Some(Self { signed, of_name, of_any })
     }
 }
 
@@ -121,9 +156,15 @@ mod tests {
         let (data, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let devices = Devices::open(data.path());
         let cookie = devices.issue("Ann", 1_000);
-        assert_eq!(cookie.len(), 75, "56 bytes");
+        assert_eq!(cookie.len(), 118, "88 bytes");
         let found = devices.read(&cookie, "ann", 2_000);
         assert!(found.is_some());
+        assert_eq!(devices.read_any(&cookie, 2_000), found, "whoever it was");
+        // A cookie of an earlier version has no signature for that.
+        let earlier = URL_SAFE_NO_PAD.decode(&cookie).unwrap();
+        let earlier = URL_SAFE_NO_PAD.encode(&earlier[..56]);
+        assert_eq!(devices.read(&earlier, "ann", 2_000), found);
+        assert_eq!(devices.read_any(&earlier, 2_000), None);
         assert_ne!(found, devices.read(&devices.issue("ann", 1_000), "ann", 2_000));
         let restarted = Devices::open(data.path());
         assert_eq!(restarted.read(&cookie, "ann", 2_000), found, "after a restart");
@@ -131,6 +172,7 @@ mod tests {
         forged.replace_range(0..1, if cookie.starts_with('A') { "B" } else { "A" });
         for (what, cookie, name, now_s) in [
             ("another name", cookie.as_str(), "bob", 2_000),
+            ("no name", &cookie, ANY_NAME, 2_000),
             ("too old", &cookie, "ann", 1_000 + LIFETIME.as_secs()),
             ("forged", &forged, "ann", 2_000),
             ("cut", &cookie[..20], "ann", 2_000),
@@ -138,6 +180,8 @@ mod tests {
             ("no base64", "?", "ann", 2_000),
         ] {
             assert_eq!(devices.read(cookie, name, now_s), None, "{what}");
+            let any = devices.read_any(cookie, now_s);
+            assert_eq!(any, found.filter(|_| what.ends_with(" name")), "{what}");
         }
         assert_eq!(Devices::open(other.path()).read(&cookie, "ann", 2_000), None);
         let mode = fs::metadata(data.path().join(FILE)).unwrap().permissions().mode();

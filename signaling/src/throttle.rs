@@ -26,12 +26,18 @@ const NAME_RATE: Rate = Rate { burst: 60, per_minute: 30 };
 /// Rate of codes of a second factor for one user. Whoever can try one knows the password already,
 /// so nobody else can use them up; browsers that have signed in before have their own.
 const CODE_RATE: Rate = Rate { burst: 6, per_minute: 2 };
+/// Rate of answers of the provider to one request: the browser comes back once, and somebody may
+/// load the page again.
+const FLOW_RATE: Rate = Rate { burst: 3, per_minute: 3 };
+/// Rate of answers from one network, by browsers that have not signed in before. Nobody guesses
+/// one: this bounds how often the provider is asked because of whoever brings wrong ones.
+const ANSWER_RATE: Rate = Rate { burst: 60, per_minute: 60 };
 /// Time that a stranger's attempt waits for while many others try the same name.
 const CROWDED_DELAY: Duration = Duration::from_secs(3);
 /// The most attempts that wait so: with three seconds each, it takes the steady attempts of more
 /// than 200 networks to keep a newcomer from waiting.
 static CROWD: Semaphore = Semaphore::const_new(64);
-/// The most networks, names, browsers and users that are remembered, in each of five tables: with
+/// The most networks, names, browsers and users that are remembered, in each of seven tables: with
 /// the longest names about 1 KiB each.
 const MAX_REMEMBERED: usize = 4096;
 
@@ -42,6 +48,36 @@ pub(crate) struct Attempt<'a> {
     pub(crate) name: &'a str,
     /// The browser, if it has signed in under this name before.
     pub(crate) device: Option<DeviceId>,
+}
+
+/// An answer of the provider that a browser has brought.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Answered<'a> {
+    pub(crate) address: IpAddr,
+    /// The random value of the request that it answers.
+    pub(crate) flow: &'a str,
+    /// The browser, if it has signed in before, under whatever name.
+    pub(crate) device: Option<DeviceId>,
+}
+
+/// The source of answers, by which they are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Bringer {
+    Network(Network),
+    /// A browser that has signed in before. Its tries to guess a password are counted elsewhere: it
+    /// need not be the same person.
+    Device(DeviceId),
+}
+
+impl Answered<'_> {
+    /// Returns everything by which the answer is counted, each with its rate.
+    fn bringers(&self) -> Vec<(Bringer, Rate)> {
+        if let Some(device) = self.device {
+            return vec![(Bringer::Device(device), DEVICE_RATE)];
+        }
+        let networks = Network::all(self.address);
+        networks.map(|one| (Bringer::Network(one), rate_of(one, ANSWER_RATE))).collect()
+    }
 }
 
 /// Treatment of an attempt that is allowed.
@@ -77,6 +113,8 @@ pub(crate) struct Throttle {
     names: Recent<String, Bucket>,
     devices: Recent<DeviceId, Bucket>,
     codes: Recent<(i64, bool), Bucket>,
+    flows: Recent<String, Bucket>,
+    answers: Recent<Bringer, Bucket>,
 }
 
 impl Default for Throttle {
@@ -87,6 +125,8 @@ impl Default for Throttle {
             names: Recent::new(MAX_REMEMBERED),
             devices: Recent::new(MAX_REMEMBERED),
             codes: Recent::new(MAX_REMEMBERED),
+            flows: Recent::new(MAX_REMEMBERED),
+            answers: Recent::new(MAX_REMEMBERED),
         }
     }
 }
@@ -102,7 +142,7 @@ impl Throttle {
             return take(bucket, now).map(|()| Lane::Known);
         }
         for network in Network::all(attempt.address) {
-            let rate = rate_of(network);
+            let rate = rate_of(network, NETWORK_RATE);
             take(self.networks.entry(&network, || Bucket::new(rate, now)), now)?;
         }
         let key = pair(attempt);
@@ -130,6 +170,33 @@ impl Throttle {
         self.codes.remove(&(user, is_known));
     }
 
+    /// Counts an answer of the provider.
+    ///
+    /// # Errors
+    /// The time after which it is allowed, if it is not.
+    pub(crate) fn admit_answer(
+        &mut self,
+        now: Instant,
+        answered: &Answered<'_>,
+    ) -> Result<(), Duration> {
+        let flow = answered.flow.to_owned();
+        take(self.flows.entry(&flow, || Bucket::new(FLOW_RATE, now)), now)?;
+        for (bringer, rate) in answered.bringers() {
+            take(self.answers.entry(&bringer, || Bucket::new(rate, now)), now)?;
+        }
+        Ok(())
+    }
+
+    /// Gives back what an answer has taken, because it was right: those who come from one network
+    /// sign in as often as they like.
+    pub(crate) fn forgive_answer(&mut self, answered: &Answered<'_>) {
+        for (bringer, _) in answered.bringers() {
+            if let Some(bucket) = self.answers.get_mut(&bringer) {
+                bucket.put_back();
+            }
+        }
+    }
+
     /// Forgets the wrong attempts from a network for a name, because one was right.
     pub(crate) fn forgive(&mut self, attempt: &Attempt<'_>) {
         self.pairs.remove(&pair(attempt));
@@ -147,9 +214,9 @@ fn pair(attempt: &Attempt<'_>) -> (Network, String) {
     (Network::of(attempt.address), attempt.name.to_lowercase())
 }
 
-fn rate_of(network: Network) -> Rate {
+/// Returns the rate of a network that counts as several.
+fn rate_of(network: Network, Rate { burst, per_minute }: Rate) -> Rate {
     let share = u32::try_from(network.share()).unwrap_or(1);
-    let Rate { burst, per_minute } = NETWORK_RATE;
     Rate { burst: burst * share, per_minute: per_minute * share }
 }
 
@@ -184,6 +251,56 @@ mod tests {
         }
         throttle.forgive_code(1, false);
         assert!(throttle.admit_code(start + Duration::from_secs(61), 1, false).is_ok());
+    }
+
+    #[test]
+    fn s3_answers_of_the_provider_run_out_for_those_who_bring_wrong_ones() {
+        let start = Instant::now();
+        let mut throttle = Throttle::default();
+        let of = |address: &str, flow: &'static str, device: Option<u64>| Answered {
+            address: address.parse().unwrap(),
+            flow,
+            device: device.map(DeviceId::of_test),
+        };
+        let mut tries = |answered: Answered<'_>, at_s| {
+            let now = start + Duration::from_secs(at_s);
+            (0..9).filter(|_| throttle.admit_answer(now, &answered).is_ok()).count()
+        };
+        // One answer is not brought for ever, by a browser that is known neither.
+        assert_eq!(tries(of("192.0.2.1", "a", None), 0), 3);
+        assert_eq!(tries(of("192.0.2.1", "b", Some(1)), 0), 3);
+        assert_eq!(tries(of("192.0.2.1", "a", None), 20), 1);
+        let mut number = 0;
+        let mut count = |address: &str, device: Option<u64>, is_right| {
+            let (address, device) = (address.parse().unwrap(), device.map(DeviceId::of_test));
+            let mut admit = |_: &i32| {
+                number += 1;
+                let flow = format!("flow {number}");
+                let answered = Answered { address, flow: &flow, device };
+                let is_admitted = throttle.admit_answer(start, &answered).is_ok();
+                if is_admitted && is_right {
+                    throttle.forgive_answer(&answered);
+                }
+                is_admitted
+            };
+            (0..200).filter(|one| admit(one)).count()
+        };
+        assert_eq!(count("198.51.100.1", None, true), 200, "right ones do not count");
+        assert_eq!(count("198.51.100.2", None, false), 60);
+        assert_eq!(count("198.51.100.2", Some(2), true), 200, "a browser that is known");
+        assert_eq!(count("198.51.100.2", Some(3), false), 10, "and brings wrong ones");
+        assert_eq!(count("198.51.100.3", None, false), 60, "another network");
+        // An account of somebody else gives nobody more tries for a password.
+        let known =
+            Attempt { device: Some(DeviceId::of_test(4)), ..attempt("198.51.100.4", "ann") };
+        let tries = (0..30).filter(|number| {
+            let flow = format!("another flow {number}");
+            let answered = Answered { address: known.address, flow: &flow, device: known.device };
+            throttle.admit_answer(start, &answered).unwrap();
+            throttle.forgive_answer(&answered);
+            throttle.admit(start, &known).is_ok()
+        });
+        assert_eq!(tries.count(), 10);
     }
 
     #[test]
@@ -255,9 +372,13 @@ mod tests {
             assert!(throttle.admit(start, &known).is_ok(), "{number}");
             let user = i64::try_from(number).unwrap();
             assert!(throttle.admit_code(start, user, true).is_ok(), "{number}");
+            let answered =
+                Answered { address: address.parse().unwrap(), flow: &name, device: None };
+            assert!(throttle.admit_answer(start, &answered).is_ok(), "{number}");
         }
-        let Throttle { networks, pairs, names, devices, codes } = &throttle;
-        for len in [networks.len(), pairs.len(), names.len(), devices.len(), codes.len()] {
+        let Throttle { networks, pairs, names, devices, codes, flows, answers } = &throttle;
+        let lens = [networks.len(), pairs.len(), names.len(), devices.len(), codes.len()];
+        for len in lens.into_iter().chain([flows.len(), answers.len()]) {
             assert_eq!(len, MAX_REMEMBERED);
         }
     }

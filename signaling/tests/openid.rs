@@ -144,9 +144,8 @@ async fn an_account_that_is_linked_signs_in_until_it_is_unlinked() {
 #[tokio::test]
 async fn an_account_is_linked_with_a_code_by_a_user_with_a_second_factor() {
     let scene = Scene::new(Join::Nobody).await;
-    let send = async |method, body| {
-        scene.send(&scene.ann, method, "/session/second-factor", body).await
-    };
+    let send =
+        async |method, body| scene.send(&scene.ann, method, "/session/second-factor", body).await;
     let codes = totp::enrol(PASSWORD, send).await;
     let path = "/session/identities/request";
     for (password, code, expected, needs_code) in totp::tries(PASSWORD, &codes) {
@@ -216,6 +215,70 @@ async fn an_answer_counts_once_in_the_browser_that_has_begun() {
     }
     drop(flow);
     scene.installation.server.stop().await;
+}
+
+#[tokio::test]
+async fn s3_wrong_answers_from_an_address_keep_nobody_else_there_from_signing_in() {
+    let scene = Scene::new(Join::Viewer).await;
+    let path = "/session/provider";
+    // What is not sealed by this server is no try.
+    for _ in 0..80 {
+        let junk = json!({"state": "AAAA", "code": "AAAA"});
+        let found = scene.send("porthole_provider=AAAA", "POST", path, junk).await;
+        assert_eq!(found.status, 403, "{found:?}");
+    }
+    // A whole office signs in from one address.
+    for number in 0..70 {
+        let found = scene.sign_in(account(&number.to_string(), &format!("user{number}"))).await;
+        assert_eq!(found.status, 200, "{number}: {found:?}");
+    }
+    let body = json!({"name": "ann", "password": PASSWORD});
+    let known = scene.send("", "POST", "/session", body).await;
+    let known: Vec<_> = known.all("set-cookie");
+    let known: Vec<_> = known.iter().filter_map(|cookie| cookie.split(';').next()).collect();
+    let mut refused = None;
+    for _ in 0..100 {
+        let (url, flow) = scene.begin("", "/session/provider/request", json!({})).await;
+        let mut answer = scene.provider.sign_in(&url, account("666", "eve"), json!({}));
+        answer["code"] = json!("wrong");
+        let found = scene.send(&flow, "POST", path, answer).await;
+        if found.status == 429 {
+            refused = Some(found);
+            break;
+        }
+        assert_eq!(found.status, 401, "{found:?}");
+    }
+    let refused = refused.expect("wrong answers are taken for ever");
+    assert!(refused.header("retry-after").is_some(), "{refused:?}");
+    // Whoever has signed in before in this browser does not notice, whatever the account.
+    let (url, flow) = scene.begin("", "/session/provider/request", json!({})).await;
+    let answer = scene.provider.sign_in(&url, account("7", "user7"), json!({}));
+    let who = format!("{flow}; {}", known.join("; "));
+    let found = scene.send(&who, "POST", path, answer).await;
+    assert_eq!(found.status, 200, "{found:?}");
+    scene.installation.server.stop().await;
+}
+
+#[tokio::test]
+async fn s15_the_cookie_of_a_request_counts_under_the_name_that_it_was_set_with() {
+    for (public, prefix) in [(Some("https://cams.example"), "__Host-"), (None, "")] {
+        let scene = Scene::with(Provider::start().await, Join::Viewer, |config| {
+            config.public_url = public.map(|url| url.parse().expect("a URL"));
+        });
+        let scene = scene.await;
+        let (url, flow) = scene.begin("", "/session/provider/request", json!({})).await;
+        let (name, value) = flow.split_once('=').expect("a cookie");
+        assert_eq!(name, format!("{prefix}porthole_provider"));
+        let answer = scene.provider.sign_in(&url, account("7", "bob"), json!({}));
+        let others = ["", "__Secure-", "__Host-"].into_iter().filter(|other| *other != prefix);
+        for (prefix, expected) in others.map(|other| (other, 403)).chain([(prefix, 200)]) {
+            // Beside one that somebody else may have set.
+            let who = format!("{prefix}porthole_provider=x; {prefix}porthole_provider={value}");
+            let found = scene.send(&who, "POST", "/session/provider", answer.clone()).await;
+            assert_eq!(found.status, expected, "{public:?} {prefix}: {found:?}");
+        }
+        scene.installation.server.stop().await;
+    }
 }
 
 /// A change of the provider, or of the answer that the browser brings.

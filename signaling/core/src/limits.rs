@@ -135,6 +135,11 @@ impl Bucket {
         true
     }
 
+    /// Puts a token back that was taken.
+    pub fn put_back(&mut self) {
+        self.tokens = (self.tokens + 1.0).min(f64::from(self.rate.burst));
+    }
+
     /// Returns the time until it has a token again; zero if it has one now.
     pub fn time_to_next(&mut self, now: Instant) -> Duration {
         self.fill(now);

@@ -43,6 +43,11 @@ impl<K: Hash + Eq + Clone, V> Recent<K, V> {
         &mut entry.value
     }
 
+    /// Returns the value of a key, if there is one. It does not count as a use.
+    pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        self.entries.get_mut(key).map(|entry| &mut entry.value)
+    }
+
     /// Forgets a key.
     pub fn remove(&mut self, key: &K) {
         if let Some(entry) = self.entries.remove(key) {
@@ -82,6 +87,8 @@ mod tests {
             assert!(table.len() <= 2);
             assert_eq!(table.len(), table.order.len());
         }
+        *table.get_mut(&"c").unwrap() += 1;
+        assert_eq!((*table.entry(&"c", || 0), table.get_mut(&"a")), (2, None));
         table.remove(&"c");
         table.remove(&"c");
         assert_eq!((table.len(), table.order.len(), table.is_empty()), (1, 1, false));

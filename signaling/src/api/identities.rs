@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use axum::extract::rejection::PathRejection;
@@ -21,10 +21,11 @@ use super::account::prove_own;
 use super::credentials::{not_found, own_user};
 use super::invitations::{TOO_MANY_USERS, admit_guess, invalid};
 use super::{
-    HandlerResult, admit_attempt, check_name, read, respond_signed_in, set_cookie, throttle,
+    HandlerResult, any_device_of, check_name, cookie_name, read, respond_signed_in, set_cookie,
+    throttle, too_many_attempts,
 };
 use crate::app::App;
-use crate::caller::{PROVIDER_COOKIE, cookies};
+use crate::caller::{PROVIDER_COOKIE, cookies_named};
 use crate::config::Join;
 use crate::driver::now;
 use crate::listener::ClientAddress;
@@ -32,10 +33,8 @@ use crate::openid::{self, Account, FLOW_LIFETIME, Flow, Provider, Purpose, Troub
 use crate::prefix::UsedPrefix;
 use crate::refusal::Refusal;
 use crate::store::{Acceptance, Entry, Linking, Means, Unlinking};
-use crate::throttle::Attempt;
+use crate::throttle::Answered;
 
-/// The name under which answers of the provider are counted. No user can have it.
-const UNKNOWN: &str = "\0provider";
 /// The refusal of an account that is linked already.
 pub(super) const LINKED: &str = "this account is linked to a user already: sign in with it";
 /// Time after which somebody may try again for whom there was no room.
@@ -113,12 +112,14 @@ pub(crate) async fn answer(
     let provider = provider(&app)?;
     let ProviderAnswer { state, code, iss, error } = read(&headers, &body)?;
     let answer = openid::Response { state, code, issuer: iss, error };
-    let attempt = Attempt { address: client.0, name: UNKNOWN, device: None };
-    // Nobody guesses a signature, so nobody has to wait: the limit is for the work and the log.
-    admit_attempt(&app, &attempt)?;
     let now_s = now().unix_s;
-    let flow = provider.begun(cookies(&headers, PROVIDER_COOKIE), &answer, now_s);
+    // Under the name that it was set with, and no other: over TLS, only this host has set it.
+    let cookie = cookie_name(&app, prefix.as_ref(), PROVIDER_COOKIE);
+    let flow = provider.begun(cookies_named(&headers, &cookie), &answer, now_s);
     let flow = flow.map_err(|trouble| refused(&trouble))?;
+    let device = any_device_of(&app, &headers);
+    let answered = Answered { address: client.0, flow: flow.state(), device };
+    throttle(&app).admit_answer(Instant::now(), &answered).map_err(too_many_attempts)?;
     let account = match provider.finish(&flow, &answer, now_s).await {
         Ok(account) => account,
         Err(trouble) => {
@@ -137,7 +138,7 @@ pub(crate) async fn answer(
             link(&app, &admitted, (*user, credential), &account).await?
         }
     };
-    throttle(&app).forgive(&attempt);
+    throttle(&app).forgive_answer(&answered);
     let spent = set_cookie(&app, prefix.as_ref(), PROVIDER_COOKIE, "", Duration::ZERO);
     if let Ok(spent) = HeaderValue::try_from(spent) {
         response.headers_mut().append(header::SET_COOKIE, spent);

@@ -13,8 +13,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, StatusCode};
 use porthole_signaling_core::Admitted;
 use porthole_signaling_proto::rest::{
-    NewPasskey, OwnProof, PasskeyCreation, PasskeyInfo, PasskeyList, PasskeyRequest,
-    PasskeySignIn, Removed, SignInWays,
+    NewPasskey, OwnProof, PasskeyCreation, PasskeyInfo, PasskeyList, PasskeyRequest, PasskeySignIn,
+    Removed, SignInWays,
 };
 
 use super::account::prove_own;

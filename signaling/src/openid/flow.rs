@@ -50,6 +50,11 @@ impl Flow {
         Self { purpose, state, nonce, verifier, begun_s: now_s }
     }
 
+    /// Returns the random value by which the request is known.
+    pub(crate) fn state(&self) -> &str {
+        &self.state
+    }
+
     /// Returns the hash of the verifier (`S256`).
     pub(super) fn challenge(&self) -> String {
         URL_SAFE_NO_PAD.encode(Sha256::digest(self.verifier.as_bytes()))

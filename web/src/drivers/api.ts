@@ -54,8 +54,7 @@ export const api = {
   requestPasskey: () => call<PasskeyRequest>('POST', 'session/passkey/request'),
   signInWithPasskey: (body: PasskeySignIn) => call<Me>('POST', 'session/passkey', body),
   passkeys: () => call<PasskeyList>('GET', 'session/passkeys'),
-  beginPasskey: (body: OwnProof) =>
-    call<PasskeyCreation>('POST', 'session/passkeys/request', body),
+  beginPasskey: (body: OwnProof) => call<PasskeyCreation>('POST', 'session/passkeys/request', body),
   addPasskey: (body: NewPasskey) => call<PasskeyInfo>('POST', 'session/passkeys', body),
   removePasskey: ({ id }: PasskeyInfo) => call<Removed>('DELETE', `session/passkeys/${id}`),
   requestProvider: (body: ProviderSignIn) =>

@@ -165,6 +165,7 @@ fn new_token(flags: &NewToken) -> rest::NewToken {
         cameras: flags.cameras.clone(),
         control: flags.control,
         listen: !flags.no_listen,
+        scopes: (!flags.scopes.is_empty()).then(|| flags.scopes.clone()),
         expires_in_seconds: flags.expires.map(|expires| expires.seconds),
     }
 }
@@ -201,12 +202,20 @@ fn token_row(token: &rest::TokenInfo) -> Row<7> {
     [
         token.id.to_string(),
         token.name.clone(),
-        role_name(token.role).to_owned(),
+        role_and_scopes(token),
         cameras,
         token.giver.clone().unwrap_or_default(),
         ago(token.seen_s),
         until(token.expires_s),
     ]
+}
+
+/// Returns the role of a token and, if it is limited to scopes, these.
+fn role_and_scopes(token: &rest::TokenInfo) -> String {
+    let role = role_name(token.role);
+    let Some(scopes) = &token.scopes else { return role.to_owned() };
+    let scopes: Vec<_> = scopes.iter().map(|scope| scope.name()).collect();
+    format!("{role}: {}", scopes.join(" "))
 }
 
 fn role_name(role: rest::Role) -> &'static str {

@@ -159,8 +159,9 @@ pub(crate) async fn sign_out(
 pub(crate) async fn cameras(
     State(app): State<Arc<App>>,
     Extension(admitted): Extension<Admitted>,
-) -> Json<CameraList> {
-    Json(CameraList { cameras: app.driver.with(|hub, now| hub.cameras(now, &admitted)) })
+) -> HandlerResult<Json<CameraList>> {
+    admitted.check_scope()?;
+    Ok(Json(CameraList { cameras: app.driver.with(|hub, now| hub.cameras(now, &admitted)) }))
 }
 
 pub(crate) async fn gateways(

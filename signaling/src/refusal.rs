@@ -108,6 +108,7 @@ impl From<Denied> for Refusal {
             | Denied::ClientsOnly
             | Denied::GatewaysOnly
             | Denied::Everything
+            | Denied::Scope(_)
             | Denied::Owner
             | Denied::Gateway
             | Denied::Camera => Fault::from(denied).into(),
@@ -138,6 +139,9 @@ impl From<TokenError> for Refusal {
             TokenError::Store(error) => error.into(),
             TokenError::NotGiven(error) => error.into(),
             TokenError::Owner
+            | TokenError::ScopesOfViewer
+            | TokenError::NoScopes
+            | TokenError::ScopeOfCameras(_)
             | TokenError::NoSuchGateway(_)
             | TokenError::NoGateway(_)
             | TokenError::NoSuchCamera { .. } => {

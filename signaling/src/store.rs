@@ -47,7 +47,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The migrations from an empty file to the current tables, in order. Existing ones must never be
 /// changed. They are listed by hand because the macro that reads the folder would build SQLite a
 /// second time.
-const MIGRATIONS: [(&str, &str); 14] = [
+const MIGRATIONS: [(&str, &str); 15] = [
     ("first", include_str!("../migrations/0001_first.sql")),
     ("cameras of gateways", include_str!("../migrations/0002_cameras_of_gateways.sql")),
     ("gateways", include_str!("../migrations/0003_gateways.sql")),
@@ -62,6 +62,7 @@ const MIGRATIONS: [(&str, &str); 14] = [
     ("shares", include_str!("../migrations/0012_shares.sql")),
     ("passkeys", include_str!("../migrations/0013_passkeys.sql")),
     ("identities", include_str!("../migrations/0014_identities.sql")),
+    ("scopes", include_str!("../migrations/0015_scopes.sql")),
 ];
 
 #[derive(Debug, Clone)]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use porthole_signaling_proto::CameraAddress;
+use porthole_signaling_proto::rest::Scope;
 
 use super::DataFlag;
 use crate::config::Span;
@@ -57,6 +58,10 @@ pub struct NewToken {
     /// Let the token see the cameras, but not hear them.
     #[arg(long)]
     pub no_listen: bool,
+    /// Limit an administrator's token to this part of what administrators may do: watch, gateways,
+    /// people, shares, read or audit (repeatable) [default: everything].
+    #[arg(long = "scope", value_name = "SCOPE")]
+    pub scopes: Vec<Scope>,
     /// Lifetime of the token, such as 15m, 1h or 30d [default: unlimited].
     #[arg(long, value_name = "TIME")]
     pub expires: Option<Span>,

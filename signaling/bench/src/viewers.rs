@@ -76,6 +76,7 @@ async fn token(server: &Server, gateways: &[GatewayId]) -> Result<String> {
         cameras: gateways.iter().map(camera).collect::<Result<_>>()?,
         control: false,
         listen: true,
+        scopes: None,
         expires_in_seconds: None,
     };
     Ok(admin::create_token(server.data(), new).await?.token)

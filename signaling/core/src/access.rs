@@ -11,13 +11,14 @@ mod action;
 mod gift;
 mod membership;
 mod rights;
+mod scope;
 mod sharing;
 
 use std::fmt;
 use std::time::Duration;
 
 use porthole_clock::Now;
-use porthole_signaling_proto::rest::Role;
+use porthole_signaling_proto::rest::{Role, Scope};
 use porthole_signaling_proto::rpc::{Fault, code};
 use porthole_signaling_proto::{CameraId, CameraPermission, GatewayId};
 
@@ -48,6 +49,8 @@ pub struct Principal {
     rights: Rights,
     /// The rights of the user or token itself, which may outlast the credential.
     own_rights: Rights,
+    /// Permissions that the role includes, and the scopes of the token do not.
+    withheld: Permissions,
 }
 
 impl Principal {
@@ -56,13 +59,18 @@ impl Principal {
     /// not expire.
     pub fn new(identity: Identity, role: Role, objects: Objects, expires_s: Option<u64>) -> Self {
         let rights = Rights::of_role(role, objects, expires_s.into());
-        Self { identity, role, own_rights: rights.clone(), rights }
+        Self::of(identity, role, rights)
+    }
+
+    fn of(identity: Identity, role: Role, rights: Rights) -> Self {
+        let (own_rights, withheld) = (rights.clone(), Permissions::NONE);
+        Self { identity, role, rights, own_rights, withheld }
     }
 
     /// Creates the principal of a token that gives this access.
     pub fn with_access(identity: Identity, access: &Access) -> Self {
-        let rights = access.rights();
-        Self { identity, role: access.role, own_rights: rights.clone(), rights }
+        let withheld = access.withheld();
+        Self { withheld, ..Self::of(identity, access.role, access.rights()) }
     }
 
     /// Creates the principal of a user that has signed in: its rights do not end, but its
@@ -70,13 +78,12 @@ impl Principal {
     pub fn signed_in(identity: Identity, membership: &Membership, credential_end: Expiry) -> Self {
         let own_rights = membership.rights();
         let rights = own_rights.clone().until_at_most(credential_end);
-        Self { identity, role: membership.role, rights, own_rights }
+        Self { own_rights, ..Self::of(identity, membership.role, rights) }
     }
 
     /// Creates the principal of a link that shows cameras.
     pub fn of_share(identity: Identity, sharing: &Sharing) -> Self {
-        let rights = sharing.rights();
-        Self { identity, role: Role::Viewer, own_rights: rights.clone(), rights }
+        Self::of(identity, Role::Viewer, sharing.rights())
     }
 
     /// Returns true if its rights name this gateway or one of its cameras.
@@ -134,6 +141,16 @@ impl Principal {
         if self.is_expired(now.unix_s) { Err(Denied::Expired) } else { Ok(()) }
     }
 
+    /// Returns the scope that a permission needs, if it is lacking only because of that.
+    fn lacks_scope(&self, permission: Permission) -> Option<Scope> {
+        permission.scope().filter(|_| self.withheld.has(permission))
+    }
+
+    /// Returns the reason why a permission is lacking: its scope, or else the other one.
+    fn denied(&self, permission: Permission, otherwise: Denied) -> Denied {
+        self.lacks_scope(permission).map_or(otherwise, Denied::Scope)
+    }
+
     /// Returns the end of the permission on an object; `None` without it.
     fn permitted(&self, permission: Permission, object: Object<'_>, now: Now) -> Option<Expiry> {
         self.rights.until(permission, object).filter(|expiry| !expiry.is_past(now.unix_s))
@@ -182,17 +199,17 @@ impl Action {
             (Need::On(permission, Kind::Everything), Sender::Principal(principal)) => {
                 principal.check_expiry(now)?;
                 let permitted = principal.permitted(permission, Object::Everything, now);
-                permitted.ok_or(Denied::Everything)?;
+                permitted.ok_or_else(|| principal.denied(permission, Denied::Everything))?;
             }
-            (Need::Give, Sender::Principal(principal)) => {
+            (Need::Give(way), Sender::Principal(principal)) => {
                 principal.check_expiry(now)?;
-                if !principal.rights.has(Permission::Give) {
-                    return Err(Denied::Everything);
+                if !principal.rights.has(way) {
+                    return Err(principal.denied(way, Denied::Everything));
                 }
             }
             (Need::Gateway, Sender::Principal(_)) => return Err(Denied::GatewaysOnly),
             (
-                Need::Credential | Need::OwnSession | Need::Give | Need::On(..),
+                Need::Credential | Need::OwnSession | Need::Give(_) | Need::On(..),
                 Sender::Gateway(_),
             ) => {
                 return Err(Denied::ClientsOnly);
@@ -202,7 +219,7 @@ impl Action {
                 | Need::Gateway
                 | Need::Credential
                 | Need::OwnSession
-                | Need::Give
+                | Need::Give(_)
                 | Need::On(..),
                 Sender::Nobody,
             ) => return Err(Denied::Nobody),
@@ -271,15 +288,15 @@ impl Admitted {
         self.grant(Kind::Camera, object, granted, now, Denied::Camera)
     }
 
-    /// Returns everything that the sender may do with a gateway's camera; nothing if it may not use
+    /// Returns everything that the sender may do with a gateway's camera; `None` if it may not use
     /// the camera in the way that the action needs.
     pub fn permissions(
         &self,
         gateway: &GatewayId,
         camera: &CameraId,
         now: Now,
-    ) -> Vec<CameraPermission> {
-        let Ok(granted) = self.camera(gateway, camera, now) else { return Vec::new() };
+    ) -> Option<Vec<CameraPermission>> {
+        let granted = self.camera(gateway, camera, now).ok()?;
         let on_camera = Object::Camera { camera, gateway: Some(gateway) };
         let each = [
             (Permission::Watch, on_camera, CameraPermission::Watch),
@@ -292,12 +309,13 @@ impl Admitted {
         let has = |(permission, object, _): &(_, _, _)| {
             principal.permitted(*permission, *object, now).is_some()
         };
-        each.into_iter().filter(has).map(|(_, _, permission)| permission).collect()
+        Some(each.into_iter().filter(has).map(|(_, _, permission)| permission).collect())
     }
 
     /// Returns true if the sender may hear a gateway's camera, besides what its action needs.
     pub(crate) fn may_listen(&self, gateway: &GatewayId, camera: &CameraId, now: Now) -> bool {
-        self.permissions(gateway, camera, now).contains(&CameraPermission::Listen)
+        let permissions = self.permissions(gateway, camera, now);
+        permissions.is_some_and(|may| may.contains(&CameraPermission::Listen))
     }
 
     /// Checks that the sender may know that no gateway has a camera with this id.
@@ -339,6 +357,30 @@ impl Admitted {
         self.grant(Kind::Everything, object, Everything(()), now, Denied::Everything)
     }
 
+    /// Checks that the sender has the scope that the action needs, for a list that would be empty
+    /// without it.
+    ///
+    /// # Errors
+    /// [`Denied::Scope`] names the scope that an access token lacks.
+    pub fn check_scope(&self) -> Result<(), Denied> {
+        let scope = self.needed().and_then(|(one, _)| self.principal().ok()?.lacks_scope(one));
+        scope.map_or(Ok(()), |scope| Err(Denied::Scope(scope)))
+    }
+
+    /// Returns the permission that the action needs on objects, if it needs one.
+    fn needed(&self) -> Option<(Permission, Kind)> {
+        match self.action.need() {
+            Need::On(permission, kind) => Some((permission, kind)),
+            Need::Nothing
+            | Need::Side
+            | Need::Registered
+            | Need::Gateway
+            | Need::Credential
+            | Need::Give(_)
+            | Need::OwnSession => None,
+        }
+    }
+
     fn grant<T>(
         &self,
         kind: Kind,
@@ -349,20 +391,10 @@ impl Admitted {
     ) -> Result<Granted<T>, Denied> {
         let principal = self.principal()?;
         principal.check_expiry(now)?;
-        let expiry = match self.action.need() {
-            Need::On(permission, needed) if needed == kind => {
-                principal.permitted(permission, object, now)
-            }
-            Need::On(..)
-            | Need::Nothing
-            | Need::Side
-            | Need::Registered
-            | Need::Gateway
-            | Need::Credential
-            | Need::Give
-            | Need::OwnSession => None,
-        };
-        let expiry = expiry.ok_or(denied)?;
+        let permission = self.needed().filter(|(_, needed)| *needed == kind);
+        let (permission, _) = permission.ok_or(denied)?;
+        let expiry = principal.permitted(permission, object, now);
+        let expiry = expiry.ok_or_else(|| principal.denied(permission, denied))?;
         Ok(Granted { object: granted, principal: principal.clone(), expiry })
     }
 }
@@ -439,6 +471,8 @@ pub enum Denied {
     GatewaysOnly,
     /// The permission on the whole server is missing.
     Everything,
+    /// The access token lacks the scope.
+    Scope(Scope),
     /// The request concerns an owner, and the sender is none.
     Owner,
     /// The permission on the gateway is missing.
@@ -449,7 +483,13 @@ pub enum Denied {
 
 impl fmt::Display for Denied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        let text = match self {
+            Self::Scope(scope) => {
+                return write!(
+                    f,
+                    "this access token lacks the scope `{scope}`: create one that has it"
+                );
+            }
             Self::Nobody => "not registered: send `register` first",
             Self::Expired => "the access token has expired; sign in or use a new one",
             Self::ClientsOnly => "only clients may do this, not gateways",
@@ -458,7 +498,8 @@ impl fmt::Display for Denied {
             Self::Owner => "only an owner may do this to an owner",
             Self::Gateway => "this access token does not allow that gateway",
             Self::Camera => "this access token does not allow that camera",
-        })
+        };
+        f.write_str(text)
     }
 }
 
@@ -472,6 +513,7 @@ impl From<Denied> for Fault {
             Denied::ClientsOnly
             | Denied::GatewaysOnly
             | Denied::Everything
+            | Denied::Scope(_)
             | Denied::Owner
             | Denied::Gateway
             | Denied::Camera => code::FORBIDDEN,

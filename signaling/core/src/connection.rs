@@ -131,7 +131,7 @@ impl Hub {
             | Need::Gateway
             | Need::Credential
             | Need::OwnSession
-            | Need::Give
+            | Need::Give(_)
             | Need::On(..) => self.links.get(conn).map_or(Sender::Nobody, Connection::sender),
         };
         action.admit(sender, now)

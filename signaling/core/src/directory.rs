@@ -269,10 +269,10 @@ impl Directory {
     }
 
     /// Returns all cameras that may be seen, sorted by name. `permissions` gets a gateway, and the
-    /// id of one of its cameras or streams; without any the camera is not seen.
+    /// id of one of its cameras or streams; without an answer the camera is not seen.
     pub(crate) fn cameras(
         &self,
-        permissions: impl Fn(&GatewayId, &CameraId) -> Vec<CameraPermission>,
+        permissions: impl Fn(&GatewayId, &CameraId) -> Option<Vec<CameraPermission>>,
     ) -> Vec<Camera> {
         let mut cameras = Vec::new();
         for (gateway, known) in &self.gateways {

@@ -74,7 +74,7 @@ pub use account::{
 };
 pub use audit::{AuditEvent, AuditKind, AuditList};
 pub use credentials::{
-    ClaimInfo, ClaimList, Removed, SignInInfo, SignInList, TokenInfo, TokenList,
+    ClaimInfo, ClaimList, NoSuchScope, Removed, Scope, SignInInfo, SignInList, TokenInfo, TokenList,
 };
 pub use identities::{
     IdentityInfo, IdentityList, ProviderAnswer, ProviderInvitation, ProviderRequest,
@@ -217,6 +217,11 @@ pub struct NewToken {
     #[serde(default = "may_listen")]
     #[ts(optional, as = "Option<bool>")]
     pub listen: bool,
+    /// The parts of what an administrator may do, to which the token is limited; if absent, it may
+    /// do everything. Not for a viewer's token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub scopes: Option<Vec<Scope>>,
     /// The lifetime in seconds; if absent, the token does not expire.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]

@@ -165,6 +165,7 @@ fn types(text: &mut String) {
         rest::RenameGateway,
         rest::NewClaim,
         rest::Claim,
+        rest::Scope,
         rest::NewToken,
         rest::Token,
         rest::TokenInfo,

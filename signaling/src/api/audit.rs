@@ -47,6 +47,9 @@ impl Giving for TokenError {
             Self::NotGiven(error) => error.too_much(),
             Self::Store(_)
             | Self::Owner
+            | Self::ScopesOfViewer
+            | Self::NoScopes
+            | Self::ScopeOfCameras(_)
             | Self::NoSuchGateway(_)
             | Self::NoGateway(_)
             | Self::NoSuchCamera { .. } => None,

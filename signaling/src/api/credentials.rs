@@ -74,7 +74,7 @@ pub(crate) async fn sign_ins(
     Extension(admitted): Extension<Admitted>,
 ) -> HandlerResult<Json<SignInList>> {
     let current = admitted.principal()?.credential().to_owned();
-    let of = whose(admitted)?;
+    let of = whose(admitted, Action::ListUsers)?;
     Ok(Json(SignInList { sign_ins: app.driver.store.sign_ins(of, &current).await? }))
 }
 
@@ -85,7 +85,7 @@ pub(crate) async fn revoke_sign_in(
     extract::Path(id): extract::Path<String>,
 ) -> HandlerResult<Json<Removed>> {
     let by = admitted.principal()?.clone();
-    let of = whose(admitted.clone())?;
+    let of = whose(admitted.clone(), Action::SignUserOut)?;
     if let (OfUsers::All, Some(role)) = (of, app.driver.store.role_of_sign_in(&id).await?) {
         admitted.also(Action::SignUserOut, now())?.everything(now())?.over(role)?;
     }
@@ -126,13 +126,16 @@ pub(crate) async fn revoke_claim(
     Ok(Json(app.driver.end_removed(removal)))
 }
 
-/// Returns whose sign-ins the sender may see and revoke.
-fn whose(admitted: Admitted) -> HandlerResult<OfUsers> {
+/// Returns whose sign-ins the sender may see or revoke: of all users, if it may do the same to them
+/// by this action.
+fn whose(admitted: Admitted, action: Action) -> HandlerResult<OfUsers> {
     let own = own_user(&admitted);
-    if admitted.also(Action::ListUsers, now()).is_ok() {
-        return Ok(OfUsers::All);
+    match (admitted.also(action, now()), own) {
+        (Ok(_), _) => Ok(OfUsers::All),
+        (Err(_), Ok(own)) => Ok(OfUsers::One(own)),
+        // A token has no sign-ins of its own.
+        (Err(denied), Err(_)) => Err(denied.into()),
     }
-    own.map(OfUsers::One)
 }
 
 /// Returns the id of the user that is signed in. Tokens have no sign-ins of their own.

@@ -66,63 +66,76 @@ const TOKEN_FOR_OTHER: &str = r#"{"name": "n", "role": "admin", "cameras": ["oth
 /// Access for all, except that a token that is sent must be valid.
 const OPEN: Statuses = [
     200, 401, 401, 401, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 401, 200, 401,
-    401, 401,
+    401, 401, 200, 200, 200, 200, 200, 200,
 ];
 /// Access for everyone who is signed in.
 const SIGNED_IN: Statuses = [
     401, 401, 401, 401, 200, 200, 200, 200, 401, 200, 200, 200, 200, 200, 200, 200, 401, 200, 401,
-    401, 401,
+    401, 401, 200, 200, 200, 200, 200, 200,
 ];
 /// Access for admins of the whole server only.
 const ADMINS: Statuses = [
     401, 401, 401, 401, 403, 403, 403, 403, 401, 403, 200, 403, 200, 403, 200, 403, 401, 403, 401,
-    401, 401,
+    401, 401, 403, 403, 403, 403, 403, 403,
 ];
 /// Access for owners only.
 const FOR_OWNERS: Statuses = [
     401, 401, 401, 401, 403, 403, 403, 403, 401, 403, 403, 403, 403, 403, 200, 403, 401, 403, 401,
-    401, 401,
+    401, 401, 403, 403, 403, 403, 403, 403,
 ];
 /// Access for admins of the whole server, of whom the first removes the object.
 const ONCE: Statuses = [
     401, 401, 401, 401, 403, 403, 403, 403, 401, 403, 200, 403, 404, 403, 404, 403, 401, 403, 401,
-    401, 401,
+    401, 401, 403, 403, 403, 403, 403, 403,
 ];
 /// Access for those who have signed in with name and password.
 const USERS: Statuses = [
     401, 401, 401, 401, 403, 403, 403, 403, 401, 200, 403, 403, 200, 403, 200, 200, 401, 403, 401,
-    401, 401,
+    401, 401, 403, 403, 403, 403, 403, 403,
 ];
 /// Access for these, and for all admins of the whole server.
 const USERS_AND_ADMINS: Statuses = [
     401, 401, 401, 401, 403, 403, 403, 403, 401, 200, 200, 403, 200, 403, 200, 200, 401, 403, 401,
-    401, 401,
+    401, 401, 403, 403, 200, 403, 200, 403,
 ];
 /// Access for admins who may do everything with `other`.
 const ADMINS_OF_OTHER: Statuses = [
     401, 401, 401, 401, 403, 403, 403, 403, 401, 403, 200, 200, 200, 403, 200, 403, 401, 403, 401,
-    401, 401,
+    401, 401, 403, 403, 403, 403, 403, 403,
 ];
 /// Access for those who may watch `cam`, which is that of the first gateway.
 const CAM: Statuses = [
     401, 401, 401, 401, 200, 200, 403, 200, 401, 200, 200, 403, 200, 403, 200, 200, 401, 200, 401,
-    401, 401,
+    401, 401, 200, 403, 403, 200, 403, 403,
 ];
 /// Access for those who may watch every camera, of which there is none with this name.
 const NO_CAM: Statuses = [
     401, 401, 401, 401, 404, 403, 403, 403, 401, 404, 404, 403, 404, 403, 404, 403, 401, 403, 401,
-    401, 401,
+    401, 401, 404, 403, 403, 404, 403, 403,
 ];
 /// Access for those who may watch `cam` of the second gateway.
 const CAM2: Statuses = [
     401, 401, 401, 401, 200, 403, 403, 403, 401, 200, 200, 403, 200, 200, 200, 403, 401, 403, 401,
-    401, 401,
+    401, 401, 200, 403, 403, 200, 403, 403,
 ];
 /// Access for the owner of the session.
 const OWNER: Statuses = [
     401, 401, 401, 401, 404, 404, 404, 200, 401, 404, 404, 404, 404, 404, 404, 404, 401, 404, 401,
-    401, 401,
+    401, 401, 404, 404, 404, 404, 404, 404,
 ];
+
+/// The columns of the tokens with scopes.
+const WATCH: usize = 21;
+const GATEWAYS: usize = 22;
+const PEOPLE: usize = 23;
+const SHARES: usize = 24;
+const READ: usize = 25;
+const AUDIT: usize = 26;
+
+/// Access for all admins of the server, and for tokens with these scopes.
+const fn scopes(columns: &[usize]) -> Statuses {
+    with(columns, 200, ADMINS)
+}
 
 const TABLE: [Row; 95] = [
     row("GET", "/healthz", "", JSON, [200; CALLERS.len()]),
@@ -131,18 +144,30 @@ const TABLE: [Row; 95] = [
     row("POST", "/api/v1/session", SIGN_IN, JSON, [401; CALLERS.len()]),
     row("GET", "/api/v1/session", "", JSON, SIGNED_IN),
     row("DELETE", "/api/v1/session", "", JSON, instead(200, 204, SIGNED_IN)),
-    row("GET", "/api/v1/cameras", "", JSON, SIGNED_IN),
-    row("GET", "/api/v1/gateways", "", JSON, ADMINS),
+    row("GET", "/api/v1/cameras", "", JSON, with(&[PEOPLE, AUDIT], 403, SIGNED_IN)),
+    row("GET", "/api/v1/gateways", "", JSON, scopes(&[GATEWAYS, READ])),
     Row {
         camera: "FIRST",
-        ..row("PATCH", "/api/v1/gateways/{gateway}", NAME, JSON, instead(200, 204, ADMINS))
+        ..row(
+            "PATCH",
+            "/api/v1/gateways/{gateway}",
+            NAME,
+            JSON,
+            instead(200, 204, scopes(&[GATEWAYS])),
+        )
     },
     Row {
         camera: "gw-none",
-        ..row("PATCH", "/api/v1/gateways/{gateway}", NAME, JSON, instead(200, 404, ADMINS))
+        ..row(
+            "PATCH",
+            "/api/v1/gateways/{gateway}",
+            NAME,
+            JSON,
+            instead(200, 404, scopes(&[GATEWAYS])),
+        )
     },
     // The first admin removes it.
-    of("FIRST", "DELETE", "/api/v1/gateways/{gateway}", ONCE),
+    of("FIRST", "DELETE", "/api/v1/gateways/{gateway}", with(&[GATEWAYS], 404, ONCE)),
     Row {
         camera: "FIRST",
         ..row(
@@ -150,32 +175,32 @@ const TABLE: [Row; 95] = [
             "/api/v1/gateways/{gateway}/former-cameras/{camera}",
             "",
             JSON,
-            instead(200, 404, ADMINS),
+            instead(200, 404, scopes(&[GATEWAYS])),
         )
     },
-    row("POST", "/api/v1/claims", "", JSON, ADMINS),
+    row("POST", "/api/v1/claims", "", JSON, scopes(&[GATEWAYS])),
     row("POST", "/api/v1/tokens", TOKEN, JSON, ADMINS),
     row("POST", "/api/v1/tokens", TOKEN_FOR_NONE, JSON, instead(200, 422, ADMINS)),
     row("POST", "/api/v1/tokens", TOKEN_FOR_OTHER, JSON, ADMINS_OF_OTHER),
-    row("GET", "/api/v1/claims", "", JSON, ADMINS),
-    of("none", "DELETE", "/api/v1/claims/{claim}", instead(200, 404, ADMINS)),
-    row("GET", "/api/v1/tokens", "", JSON, ADMINS),
-    of("999", "DELETE", "/api/v1/tokens/{token}", instead(200, 404, ADMINS)),
+    row("GET", "/api/v1/claims", "", JSON, scopes(&[GATEWAYS, READ])),
+    of("none", "DELETE", "/api/v1/claims/{claim}", instead(200, 404, scopes(&[GATEWAYS]))),
+    row("GET", "/api/v1/tokens", "", JSON, scopes(&[PEOPLE, READ])),
+    of("999", "DELETE", "/api/v1/tokens/{token}", instead(200, 404, scopes(&[PEOPLE]))),
     // The expired token is the first of all.
-    of("1", "DELETE", "/api/v1/tokens/{token}", ONCE),
-    row("GET", "/api/v1/users", "", JSON, ADMINS),
-    row("GET", "/api/v1/audit", "", JSON, ADMINS),
-    row("GET", "/api/v1/audit?before=9", "", JSON, ADMINS),
-    of("999", "DELETE", "/api/v1/users/{user}", instead(200, 404, ADMINS)),
-    of("1", "DELETE", "/api/v1/users/{user}", ONCE),
-    Row { camera: "1", ..row("PATCH", "/api/v1/users/{user}", VIEWER, JSON, ADMINS) },
+    of("1", "DELETE", "/api/v1/tokens/{token}", with(&[PEOPLE], 404, ONCE)),
+    row("GET", "/api/v1/users", "", JSON, scopes(&[PEOPLE, READ])),
+    row("GET", "/api/v1/audit", "", JSON, scopes(&[AUDIT])),
+    row("GET", "/api/v1/audit?before=9", "", JSON, scopes(&[AUDIT])),
+    of("999", "DELETE", "/api/v1/users/{user}", instead(200, 404, scopes(&[PEOPLE]))),
+    of("1", "DELETE", "/api/v1/users/{user}", with(&[PEOPLE], 404, ONCE)),
+    Row { camera: "1", ..row("PATCH", "/api/v1/users/{user}", VIEWER, JSON, scopes(&[PEOPLE])) },
     Row {
         camera: "999",
-        ..row("PATCH", "/api/v1/users/{user}", VIEWER, JSON, instead(200, 404, ADMINS))
+        ..row("PATCH", "/api/v1/users/{user}", VIEWER, JSON, instead(200, 404, scopes(&[PEOPLE])))
     },
     // Nobody gives more than they have.
     Row { camera: "1", ..row("PATCH", "/api/v1/users/{user}", OWNERSHIP, JSON, FOR_OWNERS) },
-    of("1", "DELETE", "/api/v1/users/{user}/sign-ins", ADMINS),
+    of("1", "DELETE", "/api/v1/users/{user}/sign-ins", scopes(&[PEOPLE])),
     // The link is as good as what the user has: nobody makes one for somebody who has more.
     of("1", "POST", "/api/v1/users/{user}/reset", ADMINS),
     // The third user is the only owner, whom only owners touch, and who stays.
@@ -187,25 +212,37 @@ const TABLE: [Row; 95] = [
     of("3", "DELETE", "/api/v1/users/{user}/sign-ins", FOR_OWNERS),
     of("3", "DELETE", "/api/v1/users/{user}/second-factor", instead(200, 404, FOR_OWNERS)),
     of("3", "POST", "/api/v1/users/{user}/reset", FOR_OWNERS),
-    of("999", "POST", "/api/v1/users/{user}/reset", instead(200, 404, ADMINS)),
+    of("999", "POST", "/api/v1/users/{user}/reset", instead(200, 404, scopes(&[PEOPLE]))),
     row("POST", "/api/v1/invitations", INVITE, JSON, ADMINS),
     row("POST", "/api/v1/invitations", INVITE_TO_OTHER, JSON, ADMINS_OF_OTHER),
-    row("POST", "/api/v1/invitations", INVITE_TO_NOTHING, JSON, ADMINS),
+    row("POST", "/api/v1/invitations", INVITE_TO_NOTHING, JSON, scopes(&[PEOPLE])),
     row("POST", "/api/v1/invitations", INVITE_OWNER, JSON, FOR_OWNERS),
-    row("GET", "/api/v1/invitations", "", JSON, ADMINS),
-    of("999", "DELETE", "/api/v1/invitations/{invitation}", instead(200, 404, ADMINS)),
+    row("GET", "/api/v1/invitations", "", JSON, scopes(&[PEOPLE, READ])),
+    of("999", "DELETE", "/api/v1/invitations/{invitation}", instead(200, 404, scopes(&[PEOPLE]))),
     row("POST", "/api/v1/invitations/read", LINK, JSON, instead(200, 403, OPEN)),
     row("POST", "/api/v1/invitations/accept", LINK, JSON, instead(200, 403, OPEN)),
     row("POST", "/api/v1/invitations/accept", WEAK, JSON, instead(200, 422, OPEN)),
-    row("POST", "/api/v1/shares", SHARE_CAM, JSON, ADMINS),
-    row("POST", "/api/v1/shares", SHARE_OTHER, JSON, ADMINS_OF_OTHER),
-    row("POST", "/api/v1/shares", SHARE_NONE, JSON, instead(200, 422, ADMINS)),
-    row("POST", "/api/v1/shares", SHARE_NOTHING, JSON, instead(200, 422, ADMINS_OF_OTHER)),
-    row("POST", "/api/v1/shares", SHARE_WEAK, JSON, instead(200, 422, ADMINS_OF_OTHER)),
-    row("GET", "/api/v1/shares", "", JSON, ADMINS),
-    of("999", "DELETE", "/api/v1/shares/{share}", instead(200, 404, ADMINS)),
+    row("POST", "/api/v1/shares", SHARE_CAM, JSON, scopes(&[SHARES])),
+    row("POST", "/api/v1/shares", SHARE_OTHER, JSON, with(&[SHARES], 200, ADMINS_OF_OTHER)),
+    row("POST", "/api/v1/shares", SHARE_NONE, JSON, instead(200, 422, scopes(&[SHARES]))),
+    row(
+        "POST",
+        "/api/v1/shares",
+        SHARE_NOTHING,
+        JSON,
+        with(&[SHARES], 422, instead(200, 422, ADMINS_OF_OTHER)),
+    ),
+    row(
+        "POST",
+        "/api/v1/shares",
+        SHARE_WEAK,
+        JSON,
+        with(&[SHARES], 422, instead(200, 422, ADMINS_OF_OTHER)),
+    ),
+    row("GET", "/api/v1/shares", "", JSON, scopes(&[SHARES, READ])),
+    of("999", "DELETE", "/api/v1/shares/{share}", instead(200, 404, scopes(&[SHARES]))),
     // The one with a password is the first of all.
-    of("1", "DELETE", "/api/v1/shares/{share}", ONCE),
+    of("1", "DELETE", "/api/v1/shares/{share}", with(&[SHARES], 404, ONCE)),
     row("POST", "/api/v1/shares/open", LINK, JSON, instead(200, 403, OPEN)),
     // Nobody of them has a second factor, and their password is not this one.
     row("PUT", "/api/v1/session/password", PASSWORDS, JSON, instead(200, 403, USERS)),
@@ -228,11 +265,16 @@ const TABLE: [Row; 95] = [
     row("POST", "/api/v1/session/identities/request", OWN, JSON, instead(200, 403, USERS)),
     of("1", "DELETE", "/api/v1/session/identities/{identity}", instead(200, 404, USERS)),
     of("none", "DELETE", "/api/v1/session/identities/{identity}", instead(200, 404, USERS)),
-    of("1", "DELETE", "/api/v1/users/{user}/second-factor", instead(200, 404, ADMINS)),
-    of("999", "DELETE", "/api/v1/users/{user}/second-factor", instead(200, 404, ADMINS)),
+    of("1", "DELETE", "/api/v1/users/{user}/second-factor", instead(200, 404, scopes(&[PEOPLE]))),
+    of("999", "DELETE", "/api/v1/users/{user}/second-factor", instead(200, 404, scopes(&[PEOPLE]))),
     row("GET", "/api/v1/sign-ins", "", JSON, USERS_AND_ADMINS),
     row("DELETE", "/api/v1/sign-ins", "", JSON, USERS),
-    of("none", "DELETE", "/api/v1/sign-ins/{sign_in}", instead(200, 404, USERS_AND_ADMINS)),
+    of(
+        "none",
+        "DELETE",
+        "/api/v1/sign-ins/{sign_in}",
+        with(&[READ], 403, instead(200, 404, USERS_AND_ADMINS)),
+    ),
     row("POST", "/whep/{camera}", OFFER, SDP, instead(200, 201, CAM)),
     Row { camera: "none", ..row("POST", "/whep/{camera}", OFFER, SDP, NO_CAM) },
     Row {
@@ -270,6 +312,16 @@ const fn row(
 /// Returns a row about an object with this id.
 const fn of(id: &'static str, method: &'static str, path: &'static str, statuses: Statuses) -> Row {
     Row { method, path, camera: id, body: "", media_type: JSON, statuses }
+}
+
+/// Returns the statuses with this one in some columns.
+const fn with(columns: &[usize], status: u16, mut statuses: Statuses) -> Statuses {
+    let mut index = 0;
+    while index < columns.len() {
+        statuses[columns[index]] = status;
+        index += 1;
+    }
+    statuses
 }
 
 /// Returns the statuses with one of them replaced by another.
@@ -318,7 +370,7 @@ async fn every_route_admits_the_callers_in_its_row() {
     let routes: BTreeSet<_> =
         routes.iter().map(|route| (route.method.as_str(), route.path)).collect();
     assert_eq!(rows, routes, "a route has no row in the table of rights, or a row no route");
-    assert!(TABLE.len() * CALLERS.len() >= 1000, "{} answers", TABLE.len() * CALLERS.len());
+    assert!(TABLE.len() * CALLERS.len() >= 2500, "{} answers", TABLE.len() * CALLERS.len());
     for row in TABLE {
         let scene = Scene::new().await;
         for (caller, (name, expected)) in CALLERS.iter().zip(row.statuses).enumerate() {
@@ -356,6 +408,12 @@ async fn a_list_has_the_cameras_of_its_reader_and_ice_servers_go_to_those_who_ma
         (&[], [false, false]),
         (&[], [false, false]),
         (&[], [false, false]),
+        (ALL, [true, true]),
+        (ALL, [false, false]),
+        (&[], [false, false]),
+        (ALL, [true, true]),
+        (ALL, [false, false]),
+        (&[], [false, false]),
     ];
     let scene = Scene::new().await;
     for (caller, (name, (cameras, has_servers))) in CALLERS.iter().zip(table).enumerate() {
@@ -372,6 +430,118 @@ async fn a_list_has_the_cameras_of_its_reader_and_ice_servers_go_to_those_who_ma
             let headers: &HeaderMap = response.headers();
             assert_eq!(headers.contains_key(header::LINK), has_servers, "{name} {camera}");
         }
+    }
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_missing_scope_is_refused_with_its_name() {
+    let scene = Scene::new().await;
+    // A request, and the scope that each of these tokens is told; `None` if it is answered.
+    let table: [(&str, &str, &str, [Option<&str>; 6]); 6] = [
+        ("GET", "/api/v1/cameras", "", [None, None, Some("read"), None, None, Some("read")]),
+        (
+            "GET",
+            "/api/v1/users",
+            "",
+            [Some("read"), Some("read"), None, Some("read"), None, Some("read")],
+        ),
+        (
+            "GET",
+            "/api/v1/audit",
+            "",
+            [Some("audit"), Some("audit"), Some("audit"), Some("audit"), Some("audit"), None],
+        ),
+        (
+            "POST",
+            "/api/v1/claims",
+            "",
+            [
+                Some("gateways"),
+                None,
+                Some("gateways"),
+                Some("gateways"),
+                Some("gateways"),
+                Some("gateways"),
+            ],
+        ),
+        // Nobody gives more than they have, so the one that may give is told what it lacks.
+        (
+            "POST",
+            "/api/v1/invitations",
+            INVITE,
+            [
+                Some("people"),
+                Some("people"),
+                Some("read"),
+                Some("people"),
+                Some("people"),
+                Some("people"),
+            ],
+        ),
+        (
+            "POST",
+            "/api/v1/shares",
+            SHARE_CAM,
+            [Some("shares"), Some("shares"), Some("shares"), None, Some("shares"), Some("shares")],
+        ),
+    ];
+    for (method, path, body, expected) in table {
+        for (caller, expected) in (WATCH..=AUDIT).zip(expected) {
+            let response = scene.send(caller, method, path, JSON, named(body)).await;
+            let (name, status) = (CALLERS[caller], response.status().as_u16());
+            let text = axum::body::to_bytes(response.into_body(), MAX_BODY_BYTES).await.unwrap();
+            let text = String::from_utf8(text.to_vec()).unwrap();
+            match expected {
+                Some(scope) => {
+                    assert_eq!(status, 403, "{name} {method} {path}: {text}");
+                    assert!(text.contains(&format!("scope `{scope}`")), "{name} {path}: {text}");
+                }
+                None => assert_eq!(status, 200, "{name} {method} {path}: {text}"),
+            }
+        }
+    }
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn scopes_are_for_tokens_of_admins_and_are_listed_and_written_down() {
+    let scene = Scene::new().await;
+    let admin = CALLERS.iter().position(|name| *name == "admin's cookie").unwrap();
+    let text = async |method: &str, path: &str, body: &str| {
+        let response = scene.send(admin, method, path, JSON, named(body)).await;
+        let status = response.status().as_u16();
+        let body = axum::body::to_bytes(response.into_body(), MAX_BODY_BYTES).await.unwrap();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    };
+    for (fields, expected, part) in [
+        (r#""role": "viewer", "scopes": ["read"]"#, 422, "the role admin"),
+        (r#""role": "admin", "scopes": []"#, 422, "at least one scope"),
+        (r#""role": "admin", "scopes": ["everything"]"#, 400, "unknown variant"),
+        (
+            r#""role": "admin", "scopes": ["audit"], "cameras": ["cam@FIRST"]"#,
+            422,
+            "the scope `audit` is for the whole server",
+        ),
+        (r#""role": "admin", "scopes": ["shares"], "cameras": ["cam@FIRST"]"#, 200, "ph_"),
+        (r#""role": "admin", "scopes": ["audit", "read", "audit"]"#, 200, "ph_"),
+        (r#""role": "admin", "scopes": null"#, 200, "ph_"),
+    ] {
+        let found = text("POST", "/api/v1/tokens", &format!(r#"{{"name": "n", {fields}}}"#)).await;
+        assert_eq!(found.0, expected, "{fields}: {found:?}");
+        assert!(found.1.contains(part), "{fields}: {found:?}");
+    }
+    let (_, list) = text("GET", "/api/v1/tokens", "").await;
+    let list: serde_json::Value = serde_json::from_str(&list).unwrap();
+    let scopes = ["null", r#"["read","audit"]"#, r#"["shares"]"#];
+    for (index, expected) in scopes.into_iter().enumerate() {
+        assert_eq!(list["tokens"][index]["scopes"].to_string(), expected, "{list}");
+    }
+    let (_, log) = text("GET", "/api/v1/audit", "").await;
+    let log: serde_json::Value = serde_json::from_str(&log).unwrap();
+    let what = ["n (admin)", "n (admin: read audit)", "n (admin: shares, 1 camera)"];
+    for (index, expected) in what.into_iter().enumerate() {
+        assert_eq!(log["events"][index]["object"], expected, "{log}");
     }
     scene.end().await;
 }

@@ -15,6 +15,7 @@ use sqlx::sqlite::SqliteRow;
 
 use super::audit::Event;
 use super::people::{Holder, RIGHTS, UserError, membership_in, role_in, shown};
+use super::tokens::scopes_in;
 use super::users::{CREDENTIAL, cookie_id, role};
 use super::{Store, StoreError, Write, seconds, unix_s};
 
@@ -56,8 +57,8 @@ impl Store {
         _: &Granted<Everything>,
     ) -> Result<Vec<TokenInfo>, StoreError> {
         let query = format!(
-            "SELECT id, name, role, limited, control, listen, created_s, expires_s, seen_s, \
-             {} FROM tokens ORDER BY id DESC LIMIT {MAX_LISTED}",
+            "SELECT id, name, role, limited, control, listen, scopes, created_s, expires_s, \
+             seen_s, {} FROM tokens ORDER BY id DESC LIMIT {MAX_LISTED}",
             giver_of("tokens")
         );
         let rows = sqlx::query(sqlx::AssertSqlSafe(query)).fetch_all(&self.read).await?;
@@ -394,6 +395,7 @@ fn token_info(row: &SqliteRow) -> Result<TokenInfo, StoreError> {
         cameras: Vec::new(),
         control: row.try_get("control")?,
         listen: row.try_get("listen")?,
+        scopes: scopes_in(row)?,
         giver: row.try_get("giver")?,
         giver_subject: row.try_get("giver_subject")?,
         created_s: time(row, "created_s")?.unwrap_or_default(),

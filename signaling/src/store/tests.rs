@@ -58,6 +58,7 @@ fn new_token(cameras: &[&str]) -> NewToken {
         cameras,
         control: false,
         listen: true,
+        scopes: None,
         expires_in_seconds: None,
     }
 }
@@ -413,7 +414,8 @@ async fn hears_door(store: &Store, token: &str) -> bool {
     };
     let now = Now { instant: Instant::now(), unix_s: unix_s() };
     let admitted = Action::ListCameras.admit(Sender::Principal(principal), now).unwrap();
-    let permissions = admitted.permissions(&ATTIC.parse().unwrap(), &"door".parse().unwrap(), now);
+    let permissions =
+        admitted.permissions(&ATTIC.parse().unwrap(), &"door".parse().unwrap(), now).unwrap();
     assert!(permissions.contains(&CameraPermission::Watch), "{token}: {permissions:?}");
     permissions.contains(&CameraPermission::Listen)
 }

@@ -1,11 +1,14 @@
 //! API tokens for scripts and players.
 
+use std::collections::BTreeSet;
+
 use porthole_signaling_core::{
     Access, Admitted, Denied, Expiry, Granted, Identity, NotGiven, Objects, Principal,
 };
-use porthole_signaling_proto::rest::{AuditKind, NewToken, Role, Token};
+use porthole_signaling_proto::rest::{AuditKind, NewToken, Role, Scope, Token};
 use porthole_signaling_proto::{CameraAddress, CameraId, GatewayId};
 use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
 
 use super::audit::Event;
 use super::people::role_name;
@@ -40,6 +43,15 @@ pub enum TokenError {
     /// The token was to be an owner's.
     #[error("a token cannot own the server: only people can, who sign in")]
     Owner,
+    /// A viewer's token was to have scopes.
+    #[error("scopes are parts of what an administrator may do: give the token the role admin")]
+    ScopesOfViewer,
+    /// The token was to have a list of scopes without any in it.
+    #[error("a token needs at least one scope; without a list of scopes it has all")]
+    NoScopes,
+    /// The token was to have this scope, which is for the whole server, on some cameras only.
+    #[error("the scope `{0}` is for the whole server: leave it out, or the cameras")]
+    ScopeOfCameras(Scope),
     /// No gateway has enrolled with the id in the address of a camera.
     #[error(
         "no gateway with the id `{0}` has enrolled: the log of a gateway and `/api/v1/gateways` \
@@ -72,6 +84,9 @@ impl TokenError {
             Self::Store(error) => Ok(error),
             Self::NotGiven(_)
             | Self::Owner
+            | Self::ScopesOfViewer
+            | Self::NoScopes
+            | Self::ScopeOfCameras(_)
             | Self::NoSuchGateway(_)
             | Self::NoGateway(_)
             | Self::NoSuchCamera { .. } => Err(self),
@@ -96,6 +111,7 @@ impl Store {
         if new.role == Role::Owner {
             return Err(TokenError::Owner);
         }
+        let scopes = scopes_of(new)?;
         let now = now();
         let mut write = self.begin().await?;
         let objects = match new.cameras.as_slice() {
@@ -108,13 +124,14 @@ impl Store {
             objects,
             control: new.control,
             listen: new.listen,
+            scopes,
             expiry: end_s.into(),
         };
         let granted = giver.give(access, now)?;
         write.check_giver(granted.principal()).await?;
         let token = insert_token(&mut write, &granted, &new.name, now.unix_s).await?;
-        let kind = AuditKind::TokenCreated;
-        write.audit(&Event::by(granted.principal(), kind, new.name.as_str())).await?;
+        let (kind, what) = (AuditKind::TokenCreated, in_words(new));
+        write.audit(&Event::by(granted.principal(), kind, what)).await?;
         write.commit().await?;
         Ok(Token { token })
     }
@@ -124,8 +141,8 @@ impl Store {
         if let Some(share) = ShareToken::parse(token) {
             return self.find_share(&share).await;
         }
-        let query = "SELECT id, name, role, limited, control, listen, expires_s FROM tokens \
-                     WHERE hash = ?";
+        let query = "SELECT id, name, role, limited, control, listen, scopes, expires_s \
+                     FROM tokens WHERE hash = ?";
         let query = sqlx::query(query).bind(secret::hash(token));
         let row = query.fetch_optional(&self.read).await?;
         let Some(row) = row else { return Ok(TokenLookup::Unknown) };
@@ -137,6 +154,7 @@ impl Store {
             objects: if limited { self.token_cameras(id).await? } else { Objects::All },
             control: row.try_get("control")?,
             listen: row.try_get("listen")?,
+            scopes: scopes_in(&row)?.map(|scopes| scopes.into_iter().collect()),
             expiry: expires_s.and_then(|end| u64::try_from(end).ok()).into(),
         };
         let identity = Identity {
@@ -200,6 +218,52 @@ impl Write {
     }
 }
 
+/// Returns the scopes of a new token; `None` if it has all.
+fn scopes_of(new: &NewToken) -> Result<Option<BTreeSet<Scope>>, TokenError> {
+    let Some(scopes) = &new.scopes else { return Ok(None) };
+    if new.role == Role::Viewer {
+        return Err(TokenError::ScopesOfViewer);
+    }
+    let scopes: BTreeSet<_> = scopes.iter().copied().collect();
+    if scopes.is_empty() {
+        return Err(TokenError::NoScopes);
+    }
+    let of_server = [Scope::Gateways, Scope::Audit].into_iter().find(|one| scopes.contains(one));
+    match of_server {
+        Some(scope) if !new.cameras.is_empty() => Err(TokenError::ScopeOfCameras(scope)),
+        _ => Ok(Some(scopes)),
+    }
+}
+
+/// Returns the scopes in a row of `tokens`; `None` if the token has all. Those of a later version
+/// are left out.
+pub(super) fn scopes_in(row: &SqliteRow) -> Result<Option<Vec<Scope>>, sqlx::Error> {
+    let names: Option<String> = row.try_get("scopes")?;
+    let known = |names: String| names.split(' ').filter_map(|name| name.parse().ok()).collect();
+    Ok(names.map(known))
+}
+
+/// Returns the names of scopes with a blank between two.
+fn names(scopes: &BTreeSet<Scope>) -> String {
+    scopes.iter().map(|scope| scope.name()).collect::<Vec<_>>().join(" ")
+}
+
+/// Returns the name of a new token and what it may do, for the audit log.
+fn in_words(new: &NewToken) -> String {
+    let NewToken { name, role, cameras, scopes, .. } = new;
+    let mut words = role_name(*role).to_owned();
+    if let Some(scopes) = scopes {
+        words += ": ";
+        words += &names(&scopes.iter().copied().collect());
+    }
+    match cameras.len() {
+        0 => {}
+        1 => words += ", 1 camera",
+        count => words += &format!(", {count} cameras"),
+    }
+    format!("{name} ({words})")
+}
+
 /// Writes down a token for access that was granted. Returns the token.
 async fn insert_token(
     write: &mut Write,
@@ -208,12 +272,12 @@ async fn insert_token(
     now_s: u64,
 ) -> Result<String, StoreError> {
     let token = secret::new_token();
-    let Access { role, objects, control, listen, expiry } = granted.object();
+    let Access { role, objects, control, listen, scopes, expiry } = granted.object();
     let id = write.next_id("token").await?;
     sqlx::query(
         "INSERT INTO tokens \
-         (id, giver, hash, name, role, limited, control, listen, created_s, expires_s) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         (id, giver, hash, name, role, limited, control, listen, scopes, created_s, expires_s) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(id)
     .bind(granted.principal().subject())
@@ -223,6 +287,7 @@ async fn insert_token(
     .bind(*objects != Objects::All)
     .bind(control)
     .bind(listen)
+    .bind(scopes.as_ref().map(names))
     .bind(seconds(now_s))
     .bind(match expiry {
         Expiry::At(end_s) => Some(seconds(*end_s)),

@@ -279,6 +279,7 @@ pub async fn token(data: &Path, role: Role, cameras: &[&str]) -> String {
         cameras,
         control: false,
         listen: true,
+        scopes: None,
         expires_in_seconds: None,
     };
     admin::create_token(data, new).await.unwrap().token

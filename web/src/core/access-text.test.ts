@@ -26,6 +26,7 @@ test.each([
   [{ seenS: NOW_S - 300 }, ['all cameras', 'last used 5 min ago', 'without an end']],
   [{ control: true, listen: false }, ['all cameras', 'moves cameras', 'without sound']],
   [{ role: 'admin', control: true, listen: false }, ['all cameras', 'never used']],
+  [{ role: 'admin', scopes: ['people', 'read'] }, ['all cameras', 'only: people, read']],
   [{ limited: true }, ['no camera any more']],
   [{ limited: true, cameras: ['a@gw-a', 'z@gw-b'] }, ['A, z@gw-b']],
   [{ limited: true, cameras: all.slice(0, 3) }, ['A, B, C']],

@@ -59,12 +59,13 @@ function seenText(seenS: number | undefined, nowS: number): string {
 }
 
 export function tokenFacts(token: TokenInfo, cameras: readonly Camera[], nowS: number): string[] {
-  const { role, control, listen, seenS, expiresS, giver } = token;
+  const { role, control, listen, scopes, seenS, expiresS, giver } = token;
   const isViewer = role === 'viewer';
   return [
     camerasText(token.limited, token.cameras, cameras),
     ...(isViewer && control ? [t('tokens.control')] : []),
     ...(isViewer && !listen ? [t('tokens.silent')] : []),
+    ...(scopes === undefined ? [] : [t('tokens.scopes', { names: scopes.join(', ') })]),
     usedText(seenS, nowS),
     endText(expiresS, nowS),
     ...(giver === undefined ? [] : [t('access.given-by', { name: giver })]),

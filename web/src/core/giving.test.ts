@@ -88,8 +88,32 @@ test.each([
   ],
   [{ limited: true, cameras: ['a@g'] }, { cameras: ['a@g'] }],
   [{ limited: false, cameras: ['a@g'] }, { cameras: [] }],
+  [
+    { role: 'admin', scopes: ['read', 'audit'] },
+    { role: 'admin', scopes: ['read', 'audit'] },
+  ],
 ] as const)('%o becomes a request with %o', (changes, expected) => {
   expect(TOKEN_FORM.bodyOf({ ...draft, ...changes })).toMatchObject(expected);
+});
+
+test.each([
+  ['everything', { role: 'admin', scopes: null }],
+  ['a viewer', { role: 'viewer', scopes: ['read'] }],
+] as const)('a token for %s has no scopes', (_, changes) => {
+  expect(TOKEN_FORM.bodyOf({ ...draft, ...changes })).not.toHaveProperty('scopes');
+});
+
+test.each([
+  [{ role: 'admin', scopes: [] }, 'Choose at least one.'],
+  [{ role: 'viewer', scopes: [] }, undefined],
+  [{ role: 'admin', scopes: ['audit'] }, undefined],
+  [{ role: 'admin', scopes: ['audit'], limited: true, cameras: ['a@g'] }, /whole server/],
+  [{ role: 'admin', scopes: ['shares'], limited: true, cameras: ['a@g'] }, undefined],
+  [{ role: 'admin', scopes: null, limited: true, cameras: ['a@g'] }, undefined],
+] as const)('the scopes of %o are wrong: %s', (changes, expected) => {
+  const { scopes } = TOKEN_FORM.problemsOf({ ...draft, ...changes });
+  if (expected === undefined) expect(scopes).toBeUndefined();
+  else expect(scopes).toMatch(expected);
 });
 
 test('a token without an end has none', () => {

@@ -1,8 +1,9 @@
 /** The form for a new access token. */
 
-import type { CameraAddress, NewToken, Role } from '../protocol';
+import type { CameraAddress, NewToken, Role, Scope } from '../protocol';
 import type { Form, Problems } from './giving';
 import { DAY_S, type Lifetime } from './lifetime';
+import { isOfServer } from './scopes';
 import { t } from './text';
 
 export interface TokenDraft {
@@ -13,6 +14,8 @@ export interface TokenDraft {
   readonly cameras: readonly CameraAddress[];
   readonly control: boolean;
   readonly listen: boolean;
+  /** The parts of what administrators may do; `null` for everything. */
+  readonly scopes: readonly Scope[] | null;
   readonly lifetime: Lifetime;
 }
 
@@ -24,15 +27,19 @@ export const TOKEN_FORM: Form<TokenDraft, NewToken> = {
     cameras: [],
     control: false,
     listen: true,
+    scopes: null,
     lifetime: 30 * DAY_S,
   },
-  problemsOf({ name, limited, cameras }): Problems<TokenDraft> {
+  problemsOf({ name, role, limited, cameras, scopes }): Problems<TokenDraft> {
+    const chosen = role === 'viewer' ? null : scopes;
     return {
       ...(name.trim() === '' && { name: t('new-token.name-missing') }),
       ...(limited && cameras.length === 0 && { cameras: t('new-token.cameras-missing') }),
+      ...(limited && chosen?.some(isOfServer) && { scopes: t('new-token.scopes-of-server') }),
+      ...(chosen?.length === 0 && { scopes: t('new-token.scopes-missing') }),
     };
   },
-  bodyOf({ name, role, limited, cameras, control, listen, lifetime }): NewToken {
+  bodyOf({ name, role, limited, cameras, control, listen, scopes, lifetime }): NewToken {
     // An administrator of cameras may do all with them anyway.
     const isViewer = role === 'viewer';
     return {
@@ -41,6 +48,7 @@ export const TOKEN_FORM: Form<TokenDraft, NewToken> = {
       cameras: limited ? [...cameras] : [],
       control: isViewer && control,
       listen: isViewer ? listen : true,
+      ...(!isViewer && scopes !== null && { scopes: [...scopes] }),
       ...(lifetime !== null && { expiresInSeconds: lifetime }),
     };
   },

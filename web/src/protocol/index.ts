@@ -1928,6 +1928,11 @@ code: string,
 expiresInSeconds: number, };
 
 /**
+ * A part of what an administrator may do, to which an API token can be limited.
+ */
+export type Scope = "watch" | "gateways" | "people" | "shares" | "read" | "audit";
+
+/**
  * A request to create an API token.
  */
 export type NewToken = {
@@ -1953,6 +1958,11 @@ control?: boolean,
  * False: the token may not hear the cameras.
  */
 listen?: boolean,
+/**
+ * The parts of what an administrator may do, to which the token is limited; if absent, it may
+ * do everything. Not for a viewer's token.
+ */
+scopes?: Array<Scope>,
 /**
  * The lifetime in seconds; if absent, the token does not expire.
  */
@@ -1999,6 +2009,10 @@ control: boolean,
  * True if the token may hear cameras.
  */
 listen: boolean,
+/**
+ * The scopes to which an administrator's token is limited; absent if it has all.
+ */
+scopes?: Array<Scope>,
 /**
  * The name of the user or token that created it; absent if it is not known.
  */

@@ -93,6 +93,7 @@ impl Access {
             cameras: self.grants.iter().map(address).collect(),
             control: false,
             listen: true,
+            scopes: None,
             expires_in_seconds: None,
         };
         let created = admin::create_token(&world.data, new).await?;

@@ -20,9 +20,9 @@ pub enum Need {
     /// The credential of the user or token that has started the session. For others the session
     /// does not exist.
     OwnSession,
-    /// The permission to give rights on some object. What is given must be no more than what the
-    /// giver has, which [`Admitted::give`](super::Admitted::give) checks.
-    Give,
+    /// The permission to give rights in this way, on some object. What is given must be no more
+    /// than what the giver has, which [`Admitted::give`](super::Admitted::give) checks.
+    Give(Permission),
     /// A permission on objects of this kind.
     On(Permission, Kind),
 }
@@ -112,54 +112,54 @@ actions! {
     /// Unlink one: `DELETE /api/v1/session/identities/{identity}`.
     RemoveIdentity = Need::Credential;
     /// Take the second factor off a user: `DELETE /api/v1/users/{user}/second-factor`.
-    TakeSecondFactor = Need::On(Permission::Administer, Kind::Everything);
+    TakeSecondFactor = Need::On(Permission::RunPeople, Kind::Everything);
     /// List cameras: `GET /api/v1/cameras`, and `portholeCameras` to clients.
-    ListCameras = Need::On(Permission::Watch, Kind::Camera);
+    ListCameras = Need::On(Permission::List, Kind::Camera);
     /// List all gateways: `GET /api/v1/gateways`.
-    ListGateways = Need::On(Permission::Administer, Kind::Everything);
+    ListGateways = Need::On(Permission::ViewGateways, Kind::Everything);
     /// Name a gateway: `PATCH /api/v1/gateways/{gateway}`.
     RenameGateway = Need::On(Permission::Manage, Kind::Gateway);
     /// Remove a gateway with its cameras and the rights to them:
     /// `DELETE /api/v1/gateways/{gateway}`.
-    RemoveGateway = Need::On(Permission::Administer, Kind::Everything);
+    RemoveGateway = Need::On(Permission::RunGateways, Kind::Everything);
     /// Forget that a gateway had a camera:
     /// `DELETE /api/v1/gateways/{gateway}/former-cameras/{camera}`.
-    ReleaseCamera = Need::On(Permission::Administer, Kind::Everything);
+    ReleaseCamera = Need::On(Permission::RunGateways, Kind::Everything);
     /// Create a claim code for a gateway: `POST /api/v1/claims`.
-    CreateClaim = Need::Give;
+    CreateClaim = Need::Give(Permission::RunGateways);
     /// List the claim codes that can be used: `GET /api/v1/claims`.
-    ListClaims = Need::On(Permission::Administer, Kind::Everything);
+    ListClaims = Need::On(Permission::ViewGateways, Kind::Everything);
     /// Revoke a claim code: `DELETE /api/v1/claims/{claim}`.
-    RevokeClaim = Need::On(Permission::Administer, Kind::Everything);
+    RevokeClaim = Need::On(Permission::RunGateways, Kind::Everything);
     /// List all access tokens: `GET /api/v1/tokens`.
-    ListTokens = Need::On(Permission::Administer, Kind::Everything);
+    ListTokens = Need::On(Permission::ViewPeople, Kind::Everything);
     /// Revoke an access token and those that it has given: `DELETE /api/v1/tokens/{token}`.
-    RevokeToken = Need::On(Permission::Administer, Kind::Everything);
+    RevokeToken = Need::On(Permission::RunPeople, Kind::Everything);
     /// Read the audit log: `GET /api/v1/audit`.
-    ReadAudit = Need::On(Permission::Administer, Kind::Everything);
+    ReadAudit = Need::On(Permission::ReadLog, Kind::Everything);
     /// List all users: `GET /api/v1/users`.
-    ListUsers = Need::On(Permission::Administer, Kind::Everything);
+    ListUsers = Need::On(Permission::ViewPeople, Kind::Everything);
     /// Change the role and the cameras of a user: `PATCH /api/v1/users/{user}`. What it gets is
     /// given, and so compared with what the sender has.
-    ChangeUser = Need::On(Permission::Administer, Kind::Everything);
+    ChangeUser = Need::On(Permission::RunPeople, Kind::Everything);
     /// Create an invitation: `POST /api/v1/invitations`; and the second half of that.
-    InvitePerson = Need::Give;
+    InvitePerson = Need::Give(Permission::RunPeople);
     /// List the invitations that can be accepted: `GET /api/v1/invitations`.
-    ListInvitations = Need::On(Permission::Administer, Kind::Everything);
+    ListInvitations = Need::On(Permission::ViewPeople, Kind::Everything);
     /// Revoke an invitation: `DELETE /api/v1/invitations/{invitation}`.
-    RevokeInvitation = Need::On(Permission::Administer, Kind::Everything);
+    RevokeInvitation = Need::On(Permission::RunPeople, Kind::Everything);
     /// Read what an invitation offers, with the token in its link:
     /// `POST /api/v1/invitations/read`.
     ReadInvitation = Need::Nothing;
     /// Accept an invitation with the token in its link: `POST /api/v1/invitations/accept`.
     AcceptInvitation = Need::Nothing;
     /// Remove a user with its sign-ins and what it has given: `DELETE /api/v1/users/{user}`.
-    RemoveUser = Need::On(Permission::Administer, Kind::Everything);
+    RemoveUser = Need::On(Permission::RunPeople, Kind::Everything);
     /// Sign a user out everywhere: `DELETE /api/v1/users/{user}/sign-ins`.
-    SignUserOut = Need::On(Permission::Administer, Kind::Everything);
+    SignUserOut = Need::On(Permission::RunPeople, Kind::Everything);
     /// Create a link with which a user sets a new password, for which one needs all that the user
     /// has: `POST /api/v1/users/{user}/reset`; on the host, give the password itself.
-    ResetUser = Need::On(Permission::Administer, Kind::Everything);
+    ResetUser = Need::On(Permission::RunPeople, Kind::Everything);
     /// List the browsers that are signed in, those of others only for admins:
     /// `GET /api/v1/sign-ins`.
     ListSignIns = Need::Credential;
@@ -168,13 +168,13 @@ actions! {
     /// Sign oneself out everywhere: `DELETE /api/v1/sign-ins`.
     SignOutEverywhere = Need::Credential;
     /// Create an access token: `POST /api/v1/tokens`.
-    CreateToken = Need::Give;
+    CreateToken = Need::Give(Permission::RunPeople);
     /// Make a link that shows cameras: `POST /api/v1/shares`.
-    CreateShare = Need::Give;
+    CreateShare = Need::Give(Permission::Share);
     /// List these links: `GET /api/v1/shares`.
-    ListShares = Need::On(Permission::Administer, Kind::Everything);
+    ListShares = Need::On(Permission::ViewShares, Kind::Everything);
     /// Revoke one of them: `DELETE /api/v1/shares/{share}`.
-    RevokeShare = Need::On(Permission::Administer, Kind::Everything);
+    RevokeShare = Need::On(Permission::Share, Kind::Everything);
     /// Use one, with the token in it and its password: `POST /api/v1/shares/open`.
     OpenShare = Need::Nothing;
 

@@ -4,12 +4,13 @@
 //! Architecture invariant: what is written to the database for others takes a [`Granted`] gift, and
 //! only [`Admitted::give`] makes one.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
 use porthole_clock::Now;
 use porthole_signaling_proto::CameraId;
-use porthole_signaling_proto::rest::Role;
+use porthole_signaling_proto::rest::{Role, Scope};
 
 use super::rights::Excess;
 use super::{
@@ -28,8 +29,19 @@ pub struct Access {
     pub control: bool,
     /// True if the token may hear the cameras.
     pub listen: bool,
+    /// The scopes to which an admin is limited; `None` if it may do everything that admins may.
+    pub scopes: Option<BTreeSet<Scope>>,
     /// The time at which the token ends.
     pub expiry: Expiry,
+}
+
+impl Access {
+    /// Returns what the role includes and the scopes do not, to say which one is missing.
+    pub(super) fn withheld(&self) -> Permissions {
+        let all = Permissions::of_role(self.role);
+        let kept = self.scopes.as_ref().map_or(all, Permissions::of_scopes);
+        all.except(kept)
+    }
 }
 
 /// The permission to enrol one gateway, which a claim code gives.
@@ -41,6 +53,9 @@ pub struct Enrolment {
 
 /// A right that can be given to others.
 pub trait Gift {
+    /// The permission that its giver must have on each object of it.
+    const WAY: Permission;
+
     /// Returns the rights that their giver must have.
     fn rights(&self) -> Rights;
 
@@ -49,6 +64,8 @@ pub trait Gift {
 }
 
 impl Gift for Access {
+    const WAY: Permission = Permission::RunPeople;
+
     fn rights(&self) -> Rights {
         let mut rights = Rights::of_role(self.role, self.objects.clone(), self.expiry);
         if self.control {
@@ -56,6 +73,9 @@ impl Gift for Access {
         }
         if !self.listen {
             rights.withhold_listening();
+        }
+        if let Some(scopes) = &self.scopes {
+            rights.keep(Permissions::of_scopes(scopes));
         }
         rights
     }
@@ -66,8 +86,10 @@ impl Gift for Access {
 }
 
 impl Gift for Enrolment {
+    const WAY: Permission = Permission::RunGateways;
+
     fn rights(&self) -> Rights {
-        let permissions = Permissions::NONE.with(Permission::Administer);
+        let permissions = Permissions::NONE.with(Permission::RunGateways);
         Rights::new(vec![Grant::new(permissions, Objects::All, self.expiry)])
     }
 
@@ -86,15 +108,19 @@ impl Admitted {
     pub fn give<G: Gift>(&self, gift: G, now: Now) -> Result<Granted<G>, NotGiven> {
         let giver = self.principal()?;
         giver.check_expiry(now)?;
-        if self.action.need() != Need::Give {
+        if self.action.need() != Need::Give(G::WAY) {
             return Err(Denied::Everything.into());
         }
-        giver.may_give(&gift.rights()).map_err(|excess| NotGiven::new(excess, now))?;
+        // Of the user, not of the cookie by which it is known, since it can sign in again.
+        let excess = gift.rights().excess_over(&giver.own_rights, G::WAY);
+        if let Some(excess) = excess {
+            return Err(NotGiven::new(excess, giver, now));
+        }
         // A gift that names no object has to end with its giver, too.
         if let Expiry::At(end_s) = giver.own_rights.expiry()
             && Expiry::At(end_s) < gift.expiry()
         {
-            return Err(NotGiven::new(Excess::Expiry(end_s), now));
+            return Err(NotGiven::new(Excess::Expiry(end_s), giver, now));
         }
         Ok(Granted { expiry: gift.expiry(), object: gift, principal: giver.clone() })
     }
@@ -104,11 +130,14 @@ impl Admitted {
     /// # Errors
     /// As for a camera that exists, but that the sender may not see.
     pub fn gives_on_everything(&self, camera: &CameraId) -> Result<(), NotGiven> {
-        let object = Object::Camera { camera, gateway: None };
-        if self.principal()?.own_rights.until(Permission::Give, object).is_some() {
+        let (object, giver) = (Object::Camera { camera, gateway: None }, self.principal()?);
+        let Need::Give(way) = self.action.need() else { return Err(Denied::Everything.into()) };
+        let lacks = |one: &Permission| giver.own_rights.until(*one, object).is_none();
+        let Some(permission) = [way, Permission::List].into_iter().find(lacks) else {
             return Ok(());
-        }
-        Err(NotGiven::Missing { permission: Permission::Watch, object: object.to_string() })
+        };
+        let (object, scope) = (object.to_string(), giver.lacks_scope(permission));
+        Err(NotGiven::Missing { permission, object, scope })
     }
 
     /// Returns the permission to enrol a gateway until `longest` is over, or the giver's own rights
@@ -127,14 +156,6 @@ impl Admitted {
     }
 }
 
-impl Principal {
-    /// Checks that rights are no more than the own ones: of the user, not of the cookie by which it
-    /// is known, since it can sign in again.
-    fn may_give(&self, rights: &Rights) -> Result<(), Excess> {
-        rights.excess_over(&self.own_rights).map_or(Ok(()), Err)
-    }
-}
-
 /// The reason why somebody cannot give a right. Its text says what is too much.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NotGiven {
@@ -146,6 +167,8 @@ pub enum NotGiven {
         permission: Permission,
         /// The object that it is on, in words.
         object: String,
+        /// The scope that the giver lacks, if that is why.
+        scope: Option<Scope>,
     },
     /// The right would outlast the giver's.
     TooLong {
@@ -155,9 +178,11 @@ pub enum NotGiven {
 }
 
 impl NotGiven {
-    fn new(excess: Excess, now: Now) -> Self {
+    fn new(excess: Excess, giver: &Principal, now: Now) -> Self {
         match excess {
-            Excess::Permission(permission, object) => Self::Missing { permission, object },
+            Excess::Permission(permission, object) => {
+                Self::Missing { permission, object, scope: giver.lacks_scope(permission) }
+            }
             Excess::Expiry(end_s) => Self::TooLong { left_s: end_s.saturating_sub(now.unix_s) },
         }
     }
@@ -169,7 +194,7 @@ impl NotGiven {
     pub fn too_much(&self) -> Option<String> {
         match self {
             Self::Denied(_) => None,
-            Self::Missing { permission, object } => Some(format!("{permission} {object}")),
+            Self::Missing { permission, object, .. } => Some(format!("{permission} {object}")),
             Self::TooLong { .. } => Some("a longer time than it has".to_owned()),
         }
     }
@@ -185,11 +210,17 @@ impl fmt::Display for NotGiven {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Denied(denied) => denied.fmt(f),
-            Self::Missing { permission, object } => write!(
-                f,
-                "nobody gives more than they have: your access does not include {permission} \
-                 {object}"
-            ),
+            Self::Missing { permission, object, scope } => {
+                write!(
+                    f,
+                    "nobody gives more than they have: your access does not include {permission} \
+                     {object}"
+                )?;
+                match scope {
+                    Some(scope) => write!(f, ", which is in the scope `{scope}`"),
+                    None => Ok(()),
+                }
+            }
             Self::TooLong { left_s } => write!(
                 f,
                 "nobody gives more than they have: your access ends in {left_s} seconds, and what \

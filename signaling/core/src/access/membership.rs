@@ -27,7 +27,7 @@ impl CameraUse {
     pub const FULL: Self = Self { listen: true, control: true };
 
     const fn permissions(self) -> Permissions {
-        let mut permissions = Permissions::NONE.with(Permission::Watch);
+        let mut permissions = Permissions::NONE.with(Permission::List).with(Permission::Watch);
         if self.listen {
             permissions = permissions.with(Permission::Listen);
         }
@@ -68,6 +68,8 @@ impl Membership {
 }
 
 impl Gift for Membership {
+    const WAY: Permission = Permission::RunPeople;
+
     fn rights(&self) -> Rights {
         let grant =
             |usage: CameraUse, objects| Grant::new(usage.permissions(), objects, Expiry::Never);

@@ -9,7 +9,9 @@ use porthole_signaling_proto::{CameraId, GatewayId};
 /// A way to use an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Permission {
-    /// Seeing a camera, its picture and its state.
+    /// Seeing that a camera is there, and its state.
+    List,
+    /// Seeing the picture of a camera.
     Watch,
     /// Hearing the sound of a camera.
     Listen,
@@ -19,36 +21,59 @@ pub enum Permission {
     Control,
     /// Adding, changing and removing the cameras of a gateway.
     Manage,
-    /// Changing who has access to the server: gateways, tokens, people.
-    Administer,
-    /// Giving others access to an object, no more than the giver has.
-    Give,
+    /// Listing gateways, and the claim codes for new ones.
+    ViewGateways,
+    /// Enrolling, naming and removing gateways. To give this on is to give a claim code.
+    RunGateways,
+    /// Listing people, access tokens, invitations and sign-ins.
+    ViewPeople,
+    /// Deciding who has access: people, access tokens, invitations and sign-ins. On a camera, it is
+    /// to give others access to it, no more than the giver has.
+    RunPeople,
+    /// Listing the links that show cameras.
+    ViewShares,
+    /// Making and revoking links that show cameras, no more than the giver sees.
+    Share,
+    /// Reading the audit log.
+    ReadLog,
     /// Deciding who owns the server, and what becomes of its owners.
     Own,
 }
 
 impl Permission {
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 14] = [
+        Self::List,
         Self::Watch,
         Self::Listen,
         Self::Talk,
         Self::Control,
         Self::Manage,
-        Self::Administer,
-        Self::Give,
+        Self::ViewGateways,
+        Self::RunGateways,
+        Self::ViewPeople,
+        Self::RunPeople,
+        Self::ViewShares,
+        Self::Share,
+        Self::ReadLog,
         Self::Own,
     ];
 
-    const fn bit(self) -> u8 {
+    const fn bit(self) -> u16 {
         match self {
-            Self::Watch => 1,
-            Self::Listen => 1 << 1,
-            Self::Talk => 1 << 2,
-            Self::Control => 1 << 3,
-            Self::Manage => 1 << 4,
-            Self::Administer => 1 << 5,
-            Self::Give => 1 << 6,
-            Self::Own => 1 << 7,
+            Self::List => 1,
+            Self::Watch => 1 << 1,
+            Self::Listen => 1 << 2,
+            Self::Talk => 1 << 3,
+            Self::Control => 1 << 4,
+            Self::Manage => 1 << 5,
+            Self::ViewGateways => 1 << 6,
+            Self::RunGateways => 1 << 7,
+            Self::ViewPeople => 1 << 8,
+            Self::RunPeople => 1 << 9,
+            Self::ViewShares => 1 << 10,
+            Self::Share => 1 << 11,
+            Self::ReadLog => 1 << 12,
+            Self::Own => 1 << 13,
         }
     }
 }
@@ -56,13 +81,19 @@ impl Permission {
 impl fmt::Display for Permission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::List => "listing",
             Self::Watch => "watching",
             Self::Listen => "listening to",
             Self::Talk => "speaking through",
             Self::Control => "turning",
             Self::Manage => "managing",
-            Self::Administer => "administering",
-            Self::Give => "giving others access to",
+            Self::ViewGateways => "listing the gateways of",
+            Self::RunGateways => "adding gateways to",
+            Self::ViewPeople => "listing the people of",
+            Self::RunPeople => "giving others access to",
+            Self::ViewShares => "listing the share links of",
+            Self::Share => "sharing",
+            Self::ReadLog => "reading the log of",
             Self::Own => "owning",
         })
     }
@@ -70,7 +101,7 @@ impl fmt::Display for Permission {
 
 /// A set of permissions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Permissions(u8);
+pub struct Permissions(u16);
 
 impl Permissions {
     /// The empty set of permissions.
@@ -86,27 +117,49 @@ impl Permissions {
         Self(self.0 & !permission.bit())
     }
 
-    const fn has(self, permission: Permission) -> bool {
+    /// Returns the permissions of this set that are not in another.
+    pub(super) const fn except(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    pub(super) const fn has(self, permission: Permission) -> bool {
         self.0 & permission.bit() != 0
     }
 
-    fn iter(self) -> impl Iterator<Item = Permission> {
+    pub(super) fn iter(self) -> impl Iterator<Item = Permission> {
         Permission::ALL.into_iter().filter(move |permission| self.has(*permission))
     }
 }
 
 /// The permissions of whoever may watch.
-const OF_VIEWERS: Permissions = Permissions::NONE.with(Permission::Watch).with(Permission::Listen);
+const OF_VIEWERS: Permissions =
+    Permissions::NONE.with(Permission::List).with(Permission::Watch).with(Permission::Listen);
 /// The permissions of an admin. Those on gateways and on the server have no effect for an admin of
 /// some cameras only.
 const OF_ADMINS: Permissions = OF_VIEWERS
     .with(Permission::Talk)
     .with(Permission::Control)
     .with(Permission::Manage)
-    .with(Permission::Administer)
-    .with(Permission::Give);
+    .with(Permission::ViewGateways)
+    .with(Permission::RunGateways)
+    .with(Permission::ViewPeople)
+    .with(Permission::RunPeople)
+    .with(Permission::ViewShares)
+    .with(Permission::Share)
+    .with(Permission::ReadLog);
 /// The permissions of an owner.
 const OF_OWNERS: Permissions = OF_ADMINS.with(Permission::Own);
+
+impl Permissions {
+    /// Returns the permissions of a role.
+    pub(super) const fn of_role(role: Role) -> Self {
+        match role {
+            Role::Viewer => OF_VIEWERS,
+            Role::Admin => OF_ADMINS,
+            Role::Owner => OF_OWNERS,
+        }
+    }
+}
 
 /// The objects of a grant. Groups of cameras will be a variant of their own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -221,24 +274,26 @@ impl Grant {
 }
 
 impl Grant {
-    fn excess_over(&self, giver: &Rights) -> Option<Excess> {
+    fn excess_over(&self, giver: &Rights, way: Permission) -> Option<Excess> {
         match &self.objects {
-            Objects::All => self.excess_on(giver, Object::Everything),
+            Objects::All => self.excess_on(giver, way, Object::Everything),
             Objects::Gateways(gateways) => {
-                gateways.iter().find_map(|id| self.excess_on(giver, Object::Gateway(id)))
+                gateways.iter().find_map(|id| self.excess_on(giver, way, Object::Gateway(id)))
             }
             Objects::Cameras(cameras) => {
                 let each = cameras.iter().flat_map(|(id, ids)| ids.iter().map(move |c| (id, c)));
                 let mut objects =
                     each.map(|(gateway, camera)| Object::Camera { camera, gateway: Some(gateway) });
-                objects.find_map(|object| self.excess_on(giver, object))
+                objects.find_map(|object| self.excess_on(giver, way, object))
             }
         }
     }
 
-    /// Returns what of these permissions on an object is more than the giver has.
-    fn excess_on(&self, giver: &Rights, object: Object<'_>) -> Option<Excess> {
-        let needed = self.permissions.iter().chain([Permission::Give]);
+    /// Returns what of these permissions on an object is more than the giver has, with the one that
+    /// this way of giving needs.
+    fn excess_on(&self, giver: &Rights, way: Permission, object: Object<'_>) -> Option<Excess> {
+        // The way first: whoever gives nothing on an object is told no more about it.
+        let needed = [way].into_iter().chain(self.permissions.iter());
         let mut excess = needed.filter_map(|permission| match giver.until(permission, object) {
             None => Some(Excess::Permission(permission, object.to_string())),
             Some(Expiry::At(end_s)) if Expiry::At(end_s) < self.expiry => {
@@ -274,12 +329,7 @@ impl Rights {
     /// Returns the rights of a role on these objects. An admin of some cameras only can change
     /// neither the server nor a gateway, because that would reach other cameras.
     pub fn of_role(role: Role, objects: Objects, expiry: Expiry) -> Self {
-        let permissions = match role {
-            Role::Viewer => OF_VIEWERS,
-            Role::Admin => OF_ADMINS,
-            Role::Owner => OF_OWNERS,
-        };
-        Self::new(vec![Grant::new(permissions, objects, expiry)])
+        Self::new(vec![Grant::new(Permissions::of_role(role), objects, expiry)])
     }
 
     /// Adds the permission to turn the cameras that may be watched.
@@ -294,6 +344,13 @@ impl Rights {
     pub(super) fn withhold_listening(&mut self) {
         for grant in &mut self.grants {
             grant.permissions = grant.permissions.without(Permission::Listen);
+        }
+    }
+
+    /// Takes all permissions away but these, on all objects.
+    pub(super) fn keep(&mut self, permissions: Permissions) {
+        for grant in &mut self.grants {
+            grant.permissions = Permissions(grant.permissions.0 & permissions.0);
         }
     }
 
@@ -326,10 +383,10 @@ impl Rights {
         self
     }
 
-    /// Returns the first of these rights that somebody with other rights cannot give, because they
-    /// have not got it themselves, may not give it, or not for as long.
-    pub(super) fn excess_over(&self, giver: &Self) -> Option<Excess> {
-        self.grants.iter().find_map(|grant| grant.excess_over(giver))
+    /// Returns the first of these rights that somebody with other rights cannot give in a way,
+    /// because they have not got it themselves, may not give it so, or not for as long.
+    pub(super) fn excess_over(&self, giver: &Self, way: Permission) -> Option<Excess> {
+        self.grants.iter().find_map(|grant| grant.excess_over(giver, way))
     }
 
     /// Returns the end of the last right; 1970 if there is none.

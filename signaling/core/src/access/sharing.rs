@@ -17,8 +17,10 @@ pub struct Sharing {
 }
 
 impl Gift for Sharing {
+    const WAY: Permission = Permission::Share;
+
     fn rights(&self) -> Rights {
-        let watch = Permissions::NONE.with(Permission::Watch);
+        let watch = Permissions::NONE.with(Permission::List).with(Permission::Watch);
         let of = |(permissions, heard): (Permissions, bool)| {
             let same = self.cameras.iter().filter(move |(_, listen)| **listen == heard);
             let objects = same.map(|(camera, _)| camera.clone()).collect();
@@ -55,13 +57,18 @@ mod tests {
             let object = Object::Camera { camera: &camera, gateway: Some(&gateway) };
             for permission in Permission::ALL {
                 let expected = match permission {
-                    Permission::Watch => watches,
+                    Permission::List | Permission::Watch => watches,
                     Permission::Listen => hears,
                     Permission::Talk
                     | Permission::Control
                     | Permission::Manage
-                    | Permission::Administer
-                    | Permission::Give
+                    | Permission::ViewGateways
+                    | Permission::RunGateways
+                    | Permission::ViewPeople
+                    | Permission::RunPeople
+                    | Permission::ViewShares
+                    | Permission::Share
+                    | Permission::ReadLog
                     | Permission::Own => false,
                 };
                 let found = rights.until(permission, object);

@@ -67,26 +67,42 @@ fn a_grant_covers_its_objects_and_no_others() {
 
 #[test]
 fn each_role_has_its_permissions_on_its_objects() {
-    use Permission::{Administer, Control, Give, Listen, Manage, Own, Talk, Watch};
+    use Permission::{
+        Control, List, Listen, Manage, Own, ReadLog, RunGateways, RunPeople, Share, Talk,
+        ViewGateways, ViewPeople, ViewShares, Watch,
+    };
     let (door, yard, gateway) = ("door", "yard", "gw-a".parse().unwrap());
     for (role, permission, expected) in [
+        (Role::Viewer, List, [true, false, false, false]),
         (Role::Viewer, Watch, [true, false, false, false]),
         (Role::Viewer, Listen, [true, false, false, false]),
         (Role::Viewer, Talk, [false; 4]),
         (Role::Viewer, Control, [false; 4]),
         (Role::Viewer, Manage, [false; 4]),
-        (Role::Viewer, Administer, [false; 4]),
+        (Role::Viewer, ViewGateways, [false; 4]),
+        (Role::Viewer, RunGateways, [false; 4]),
+        (Role::Viewer, ViewPeople, [false; 4]),
+        (Role::Viewer, RunPeople, [false; 4]),
+        (Role::Viewer, ViewShares, [false; 4]),
+        (Role::Viewer, Share, [false; 4]),
+        (Role::Viewer, ReadLog, [false; 4]),
+        (Role::Viewer, Own, [false; 4]),
+        (Role::Admin, List, [true, false, false, false]),
         (Role::Admin, Watch, [true, false, false, false]),
         (Role::Admin, Listen, [true, false, false, false]),
         (Role::Admin, Talk, [true, false, false, false]),
         (Role::Admin, Control, [true, false, false, false]),
         (Role::Admin, Manage, [true, false, false, false]),
-        (Role::Admin, Administer, [true, false, false, false]),
-        (Role::Admin, Give, [true, false, false, false]),
-        (Role::Viewer, Give, [false; 4]),
+        (Role::Admin, ViewGateways, [true, false, false, false]),
+        (Role::Admin, RunGateways, [true, false, false, false]),
+        (Role::Admin, ViewPeople, [true, false, false, false]),
+        (Role::Admin, RunPeople, [true, false, false, false]),
+        (Role::Admin, ViewShares, [true, false, false, false]),
+        (Role::Admin, Share, [true, false, false, false]),
+        (Role::Admin, ReadLog, [true, false, false, false]),
         (Role::Admin, Own, [false; 4]),
         (Role::Owner, Own, [true, false, false, false]),
-        (Role::Owner, Administer, [true, false, false, false]),
+        (Role::Owner, RunPeople, [true, false, false, false]),
     ] {
         let rights = Rights::of_role(role, cameras(&[door]), Expiry::Never);
         let [door, yard] = [door, yard].map(|id| id.parse().unwrap());
@@ -176,23 +192,23 @@ fn a_proof_is_for_the_kind_of_object_that_the_action_needs() {
 
 #[test]
 fn the_list_of_cameras_says_what_its_receiver_may_do() {
-    type Case = (Role, Objects, &'static str, &'static [CameraPermission]);
+    type Case = (Role, Objects, &'static str, Option<&'static [CameraPermission]>);
     use CameraPermission::{Control, Listen, Manage, Talk, Watch};
     let table: [Case; 6] = [
-        (Role::Viewer, Objects::All, "door", &[Watch, Listen]),
-        (Role::Viewer, cameras(&["door"]), "door.sub", &[Watch, Listen]),
-        (Role::Viewer, cameras(&["yard"]), "door", &[]),
-        (Role::Admin, Objects::All, "door", &[Watch, Listen, Talk, Control, Manage]),
-        (Role::Admin, cameras(&["door"]), "door", &[Watch, Listen, Talk, Control]),
-        (Role::Admin, cameras(&["yard"]), "door", &[]),
+        (Role::Viewer, Objects::All, "door", Some(&[Watch, Listen])),
+        (Role::Viewer, cameras(&["door"]), "door.sub", Some(&[Watch, Listen])),
+        (Role::Viewer, cameras(&["yard"]), "door", None),
+        (Role::Admin, Objects::All, "door", Some(&[Watch, Listen, Talk, Control, Manage])),
+        (Role::Admin, cameras(&["door"]), "door", Some(&[Watch, Listen, Talk, Control])),
+        (Role::Admin, cameras(&["yard"]), "door", None),
     ];
     for (role, objects, camera, expected) in table {
         let sender = Sender::Principal(principal(role, objects.clone(), Some(10)));
         let admitted = Action::ListCameras.admit(sender, now(0)).unwrap();
         let (gateway, camera) = ("gw-a".parse().unwrap(), camera.parse().unwrap());
         let found = admitted.permissions(&gateway, &camera, now(9));
-        assert_eq!(found, expected, "{role:?} {objects:?} {camera}");
-        assert_eq!(admitted.permissions(&gateway, &camera, now(10)), [], "it has expired");
+        assert_eq!(found.as_deref(), expected, "{role:?} {objects:?} {camera}");
+        assert_eq!(admitted.permissions(&gateway, &camera, now(10)), None, "it has expired");
     }
 }
 
@@ -218,12 +234,15 @@ fn listening_can_be_withheld_and_turning_cameras_allowed() {
         }
         let admitted = Action::ListCameras.admit(Sender::Principal(ann), now(0)).unwrap();
         let gateway = "gw-a".parse().unwrap();
-        for (camera, expected) in [("door", expected), ("door.sub", expected), ("yard", &[])] {
+        for (camera, expected) in
+            [("door", Some(expected)), ("door.sub", Some(expected)), ("yard", None)]
+        {
             let camera = camera.parse().unwrap();
             let found = admitted.permissions(&gateway, &camera, now(0));
-            assert_eq!(found, expected, "{role:?} {listens} {controls} {camera}");
+            assert_eq!(found.as_deref(), expected, "{role:?} {listens} {controls} {camera}");
             let hears = admitted.may_listen(&gateway, &camera, now(0));
-            assert_eq!(hears, expected.contains(&Listen), "{role:?} {listens} {camera}");
+            let expected = expected.is_some_and(|may| may.contains(&Listen));
+            assert_eq!(hears, expected, "{role:?} {listens} {camera}");
         }
     }
 }
@@ -236,28 +255,32 @@ fn with_grants(grants: Vec<Grant>) -> Principal {
 
 #[test]
 fn each_right_counts_on_its_own_objects_until_its_own_end() {
-    use Permission::{Administer, Control, Give, Listen, Watch};
+    use Permission::{Control, List, Listen, Share, ViewPeople, Watch};
     let only = |permission| Permissions::NONE.with(permission);
     let ann = with_grants(vec![
-        Grant::new(only(Watch), cameras(&["door"]), Expiry::At(50)),
-        Grant::new(only(Watch).with(Give), cameras(&["yard"]), Expiry::Never),
+        Grant::new(only(List).with(Watch), cameras(&["door"]), Expiry::At(50)),
+        Grant::new(only(List).with(Watch).with(Share), cameras(&["yard"]), Expiry::Never),
         Grant::new(only(Listen), cameras(&["attic"]), Expiry::Never),
-        Grant::new(only(Administer), Objects::All, Expiry::At(50)),
+        Grant::new(only(List), cameras(&["shed"]), Expiry::Never),
+        Grant::new(only(ViewPeople), Objects::All, Expiry::At(50)),
     ]);
     let sender = || Sender::Principal(ann.clone());
     let gateway = "gw-a".parse().unwrap();
     for (camera, at_s, watches, shown) in [
-        ("door", 49, Ok(()), &[CameraPermission::Watch][..]),
-        ("door", 50, Err(Denied::Camera), &[]),
-        ("yard", 50, Ok(()), &[CameraPermission::Watch]),
+        ("door", 49, Ok(()), Some(&[CameraPermission::Watch][..])),
+        ("door", 50, Err(Denied::Camera), None),
+        ("yard", 50, Ok(()), Some(&[CameraPermission::Watch])),
         // Who hears a camera and does not see it is told nothing about it.
-        ("attic", 49, Err(Denied::Camera), &[]),
+        ("attic", 49, Err(Denied::Camera), None),
+        ("shed", 49, Err(Denied::Camera), Some(&[])),
     ] {
         let camera = camera.parse().unwrap();
         let admitted = Action::Connect.admit(sender(), now(at_s)).unwrap();
         let found = admitted.camera(&gateway, &camera, now(at_s)).map(drop);
         assert_eq!(found, watches, "{camera} at {at_s} s");
-        assert_eq!(admitted.permissions(&gateway, &camera, now(at_s)), shown, "{camera}");
+        let list = Action::ListCameras.admit(sender(), now(at_s)).unwrap();
+        let found = list.permissions(&gateway, &camera, now(at_s));
+        assert_eq!(found.as_deref(), shown, "{camera}");
     }
     for (at_s, expected) in [(49, Ok(())), (50, Err(Denied::Everything))] {
         assert_eq!(Action::ListUsers.admit(sender(), now(at_s)).map(drop), expected, "{at_s} s");
@@ -360,6 +383,7 @@ fn a_token_turns_cameras_if_it_says_so_and_names_what_is_not_there_if_it_has_all
             objects: objects.clone(),
             control,
             listen: true,
+            scopes: None,
             expiry: Expiry::Never,
         };
         let object = Object::Camera { camera: &door, gateway: Some(&gateway) };
@@ -371,4 +395,71 @@ fn a_token_turns_cameras_if_it_says_so_and_names_what_is_not_there_if_it_has_all
         let giver = Action::CreateToken.admit(giver, now(0)).unwrap();
         assert_eq!(giver.gives_on_everything(&door).is_ok(), names, "{objects:?}");
     }
+}
+
+#[test]
+fn a_token_does_what_its_scopes_include_and_is_told_which_one_it_lacks() {
+    use Denied::{Everything, Scope as Lacks};
+    use Scope::{Audit, Gateways, People, Read, Shares, Watch};
+    let all: Vec<Scope> = Scope::ALL.to_vec();
+    let (door, gateway) = ("door".parse().unwrap(), "gw-a".parse().unwrap());
+    // Each action, the scopes that admit to it, and the one that others are told.
+    let table: [(Action, &[Scope], Scope); 16] = [
+        (Action::ListCameras, &[Watch, Gateways, Read], Read),
+        (Action::Connect, &[Watch], Watch),
+        (Action::Offer, &[Watch], Watch),
+        (Action::Move, &[Watch], Watch),
+        (Action::AddCamera, &[Gateways], Gateways),
+        (Action::RenameGateway, &[Gateways], Gateways),
+        (Action::ListGateways, &[Gateways, Read], Read),
+        (Action::CreateClaim, &[Gateways], Gateways),
+        (Action::RemoveGateway, &[Gateways], Gateways),
+        (Action::ListUsers, &[People, Read], Read),
+        (Action::RemoveUser, &[People], People),
+        (Action::CreateToken, &[People], People),
+        (Action::ListShares, &[Shares, Read], Read),
+        (Action::CreateShare, &[Shares], Shares),
+        (Action::RevokeShare, &[Shares], Shares),
+        (Action::ReadAudit, &[Audit], Audit),
+    ];
+    let someone = |role, scopes: Option<Vec<Scope>>| {
+        let scopes = scopes.map(|scopes| scopes.into_iter().collect());
+        let [subject, credential, name] = ["token:1", "token:1", "ann"].map(str::to_owned);
+        let identity = Identity { subject, credential, name };
+        let (objects, expiry) = (Objects::All, Expiry::Never);
+        let access = Access { role, objects, control: true, listen: true, scopes, expiry };
+        Sender::Principal(Principal::with_access(identity, &access))
+    };
+    for (action, included, lacking) in table {
+        let admit = |scopes| {
+            let admitted = action.admit(someone(Role::Admin, scopes), now(0))?;
+            if let Need::On(_, Kind::Camera) = action.need() {
+                admitted.camera(&gateway, &door, now(0))?;
+            }
+            if let Need::On(_, Kind::Gateway) = action.need() {
+                admitted.on_gateway(&gateway, now(0))?;
+            }
+            Ok(())
+        };
+        assert_eq!(admit(None), Ok(()), "{action:?}");
+        assert_eq!(admit(Some(all.clone())), Ok(()), "{action:?}");
+        for scope in Scope::ALL {
+            let is_included = included.contains(&scope);
+            let expected = if is_included { Ok(()) } else { Err(Lacks(lacking)) };
+            assert_eq!(admit(Some(vec![scope])), expected, "{action:?} with {scope}");
+        }
+    }
+    for (scope, expected) in [(Read, Ok(())), (Watch, Ok(())), (People, Err(Lacks(Read)))] {
+        let sender = someone(Role::Admin, Some(vec![scope]));
+        let list = Action::ListCameras.admit(sender, now(0)).unwrap();
+        assert_eq!(list.check_scope(), expected, "{scope}");
+        let shown = list.permissions(&gateway, &door, now(0));
+        assert_eq!(shown.is_some(), expected.is_ok(), "{scope}");
+        assert_eq!(shown.is_some_and(|may| may.is_empty()), scope == Read, "{scope}");
+    }
+    // A scope is no role: whoever lacks more than a scope is told that.
+    let viewer = Action::ListUsers.admit(someone(Role::Viewer, Some(vec![Read])), now(0));
+    assert_eq!(viewer.map(drop), Err(Everything));
+    let text = Lacks(People).to_string();
+    assert!(text.contains("`people`"), "{text}");
 }

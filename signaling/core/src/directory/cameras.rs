@@ -126,17 +126,17 @@ pub(super) fn profiles(camera: &CameraReport) -> impl Iterator<Item = &CameraId>
 }
 
 /// Returns the camera as somebody may see it, with what may be done with it: the whole camera, or
-/// each stream that may be seen as a camera of its own.
+/// each stream that may be seen as a camera of its own. `permissions` returns `None` for those that
+/// may not be seen.
 pub(super) fn visible(
     camera: &CameraReport,
-    permissions: impl Fn(&CameraId) -> Vec<CameraPermission>,
+    permissions: impl Fn(&CameraId) -> Option<Vec<CameraPermission>>,
 ) -> Vec<(CameraReport, Vec<CameraPermission>)> {
-    let on_camera = permissions(&camera.id);
-    if !on_camera.is_empty() {
+    if let Some(on_camera) = permissions(&camera.id) {
         return vec![(camera.clone(), on_camera)];
     }
-    let seen = camera.streams.iter().map(|stream| (stream, permissions(&stream.id)));
-    let seen = seen.filter(|(_, on_stream)| !on_stream.is_empty());
+    let seen = camera.streams.iter();
+    let seen = seen.filter_map(|stream| Some((stream, permissions(&stream.id)?)));
     let alone = seen.map(|(stream, on_stream)| {
         let report = CameraReport {
             id: stream.id.clone(),

@@ -10,8 +10,8 @@ fn gateway(name: &str) -> GatewayId {
 }
 
 /// Returns the permissions of somebody who may watch a camera, or may not.
-fn watch(may_see: bool) -> Vec<CameraPermission> {
-    if may_see { vec![CameraPermission::Watch] } else { Vec::new() }
+fn watch(may_see: bool) -> Option<Vec<CameraPermission>> {
+    may_see.then(|| vec![CameraPermission::Watch])
 }
 
 pub(super) fn camera(id: &str) -> CameraReport {

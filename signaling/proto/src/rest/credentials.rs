@@ -1,10 +1,70 @@
 //! Bodies about credentials: their lists, and what is removed with one.
 
+use std::fmt;
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
 use super::Role;
 use crate::{CameraAddress, GatewayId};
+
+/// A part of what an administrator may do, to which an API token can be limited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub enum Scope {
+    /// Watching, hearing and moving cameras.
+    Watch,
+    /// Gateways and their cameras: enrolling, naming and removing them, and adding and changing
+    /// cameras.
+    Gateways,
+    /// Users, invitations, sign-ins and API tokens.
+    People,
+    /// Links that show cameras.
+    Shares,
+    /// Lists of cameras, gateways, claim codes, users, tokens, invitations, sign-ins and share
+    /// links.
+    Read,
+    /// Reading the audit log.
+    Audit,
+}
+
+impl Scope {
+    /// All scopes, in the order in which they are shown.
+    pub const ALL: [Self; 6] =
+        [Self::Watch, Self::Gateways, Self::People, Self::Shares, Self::Read, Self::Audit];
+
+    /// Returns the name as it is written.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Watch => "watch",
+            Self::Gateways => "gateways",
+            Self::People => "people",
+            Self::Shares => "shares",
+            Self::Read => "read",
+            Self::Audit => "audit",
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The error of a name that is no scope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the scopes are watch, gateways, people, shares, read and audit")]
+pub struct NoSuchScope;
+
+impl FromStr for Scope {
+    type Err = NoSuchScope;
+
+    fn from_str(text: &str) -> Result<Self, NoSuchScope> {
+        Self::ALL.into_iter().find(|scope| scope.name() == text).ok_or(NoSuchScope)
+    }
+}
 
 /// An API token in the list of all. The token itself is not stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
@@ -25,6 +85,10 @@ pub struct TokenInfo {
     pub control: bool,
     /// True if the token may hear cameras.
     pub listen: bool,
+    /// The scopes to which an administrator's token is limited; absent if it has all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub scopes: Option<Vec<Scope>>,
     /// The name of the user or token that created it; absent if it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]

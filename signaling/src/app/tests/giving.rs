@@ -21,26 +21,40 @@ fn powers(principal: &Principal) -> Vec<String> {
     let now = crate::driver::now();
     let admit = |action: Action| action.admit(Sender::Principal(principal.clone()), now);
     let list = admit(Action::ListCameras).unwrap();
+    let manage = admit(Action::AddCamera).unwrap();
     let mut powers = Vec::new();
     for (gateway, camera) in CAMERAS {
         let gateway = named(gateway).parse().unwrap();
         let permissions = list.permissions(&gateway, &camera.parse().unwrap(), now);
+        let Some(permissions) = permissions else { continue };
+        powers.push(format!("List {camera}@{gateway}"));
         powers.extend(permissions.iter().map(|may| format!("{may:?} {camera}@{gateway}")));
     }
-    for action in [Action::ListGateways, Action::RemoveGateway, Action::CreateToken] {
+    for action in [
+        Action::ListGateways,
+        Action::RemoveGateway,
+        Action::CreateClaim,
+        Action::ListUsers,
+        Action::RemoveUser,
+        Action::CreateToken,
+        Action::ListShares,
+        Action::RevokeShare,
+        Action::CreateShare,
+        Action::ReadAudit,
+    ] {
         powers.extend(admit(action).is_ok().then(|| format!("{action:?}")));
     }
     for gateway in ["FIRST", "SECOND"] {
         let gateway = named(gateway).parse().unwrap();
-        let manages = admit(Action::AddCamera).unwrap().on_gateway(&gateway, now);
+        let manages = manage.on_gateway(&gateway, now);
         powers.extend(manages.is_ok().then(|| format!("AddCamera {gateway}")));
     }
     powers
 }
 
-/// Returns the tokens that are asked for: every role, cameras, permissions and lifetimes.
+/// Returns the tokens that are asked for: every role, cameras, permissions, scopes and lifetimes.
 fn wishes() -> Vec<Value> {
-    let mut wishes = Vec::new();
+    let mut wishes = with_scopes();
     for role in ["viewer", "admin"] {
         for cameras in [
             &[][..],
@@ -57,6 +71,35 @@ fn wishes() -> Vec<Value> {
                         "listen": listen, "expiresInSeconds": lifetime,
                     }));
                 }
+            }
+        }
+    }
+    wishes
+}
+
+/// Returns the tokens of admins with scopes that are asked for. Those about the whole server are
+/// not for some cameras.
+fn with_scopes() -> Vec<Value> {
+    const ALL: &[&str] = &[];
+    const OTHER: &[&str] = &["other@FIRST"];
+    let table: [(&[&str], &[&[&str]]); 7] = [
+        (&["watch"], &[ALL, OTHER]),
+        (&["people"], &[ALL, OTHER]),
+        (&["shares", "watch"], &[ALL, OTHER]),
+        (&["read"], &[ALL, OTHER]),
+        (&["read", "people"], &[ALL, OTHER]),
+        (&["gateways"], &[ALL]),
+        (&["audit"], &[ALL]),
+    ];
+    let mut wishes = Vec::new();
+    for (scopes, cameras) in table {
+        for cameras in cameras {
+            let cameras: Vec<_> = cameras.iter().map(|address| named(address)).collect();
+            for lifetime in [Value::Null, json!(10)] {
+                wishes.push(json!({
+                    "name": "n", "role": "admin", "scopes": scopes, "cameras": cameras,
+                    "expiresInSeconds": lifetime,
+                }));
             }
         }
     }
@@ -88,9 +131,11 @@ async fn no_request_gives_more_than_its_sender_has() {
             given[caller] += 1;
         }
     }
-    // A full admin and an owner give everything, the admin of one camera what concerns it,
-    // everybody else nothing.
-    assert_eq!(given, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 40, 8, 40, 0, 40, 0, 0, 0, 0, 0, 0]);
+    // A full admin and an owner give everything, the admin of one camera what concerns it, the
+    // token about people just that, everybody else nothing.
+    let expected = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 64, 18, 64, 0, 64, 0, 0, 0, 0, 0, 0];
+    assert_eq!(given[..21], expected);
+    assert_eq!(given[21..], [0, 0, 4, 0, 0, 0]);
     scene.end().await;
 }
 
@@ -130,14 +175,17 @@ async fn no_link_shows_more_than_its_sender_may_see() {
             let own = powers(&scene.principal(caller).await.unwrap());
             let powers = powers(&child);
             assert!(powers.iter().all(|power| own.contains(power)), "{name}: {wish}");
-            let is_shown =
-                |power: &String| power.starts_with("Watch ") || power.starts_with("Listen ");
+            let kinds = ["List ", "Watch ", "Listen "];
+            let is_shown = |power: &String| kinds.iter().any(|kind| power.starts_with(kind));
             assert!(powers.iter().all(is_shown), "{name}: {powers:?} with {wish}");
             assert!(child.expiry() < Expiry::Never, "{name}: {wish}");
             given[caller] += 1;
         }
     }
-    assert_eq!(given, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 16, 4, 16, 0, 16, 0, 0, 0, 0, 0, 0]);
+    let expected = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 16, 4, 16, 0, 16, 0, 0, 0, 0, 0, 0];
+    assert_eq!(given[..21], expected);
+    // The one that shares what it watches.
+    assert_eq!(given[21..], [0, 0, 0, 16, 0, 0]);
     scene.end().await;
 }
 

@@ -19,7 +19,7 @@ use porthole_signaling_proto::method::{
     Report, ReportParams,
 };
 use porthole_signaling_proto::rest::{
-    CameraGrant, NewShare, NewToken, Role, SharedCamera, UserAccess,
+    CameraGrant, NewShare, NewToken, Role, Scope, SharedCamera, UserAccess,
 };
 use porthole_signaling_proto::rpc::{Message, RequestId};
 use porthole_signaling_proto::{CameraReport, CameraState, rpc};
@@ -39,7 +39,7 @@ use crate::store::Store;
 /// The kinds of callers, in the order of the columns. The first gateway has the cameras `cam` and
 /// `other`, the second has a `cam` of its own. A token for cameras is limited to them; they are
 /// those of the first gateway unless its name says more.
-pub(super) const CALLERS: [&str; 21] = [
+pub(super) const CALLERS: [&str; 27] = [
     "nobody",
     "unknown token",
     "expired token",
@@ -61,6 +61,13 @@ pub(super) const CALLERS: [&str; 21] = [
     "expired share",
     "revoked share",
     "share without its password",
+    // Tokens of admins, each with one scope, and one that shares what it watches.
+    "scope watch",
+    "scope gateways",
+    "scope people",
+    "scopes shares and watch",
+    "scope read",
+    "scope audit",
 ];
 /// The index of the owner in [`CALLERS`].
 const OWNER: usize = 7;
@@ -177,10 +184,12 @@ async fn credentials(
             cameras,
             control: false,
             listen: true,
+            scopes: None,
             expires_in_seconds,
         };
         bearer(store.create_token(&granted, &new).await.unwrap().token)
     };
+    let scoped = async |scopes: &[Scope]| bearer(limited_to(store, scopes).await);
     // The first of all, and the expired one the last, because a new one clears those away.
     let locked = share(store, Some("hash"), 3600).await;
     let [live, gone] = [share(store, None, 3600).await, revoked_share(store).await];
@@ -219,7 +228,27 @@ async fn credentials(
         ended,
         gone,
         locked,
+        scoped(&[Scope::Watch]).await,
+        scoped(&[Scope::Gateways]).await,
+        scoped(&[Scope::People]).await,
+        scoped(&[Scope::Shares, Scope::Watch]).await,
+        scoped(&[Scope::Read]).await,
+        scoped(&[Scope::Audit]).await,
     ]
+}
+
+/// Creates a token of an admin with these scopes.
+async fn limited_to(store: &Store, scopes: &[Scope]) -> String {
+    let new = NewToken {
+        name: "t".into(),
+        role: Role::Admin,
+        cameras: Vec::new(),
+        control: false,
+        listen: true,
+        scopes: Some(scopes.to_vec()),
+        expires_in_seconds: None,
+    };
+    store.create_token(&operator(Action::CreateToken).unwrap(), &new).await.unwrap().token
 }
 
 /// Limits a user to `cam` of the first gateway.
@@ -243,6 +272,7 @@ async fn revoked(store: &Store) -> Option<(&'static str, String)> {
         cameras: Vec::new(),
         control: false,
         listen: true,
+        scopes: None,
         expires_in_seconds: None,
     };
     let token = store.create_token(&operator(Action::CreateToken).unwrap(), &new).await.unwrap();

@@ -44,6 +44,44 @@ fn a_picture_stops_when_its_token_is_revoked_in_the_dashboard() {
     });
 }
 
+/// Takes about 10 s.
+#[test]
+fn a_token_for_a_program_is_limited_to_what_it_needs() {
+    scene("a_token_for_a_program_is_limited_to_what_it_needs", &NEEDS, |scene| {
+        let server = Server::start(scene, Place::Here, &["--demo"])?;
+        let mut steps = create_admin(&setup_page(&server)?, ADMIN);
+        steps.extend([
+            json!({ "see": "Demo camera" }),
+            json!({ "goto": server.url("/access/tokens") }),
+            json!({ "click": "New access token" }),
+            json!({ "fill": "Name", "value": "Monitor" }),
+            // Administer, and only some of it: with the keys.
+            json!({ "press": "Tab" }),
+            json!({ "press": "ArrowRight" }),
+            json!({ "see": "What it may do" }),
+            json!({ "press": "Tab" }),
+            json!({ "press": "ArrowRight" }),
+            json!({ "see": "Read the log" }),
+            json!({ "click": "Create" }),
+            json!({ "see": "Choose at least one." }),
+            json!({ "click": "See all lists", "role": "checkbox" }),
+            json!({ "click": "Read the log", "role": "checkbox" }),
+            json!({ "axe": "new access token with scopes" }),
+            json!({ "screenshot": scene.folder().join("wide.png"), "fullPage": true }),
+            json!({ "viewport": { "width": 390, "height": 844 } }),
+            json!({ "axe": "new access token with scopes on a phone" }),
+            json!({ "screenshot": scene.folder().join("phone.png"), "fullPage": true }),
+            json!({ "click": "Create" }),
+            json!({ "click": "I have copied it" }),
+            json!({ "see": "only: read, audit" }),
+        ]);
+        run(scene, "scopes", &steps)?;
+        let table = server.command(&["token", "list"])?;
+        ensure!(table.contains("admin: read audit"), "{table}");
+        Ok(())
+    });
+}
+
 /// Takes about 40 s.
 #[test]
 fn a_person_joins_on_a_phone_with_a_second_factor_until_it_is_removed() {

@@ -83,6 +83,7 @@ export const ACCESS_TEXT = {
   'tokens.more-cameras': '{names} and {count} more',
   'tokens.control': 'moves cameras',
   'tokens.silent': 'without sound',
+  'tokens.scopes': 'only: {names}',
   'tokens.over': 'Ended',
   'tokens.revoke-text':
     'Programs and displays that use it lose their access at once, and pictures there stop. This ' +
@@ -97,6 +98,20 @@ export const ACCESS_TEXT = {
   'new-token.admin-hint':
     'Whoever has it can change and remove everything that it is for. Use it for programs that ' +
     'administer only.',
+  'new-token.scopes': 'What it may do',
+  'new-token.scopes-all': 'Everything',
+  'new-token.scopes-some': 'Only this',
+  'new-token.scopes-hint':
+    'Choose as little as the program needs. To give access to others, it needs what it gives, too.',
+  'new-token.scopes-missing': 'Choose at least one.',
+  'new-token.scopes-of-server':
+    'Gateways and the log are for the whole server: leave them out, or choose all cameras.',
+  'scope.watch': 'Watch, hear and move cameras',
+  'scope.gateways': 'Add, change and remove gateways and their cameras',
+  'scope.people': 'Decide who has access: people, invitations, access tokens',
+  'scope.shares': 'Make and revoke share links',
+  'scope.read': 'See all lists and states, and change nothing',
+  'scope.audit': 'Read the log',
   'new-token.cameras': 'Cameras',
   'new-token.all': 'All, also those added later',
   'new-token.some': 'Only these',

@@ -29,15 +29,29 @@ fn expiry() -> impl Strategy<Value = Expiry> {
 
 fn access() -> impl Strategy<Value = Access> {
     let role = prop_oneof![Just(Role::Viewer), Just(Role::Admin)];
-    (role, objects(), any::<bool>(), any::<bool>(), expiry()).prop_map(
-        |(role, objects, control, listen, expiry)| Access {
+    (role, objects(), any::<bool>(), any::<bool>(), scopes(), expiry()).prop_map(
+        |(role, objects, control, listen, scopes, expiry)| Access {
             role,
             objects,
             control,
             listen,
+            // A viewer's token has none.
+            scopes: scopes.filter(|_| role == Role::Admin),
             expiry,
         },
     )
+}
+
+/// Returns no limit, or some scopes; often many, so that something can be given.
+fn scopes() -> impl Strategy<Value = Option<BTreeSet<Scope>>> {
+    let count = 1..=Scope::ALL.len();
+    let some = prop::sample::subsequence(Scope::ALL.to_vec(), count);
+    let some = some.prop_map(|scopes| Some(scopes.into_iter().collect::<BTreeSet<_>>()));
+    let all_but_one = (0..Scope::ALL.len()).prop_map(|left_out| {
+        let kept = Scope::ALL.into_iter().enumerate().filter(|(index, _)| *index != left_out);
+        Some(kept.map(|(_, scope)| scope).collect::<BTreeSet<_>>())
+    });
+    prop_oneof![2 => Just(None::<BTreeSet<Scope>>), 1 => some, 1 => all_but_one]
 }
 
 fn sharing() -> impl Strategy<Value = Sharing> {
@@ -57,15 +71,16 @@ fn now() -> Now {
     Now { instant: Instant::now(), unix_s: 100 }
 }
 
-fn giver(access: &Access) -> Result<Admitted, Denied> {
+fn giver(action: Action, access: &Access) -> Result<Admitted, Denied> {
     let [subject, credential, name] = ["token:1", "token:1", "ann"].map(str::to_owned);
     let principal = Principal::with_access(Identity { subject, credential, name }, access);
-    Action::CreateToken.admit(Sender::Principal(principal), now())
+    action.admit(Sender::Principal(principal), now())
 }
 
 /// Returns each permission on each object for which one of the rights exceeds the other, with
-/// cameras and gateways that neither names.
-fn exceeding(given: &Rights, own: &Rights) -> Vec<(Permission, String)> {
+/// cameras and gateways that neither names; and the objects of the first on which the other lacks
+/// the permission to give in this way.
+fn exceeding(given: &Rights, own: &Rights, way: Permission) -> Vec<(Permission, String)> {
     let gateways: BTreeSet<GatewayId> =
         ["gw-a", "gw-b", "gw-c"].map(|id| id.parse().unwrap()).into();
     let cameras: BTreeSet<CameraId> =
@@ -81,7 +96,8 @@ fn exceeding(given: &Rights, own: &Rights) -> Vec<(Permission, String)> {
     let each = Permission::ALL.into_iter().flat_map(|p| objects.iter().map(move |o| (p, *o)));
     let is_more = |&(permission, object): &(Permission, Object<'_>)| {
         // `None`, the lack of the permission, is less than any end.
-        given.until(permission, object) > own.until(permission, object)
+        let end = given.until(permission, object);
+        end > own.until(permission, object) || end > own.until(way, object)
     };
     each.filter(is_more).map(|(permission, object)| (permission, object.to_string())).collect()
 }
@@ -91,9 +107,9 @@ proptest! {
 
     #[test]
     fn what_is_given_is_never_more_than_its_giver_has(own in access(), given in access()) {
-        match giver(&own) {
+        match giver(Action::CreateToken, &own) {
             Ok(giver) => {
-                let excess = exceeding(&given.rights(), &own.rights());
+                let excess = exceeding(&given.rights(), &own.rights(), Permission::RunPeople);
                 match giver.give(given.clone(), now()) {
                     Ok(granted) => {
                         prop_assert!(excess.is_empty(), "{excess:?}");
@@ -106,14 +122,18 @@ proptest! {
                     }
                 }
             }
-            Err(_) => prop_assert!(own.role == Role::Viewer || own.expiry == Expiry::At(100)),
+            Err(_) => prop_assert!(
+                own.role == Role::Viewer
+                    || own.expiry == Expiry::At(100)
+                    || own.scopes.is_some_and(|scopes| !scopes.contains(&Scope::People))
+            ),
         }
     }
 
     #[test]
     fn what_is_shared_is_never_more_than_its_giver_has(own in access(), shared in sharing()) {
-        if let Ok(giver) = giver(&own) {
-            let excess = exceeding(&shared.rights(), &own.rights());
+        if let Ok(giver) = giver(Action::CreateShare, &own) {
+            let excess = exceeding(&shared.rights(), &own.rights(), Permission::Share);
             match giver.give(shared.clone(), now()) {
                 Ok(granted) => {
                     prop_assert!(excess.is_empty(), "{excess:?}");
@@ -126,8 +146,9 @@ proptest! {
 
     #[test]
     fn a_claim_is_for_admins_of_everything_and_ends_with_them(own in access()) {
-        let giver = giver(&own).ok();
-        let has_all = own.role == Role::Admin && own.objects == Objects::All;
+        let giver = giver(Action::CreateClaim, &own).ok();
+        let has_scope = own.scopes.as_ref().is_none_or(|all| all.contains(&Scope::Gateways));
+        let has_all = own.role == Role::Admin && own.objects == Objects::All && has_scope;
         let granted = giver.map(|giver| giver.give_enrolment(Duration::from_secs(2), now()));
         match granted {
             Some(Ok(granted)) => {
@@ -145,21 +166,36 @@ fn a_refusal_says_what_is_too_much() {
     let cameras = |names: &[&str]| -> Objects {
         names.iter().map(|name| ("gw-a".parse().unwrap(), name.parse().unwrap())).collect()
     };
-    let of = |role, objects, expiry| Access { role, objects, control: false, listen: true, expiry };
+    let of = |role, objects, expiry| Access {
+        role,
+        objects,
+        control: false,
+        listen: true,
+        scopes: None,
+        expiry,
+    };
     let all = || of(Role::Viewer, Objects::All, Expiry::At(160));
     let own = of(Role::Admin, cameras(&["door"]), Expiry::At(160));
     let deaf = Access { listen: false, ..own.clone() };
+    let with = |scopes: &[Scope]| Access {
+        scopes: Some(scopes.iter().copied().collect()),
+        ..of(Role::Admin, Objects::All, Expiry::At(160))
+    };
+    let blind = with(&[Scope::People, Scope::Read]);
     let table = [
-        (&own, all(), Some("does not include watching the server with all its cameras")),
+        (&own, all(), Some("giving others access to the server with all its cameras")),
         (&own, of(Role::Viewer, cameras(&["yard"]), Expiry::At(160)), Some("camera `yard`")),
         (&own, of(Role::Viewer, cameras(&["door"]), Expiry::Never), Some("ends in 60 seconds")),
         (&own, of(Role::Viewer, cameras(&["door"]), Expiry::At(161)), Some("ends in 60 seconds")),
         (&own, of(Role::Admin, cameras(&["door"]), Expiry::At(160)), None),
         (&own, of(Role::Viewer, cameras(&["door.sub"]), Expiry::At(160)), None),
         (&deaf, of(Role::Viewer, cameras(&["door"]), Expiry::At(160)), Some("listening to")),
+        (&blind, all(), Some("which is in the scope `watch`")),
+        (&blind, with(&[Scope::Audit]), Some("reading the log of the server with all its cameras")),
+        (&blind, with(&[Scope::Read, Scope::People]), None),
     ];
     for (own, given, expected) in table {
-        let refusal = giver(own).unwrap().give(given.clone(), now()).err();
+        let refusal = giver(Action::CreateToken, own).unwrap().give(given.clone(), now()).err();
         match (refusal.map(|refusal| refusal.to_string()), expected) {
             (Some(text), Some(part)) => assert!(text.contains(part), "{given:?}: {text}"),
             (found, expected) => assert_eq!(found.as_deref(), expected, "{given:?}"),
@@ -180,6 +216,7 @@ fn a_user_gives_for_longer_than_its_cookie_lasts() {
         objects: Objects::All,
         control: true,
         listen: true,
+        scopes: None,
         expiry: Expiry::Never,
     };
     assert!(giver.give(access.clone(), now()).is_ok());
@@ -188,4 +225,35 @@ fn a_user_gives_for_longer_than_its_cookie_lasts() {
     let other = Action::ListGateways.admit(Sender::Principal(ann), now()).unwrap();
     let enrolment = Enrolment { expiry: Expiry::At(101) };
     assert!(other.give(enrolment, now()).is_err(), "the request is not for giving");
+}
+
+#[test]
+fn each_way_of_giving_is_for_its_own_requests() {
+    let own = Access {
+        role: Role::Admin,
+        objects: Objects::All,
+        control: true,
+        listen: true,
+        scopes: None,
+        expiry: Expiry::Never,
+    };
+    let share = Sharing { cameras: [].into(), end_s: 101 };
+    let enrolment = Enrolment { expiry: Expiry::At(101) };
+    let membership = Membership::of_role(Role::Viewer);
+    for (action, expected) in [
+        (Action::CreateToken, [true, true, false, false]),
+        (Action::InvitePerson, [true, true, false, false]),
+        (Action::CreateShare, [false, false, true, false]),
+        (Action::CreateClaim, [false, false, false, true]),
+        (Action::ChangeUser, [false; 4]),
+    ] {
+        let giver = giver(action, &own).unwrap();
+        let found = [
+            giver.give(own.clone(), now()).is_ok(),
+            giver.give(membership.clone(), now()).is_ok(),
+            giver.give(share.clone(), now()).is_ok(),
+            giver.give(enrolment.clone(), now()).is_ok(),
+        ];
+        assert_eq!(found, expected, "{action:?}");
+    }
 }

@@ -4,20 +4,20 @@
 use std::collections::BTreeSet;
 
 use porthole_signaling_proto::method::{Discover, Method as _, Report, ReportParams};
-use porthole_signaling_proto::rest::Role;
+use porthole_signaling_proto::rest::{Role, Scope};
 use porthole_signaling_proto::rpc::{Fault, Message, RequestId, code};
 use porthole_signaling_proto::{CameraReport, SessionId};
 use serde_json::{Value, json};
 
 use super::world::{World, camera, connect_params, expiring, only, only_of, principal};
 use crate::messages::{NOTIFICATIONS, REQUESTS};
-use crate::{ConnId, Identity, Objects, Principal};
+use crate::{Access, ConnId, Expiry, Identity, Objects, Principal};
 
 /// The senders, in the order of the columns. There are two gateways, one with the cameras `cam` and
 /// `cam2`, the other with `other` and a `cam` of its own. A client is for cameras of the first
 /// gateway or for `other`, unless its name says more. The owner has a session with `cam` of the
 /// first.
-const SENDERS: [&str; 15] = [
+const SENDERS: [&str; 18] = [
     "nobody",
     "cookie, not registered",
     "client",
@@ -33,6 +33,10 @@ const SENDERS: [&str; 15] = [
     "expired client",
     "gateway",
     "other gateway",
+    // Access tokens of admins, each with one scope.
+    "scope watch",
+    "scope gateways",
+    "scope read",
 ];
 
 /// The message was answered by the server.
@@ -46,7 +50,7 @@ const NONE: i64 = -1;
 
 /// A method, its parameters, and the outcome for each of [`SENDERS`]: one of the above, or the code
 /// of the fault.
-type Row = (&'static str, Value, [i64; 15]);
+type Row = (&'static str, Value, [i64; 18]);
 
 fn requests() -> Vec<Row> {
     let mut rows = requests_without_camera();
@@ -68,44 +72,76 @@ fn requests_without_camera() -> Vec<Row> {
         (
             "register",
             json!({}),
-            [401, OK, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400],
+            [
+                401, OK, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400,
+                400,
+            ],
         ),
         (
             "register",
             wide,
-            [OK, OK, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400],
+            [
+                OK, OK, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400,
+                400,
+            ],
         ),
-        ("unregister", json!({}), [404, 404, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK]),
-        ("portholePing", json!({}), [404, 404, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK]),
+        (
+            "unregister",
+            json!({}),
+            [404, 404, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK],
+        ),
+        (
+            "portholePing",
+            json!({}),
+            [404, 404, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK],
+        ),
         (
             "portholeChallenge",
             json!({}),
-            [OK, OK, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400],
+            [
+                OK, OK, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400,
+                400,
+            ],
         ),
         (
             "portholeEnroll",
             enroll,
-            [401, 401, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400],
+            [
+                401, 401, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400,
+                400, 400,
+            ],
         ),
         (
             "extend",
             extend,
-            [404, 404, 404, 404, 404, 404, 404, 404, SENT, SENT, 404, 404, 401, 403, 403],
+            [
+                404, 404, 404, 404, 404, 404, 404, 404, SENT, SENT, 404, 404, 401, 403, 403, 404,
+                404, 404,
+            ],
         ),
         (
             "extend",
             extend_by,
-            [404, 404, 404, 404, 404, 404, 404, 404, 403, 403, 404, 404, 404, 403, 403],
+            [
+                404, 404, 404, 404, 404, 404, 404, 404, 403, 403, 404, 404, 404, 403, 403, 404,
+                404, 404,
+            ],
         ),
         (
             "invite",
             invite,
-            [404, 404, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, SENT, 400],
+            [
+                404, 404, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, SENT, 400, 403,
+                403, 403,
+            ],
         ),
         (
             "portholeReport",
             report,
-            [404, 404, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, OK, OK],
+            [
+                404, 404, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, OK, OK, 403, 403,
+                403,
+            ],
         ),
     ]
 }
@@ -118,47 +154,74 @@ fn connects_to_the_first_gateway() -> Vec<Row> {
         (
             "connect",
             cam("cam"),
-            [404, 404, SENT, SENT, SENT, 403, 403, 403, SENT, SENT, SENT, 403, 401, 403, 403],
+            [
+                404, 404, SENT, SENT, SENT, 403, 403, 403, SENT, SENT, SENT, 403, 401, 403, 403,
+                SENT, 403, 403,
+            ],
         ),
         (
             "connect",
             cam("cam2"),
-            [404, 404, SENT, 403, 403, SENT, 403, 403, SENT, SENT, SENT, 403, 401, 403, 403],
+            [
+                404, 404, SENT, 403, 403, SENT, 403, 403, SENT, SENT, SENT, 403, 401, 403, 403,
+                SENT, 403, 403,
+            ],
         ),
         (
             "connect",
             cam("none"),
-            [404, 404, 404, 403, 403, 403, 403, 403, 404, 404, 404, 403, 401, 403, 403],
+            [
+                404, 404, 404, 403, 403, 403, 403, 403, 404, 404, 404, 403, 401, 403, 403, 404,
+                403, 403,
+            ],
         ),
         (
             "connect",
             cam("other"),
-            [404, 404, 404, 403, 403, 403, 403, 403, 404, 404, 404, 403, 401, 403, 403],
+            [
+                404, 404, 404, 403, 403, 403, 403, 403, 404, 404, 404, 403, 401, 403, 403, 404,
+                403, 403,
+            ],
         ),
         (
             "connect",
             any,
-            [404, 404, SENT, SENT, SENT, SENT, 404, 404, SENT, SENT, SENT, 404, 401, 403, 403],
+            [
+                404, 404, SENT, SENT, SENT, SENT, 404, 404, SENT, SENT, SENT, 404, 401, 403, 403,
+                SENT, 404, 404,
+            ],
         ),
         (
             "connect",
             by("wide"),
-            [404, 404, SENT, SENT, SENT, SENT, SENT, SENT, SENT, SENT, SENT, SENT, SENT, 403, 403],
+            [
+                404, 404, SENT, SENT, SENT, SENT, SENT, SENT, SENT, SENT, SENT, SENT, SENT, 403,
+                403, SENT, SENT, SENT,
+            ],
         ),
         (
             "connect",
             by("narrow"),
-            [404, 404, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403],
+            [
+                404, 404, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403,
+                403, 403,
+            ],
         ),
         (
             "connect",
             by("expired"),
-            [404, 404, 401, 401, 401, 401, 401, 401, 401, 401, 401, 401, 401, 403, 403],
+            [
+                404, 404, 401, 401, 401, 401, 401, 401, 401, 401, 401, 401, 401, 403, 403, 401,
+                401, 401,
+            ],
         ),
         (
             "connect",
             cam("probe.1"),
-            [404, 404, 404, 403, 403, 403, 403, 403, 404, 404, SENT, 403, 401, 403, 403],
+            [
+                404, 404, 404, 403, 403, 403, 403, 403, 404, 404, SENT, 403, 401, 403, 403, 404,
+                403, 403,
+            ],
         ),
     ]
 }
@@ -173,40 +236,59 @@ fn connects_to_the_other_gateway() -> Vec<Row> {
         (
             "connect",
             cam("cam"),
-            [404, 404, SENT, 403, 403, 403, 403, SENT, SENT, SENT, SENT, 403, 401, 403, 403],
+            [
+                404, 404, SENT, 403, 403, 403, 403, SENT, SENT, SENT, SENT, 403, 401, 403, 403,
+                SENT, 403, 403,
+            ],
         ),
         (
             "connect",
             cam("cam2"),
-            [404, 404, 404, 403, 403, 403, 403, 403, 404, 404, 404, 403, 401, 403, 403],
+            [
+                404, 404, 404, 403, 403, 403, 403, 403, 404, 404, 404, 403, 401, 403, 403, 404,
+                403, 403,
+            ],
         ),
         (
             "connect",
             cam("other"),
-            [404, 404, SENT, 403, 403, 403, SENT, 403, SENT, SENT, SENT, SENT, 401, 403, 403],
+            [
+                404, 404, SENT, 403, 403, 403, SENT, 403, SENT, SENT, SENT, SENT, 401, 403, 403,
+                SENT, 403, 403,
+            ],
         ),
         (
             "connect",
             any,
-            [404, 404, SENT, 404, 404, 404, SENT, SENT, SENT, SENT, SENT, SENT, 401, 403, 403],
+            [
+                404, 404, SENT, 404, 404, 404, SENT, SENT, SENT, SENT, SENT, SENT, 401, 403, 403,
+                SENT, 404, 404,
+            ],
         ),
         (
             "connect",
             by("cam"),
-            [404, 404, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403],
+            [
+                404, 404, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403,
+                403, 403,
+            ],
         ),
         (
             "connect",
             by("other"),
-            [404, 404, SENT, SENT, SENT, SENT, SENT, SENT, SENT, SENT, SENT, SENT, SENT, 403, 403],
+            [
+                404, 404, SENT, SENT, SENT, SENT, SENT, SENT, SENT, SENT, SENT, SENT, SENT, 403,
+                403, SENT, SENT, SENT,
+            ],
         ),
     ]
 }
 
 /// Returns the rows for requests that belong to no session.
 fn requests_to_the_first_gateway() -> Vec<Row> {
-    const MANAGERS: [i64; 15] =
-        [404, 404, 403, 403, 403, 403, 403, 403, 403, 403, SENT, 403, 401, 403, 403];
+    const MANAGERS: [i64; 18] = [
+        404, 404, 403, 403, 403, 403, 403, 403, 403, 403, SENT, 403, 401, 403, 403, 403, SENT, 403,
+    ];
     vec![
         ("portholeSealingKey", of_gateway(json!({})), MANAGERS),
         ("portholeDiscover", of_gateway(json!({})), MANAGERS),
@@ -237,10 +319,11 @@ fn requests_to_the_first_gateway() -> Vec<Row> {
 
 /// Returns the rows for moving cameras. An admin who sees only `other` moves no other camera.
 fn requests_to_cameras() -> Vec<Row> {
-    const MOVERS: [i64; 15] =
-        [404, 404, 403, SENT, 403, 403, 403, 403, 403, 403, SENT, 403, 401, 403, 403];
-    const MISSING: [i64; 15] =
-        [404, 404, 403, 403, 403, 403, 403, 403, 403, 403, 404, 403, 401, 403, 403];
+    const MOVERS: [i64; 18] = [
+        404, 404, 403, SENT, 403, 403, 403, 403, 403, 403, SENT, 403, 401, 403, 403, SENT, 403, 403,
+    ];
+    const MISSING: [i64; 18] =
+        [404, 404, 403, 403, 403, 403, 403, 403, 403, 403, 404, 403, 401, 403, 403, 404, 403, 403];
     let cam = json!({"camera": "cam"});
     let preset = json!({"camera": "cam", "preset": "1"});
     let other = json!({"peer": "@other", "camera": "other", "pan": 1});
@@ -251,7 +334,10 @@ fn requests_to_cameras() -> Vec<Row> {
         (
             "portholeMove",
             other,
-            [404, 404, 403, 403, 403, 403, 403, 403, 403, 403, SENT, SENT, 401, 403, 403],
+            [
+                404, 404, 403, 403, 403, 403, 403, 403, 403, 403, SENT, SENT, 401, 403, 403, SENT,
+                403, 403,
+            ],
         ),
         ("portholePresets", of_gateway(cam), MOVERS),
         ("portholeGoToPreset", of_gateway(preset.clone()), MOVERS),
@@ -267,8 +353,10 @@ fn of_gateway(mut params: Value) -> Value {
 }
 
 fn notifications() -> Vec<Row> {
-    const SIDES: [i64; 15] =
-        [NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, SENT, NONE, NONE, NONE, NONE, SENT, NONE];
+    const SIDES: [i64; 18] = [
+        NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, SENT, NONE, NONE, NONE, NONE, SENT, NONE,
+        NONE, NONE, NONE,
+    ];
     let candidate = json!({"candidate": "c"});
     vec![
         ("trickle", json!({"session": "@session", "candidate": candidate}), SIDES),
@@ -279,7 +367,7 @@ fn notifications() -> Vec<Row> {
             json!({"request": "@number", "value": {}}),
             [
                 NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, SENT,
-                NONE,
+                NONE, NONE, NONE, NONE,
             ],
         ),
         (
@@ -287,7 +375,7 @@ fn notifications() -> Vec<Row> {
             json!({"request": "q"}),
             [
                 NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, SENT, NONE, NONE, NONE,
-                NONE,
+                NONE, NONE, NONE, NONE,
             ],
         ),
     ]
@@ -366,6 +454,9 @@ impl Scene {
             }
             "gateway" => self.gateways[0],
             "other gateway" => self.gateways[1],
+            "scope watch" => world.client(limited_to(Scope::Watch)),
+            "scope gateways" => world.client(limited_to(Scope::Gateways)),
+            "scope read" => world.client(limited_to(Scope::Read)),
             other => panic!("{other} is not a sender"),
         }
     }
@@ -400,6 +491,20 @@ pub(super) fn admin(objects: Objects) -> Principal {
 pub(super) fn admin_named(name: &str, objects: Objects) -> Principal {
     let [subject, credential, name] = [name; 3].map(str::to_owned);
     Principal::new(Identity { subject, credential, name }, Role::Admin, objects, None)
+}
+
+/// Returns the owner of an access token that has one scope.
+fn limited_to(scope: Scope) -> Principal {
+    let [subject, credential, name] = ["scoped"; 3].map(str::to_owned);
+    let access = Access {
+        role: Role::Admin,
+        objects: Objects::All,
+        control: true,
+        listen: true,
+        scopes: Some([scope].into()),
+        expiry: Expiry::Never,
+    };
+    Principal::with_access(Identity { subject, credential, name }, &access)
 }
 
 #[test]

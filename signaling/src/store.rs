@@ -47,7 +47,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The migrations from an empty file to the current tables, in order. Existing ones must never be
 /// changed. They are listed by hand because the macro that reads the folder would build SQLite a
 /// second time.
-const MIGRATIONS: [(&str, &str); 15] = [
+const MIGRATIONS: [(&str, &str); 16] = [
     ("first", include_str!("../migrations/0001_first.sql")),
     ("cameras of gateways", include_str!("../migrations/0002_cameras_of_gateways.sql")),
     ("gateways", include_str!("../migrations/0003_gateways.sql")),
@@ -63,6 +63,7 @@ const MIGRATIONS: [(&str, &str); 15] = [
     ("passkeys", include_str!("../migrations/0013_passkeys.sql")),
     ("identities", include_str!("../migrations/0014_identities.sql")),
     ("scopes", include_str!("../migrations/0015_scopes.sql")),
+    ("former accounts", include_str!("../migrations/0017_former_accounts.sql")),
 ];
 
 #[derive(Debug, Clone)]

@@ -460,6 +460,49 @@ async fn a_user_who_is_removed_or_reset_is_not_signed_in_by_its_account_any_more
 }
 
 #[tokio::test]
+async fn somebody_who_was_removed_joins_again_only_with_an_invitation() {
+    let scene = Scene::new(Join::Viewer).await;
+    let users = async || scene.send(&scene.ann, "GET", "/users", Value::Null).await.json();
+    let remove = async |name: &str| {
+        let users = users().await;
+        let all = users["users"].as_array().expect("a list");
+        let user = all.iter().find(|user| user["name"] == name).expect("the user");
+        let path = format!("/users/{}", user["id"]);
+        assert_eq!(scene.send(&scene.ann, "DELETE", &path, Value::Null).await.status, 200);
+    };
+    let data = scene.installation.data.path();
+    let (bob, cid, dan) = (account("7", "bob"), account("8", "cid"), account("9", "dan"));
+    for account in [&bob, &cid, &dan] {
+        assert_eq!(scene.sign_in(account.clone()).await.status, 200);
+    }
+    // Whoever is still there may join again; the new password has unlinked the account.
+    admin::reset_user(data, "cid", PASSWORD.to_owned()).await.expect("a reset");
+    let mut again = cid.clone();
+    again["preferred_username"] = json!("cid again");
+    assert_eq!(scene.sign_in(again).await.status, 200);
+    remove("cid again").await;
+    // However the account was unlinked before, who was removed stays out.
+    admin::reset_user(data, "dan", PASSWORD.to_owned()).await.expect("a reset");
+    remove("dan").await;
+    remove("bob").await;
+    for account in [&bob, &cid, &dan] {
+        let found = scene.sign_in(account.clone()).await;
+        assert_eq!(found.status, 403, "{found:?}");
+        assert!(found.error().contains("removed you here"), "{found:?}");
+        assert_eq!(scene.audit(1).await, ["identityRefused"]);
+    }
+    assert_eq!(scene.sign_in(account("10", "eve")).await.status, 200, "others join");
+    let body = json!({"invitation": {"token": scene.invite("Bob").await}});
+    let (url, flow) = scene.begin("", "/session/provider/request", body).await;
+    let answer = scene.provider.sign_in(&url, bob.clone(), json!({}));
+    assert_eq!(scene.send(&flow, "POST", "/session/provider", answer).await.status, 200);
+    assert_eq!(scene.sign_in(bob.clone()).await.json(), json!({"name": "Bob", "role": "viewer"}));
+    remove("Bob").await;
+    assert_eq!(scene.sign_in(bob).await.status, 403);
+    scene.installation.server.stop().await;
+}
+
+#[tokio::test]
 async fn a_provider_is_known_by_its_certificate() {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
     let authority = made.cert.der().clone();

@@ -182,6 +182,12 @@ async fn admit(
         )),
         Acceptance::TooManyUsers => Err(conflict(TOO_MANY_USERS)),
         Acceptance::Linked => Err(conflict(LINKED)),
+        Acceptance::Removed => {
+            store.note_refused_identity(Some(&account.name), address).await;
+            let text = "an administrator has removed you here: ask for an invitation, and accept \
+                        it with this account";
+            Err(Refusal::new(StatusCode::FORBIDDEN, text))
+        }
     }
 }
 

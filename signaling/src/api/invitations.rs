@@ -113,7 +113,9 @@ pub(crate) async fn accept(
         Acceptance::Unknown => return Err(invalid()),
         Acceptance::NameTaken => return conflict("another user has this name; choose another"),
         Acceptance::TooManyUsers => return conflict(TOO_MANY_USERS),
-        Acceptance::Linked => return conflict(super::identities::LINKED),
+        Acceptance::Linked | Acceptance::Removed => {
+            return conflict(super::identities::LINKED);
+        }
         Acceptance::Joined(user, _) => user,
         Acceptance::Reset(user, removal) => {
             app.driver.end_removed(removal);

@@ -74,7 +74,8 @@ impl Store {
         Ok(Some((user, identity)))
     }
 
-    /// Makes somebody with an account a user with these rights, without an invitation.
+    /// Makes somebody with an account a user with these rights, without an invitation. Whoever was
+    /// removed does not come back so.
     pub(crate) async fn join_with_identity(
         &self,
         account: &Account,
@@ -82,6 +83,12 @@ impl Store {
         address: IpAddr,
     ) -> Result<Acceptance, StoreError> {
         let mut write = self.begin().await?;
+        let query = "SELECT 1 FROM former_accounts WHERE issuer = ? AND subject = ? \
+                     AND user_id NOT IN (SELECT id FROM users)";
+        let removed = sqlx::query(query).bind(&account.issuer).bind(&account.subject);
+        if removed.fetch_optional(write.db()).await?.is_some() {
+            return Ok(Acceptance::Removed);
+        }
         let entry = Entry::Identity(account);
         let acceptance = write.add_user(&account.name, entry, membership).await?;
         if let Acceptance::Joined(user, _) = &acceptance {

@@ -41,6 +41,8 @@ pub(crate) enum Acceptance {
     TooManyUsers,
     /// The account at the provider is that of a user already.
     Linked,
+    /// The account at the provider was that of a user who was removed.
+    Removed,
     /// The person is a new user, who has shown this.
     Joined(User, Means),
     /// The user has a new password, and is signed out everywhere.
@@ -197,7 +199,8 @@ impl Store {
             Acceptance::Unknown
             | Acceptance::NameTaken
             | Acceptance::TooManyUsers
-            | Acceptance::Linked => None,
+            | Acceptance::Linked
+            | Acceptance::Removed => None,
         };
         if let Some((user, kind)) = accepted {
             write.audit(&Event::of_user(user, kind, address)).await?;

@@ -445,3 +445,23 @@ async fn a_token_hears_cameras_unless_it_was_made_without() {
     }
     store.close().await;
 }
+
+#[tokio::test]
+async fn the_last_accounts_of_removed_users_are_kept() {
+    let data = tempfile::tempdir().unwrap();
+    let store = Store::open(data.path()).await.unwrap();
+    store.create_user_for_test("bob", Role::Viewer).await;
+    let user = store.find_user("bob").await.unwrap().unwrap().id;
+    let mut write = store.begin().await.unwrap();
+    for number in 0..1030 {
+        let query = "INSERT INTO identities (id, user_id, issuer, subject, name, created_s) \
+                     VALUES (?1, ?2, 'https://id.example', 's' || ?1, 'n', 0)";
+        sqlx::query(query).bind(number).bind(user).execute(write.db()).await.unwrap();
+    }
+    let query = sqlx::query("DELETE FROM users WHERE id = ?").bind(user);
+    query.execute(write.db()).await.unwrap();
+    write.commit().await.unwrap();
+    let kept = texts(&store, "SELECT subject FROM former_accounts ORDER BY id").await;
+    assert_eq!((kept.len(), kept[1023].as_str()), (1024, "s1029"));
+    store.close().await;
+}

@@ -454,7 +454,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_http_is_refused_to_the_internet_and_fine_in_a_private_network() {
+    fn s11_plain_http_is_refused_to_the_internet_and_fine_in_a_private_network() {
         let link = link("http://cameras.example.org/");
         for (address, is_plain, expected) in [
             ("8.8.8.8", true, false),

@@ -318,7 +318,7 @@ async fn an_admin_creates_claims_and_tokens_and_sees_gateways() {
 }
 
 #[tokio::test]
-async fn a_token_is_for_the_camera_of_one_gateway() {
+async fn s9_a_token_is_for_the_camera_of_one_gateway() {
     let data = tempfile::tempdir().unwrap();
     let server = Running::start(data.path()).await;
     let to = server.address;

@@ -131,7 +131,7 @@ fn removed(response: &HttpResponse) -> Value {
 }
 
 #[tokio::test]
-async fn the_open_websocket_of_a_revoked_token_is_closed_and_its_sessions_end() {
+async fn s2_the_open_websocket_of_a_revoked_token_is_closed_and_its_sessions_end() {
     let mut scene = Scene::new().await;
     for way in ["by a request", "on the host", "by another program"] {
         let (number, token, mut viewer) = scene.watch().await;

@@ -375,7 +375,7 @@ async fn a_viewer_that_does_not_read_is_disconnected_and_others_are_served() {
 }
 
 #[tokio::test]
-async fn a_signature_that_a_foreign_server_passes_on_is_refused() {
+async fn s11_a_signature_that_a_foreign_server_passes_on_is_refused() {
     const HERE: &str = "https://cameras.example.org";
     for (origin, listed, expected) in [
         (Some(HERE), None, Ok(())),

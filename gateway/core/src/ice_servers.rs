@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_is_public_or_the_signaling_servers_or_allowed_by_the_owner() {
+    fn s8_a_server_is_public_or_the_signaling_servers_or_allowed_by_the_owner() {
         const PUBLIC: &str = "9.9.9.9";
         const LAN: &str = "192.168.1.7";
         // The address of the signaling server, what the owner allows, and a TURN server.

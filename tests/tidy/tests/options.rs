@@ -68,7 +68,7 @@ const EFFECTS: &[(&str, &str, &str)] = &[
     (
         "signaling.gateway_urls",
         "signaling/tests/websocket.rs",
-        "a_signature_that_a_foreign_server_passes_on_is_refused",
+        "s11_a_signature_that_a_foreign_server_passes_on_is_refused",
     ),
     ("signaling.turn_urls", SIGNALING, "the_external_turn_server_is_configured_with_its_secret"),
     ("signaling.turn_urls", "src/turn.rs", "ice_server_urls_include_the_configured_ones"),
@@ -280,7 +280,7 @@ const EFFECTS: &[(&str, &str, &str)] = &[
     (
         "gateway.allow_plain_http",
         "gateway/src/link.rs",
-        "plain_http_is_refused_to_the_internet_and_fine_in_a_private_network",
+        "s11_plain_http_is_refused_to_the_internet_and_fine_in_a_private_network",
     ),
     ("gateway.allow_ice_servers", "src/gateway.rs", "the_allowed_ice_servers_reach_the_gateway"),
     (

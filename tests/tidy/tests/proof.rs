@@ -1,7 +1,7 @@
 //! The proofs that documents claim exist: every row of their tables names tests that exist, and
 //! every rule and advisory has a test that is named after it.
 
-use porthole_tidy::{report, root};
+use porthole_tidy::{files, report, root};
 
 const SAFETY: &str = "docs/ref/turn-safety.md";
 const PROOFS: [&str; 6] = [
@@ -45,6 +45,34 @@ fn r15_every_rule_and_every_advisory_has_a_test_that_is_named_after_it() {
         }
     }
     report("Every rule and advisory has a test that is named after it.", &complaints);
+}
+
+/// The findings of the audit of the signaling server, S1 to S15.
+#[test]
+fn every_finding_of_the_audit_has_a_test_that_is_named_after_it() {
+    let files = files().expect("the files of the repository");
+    let tests: Vec<_> = files
+        .iter()
+        .filter(|file| file.has_extension(&["rs"]))
+        .flat_map(|file| file.text.lines().map(str::trim))
+        .filter_map(|line| line.strip_prefix("async ").unwrap_or(line).strip_prefix("fn "))
+        .collect();
+    let has = |number| tests.iter().any(|name| name.starts_with(&format!("s{number}_")));
+    let missing = (1..=15).filter(|number| !has(*number));
+    let complaints: Vec<_> =
+        missing.map(|number| format!("no test begins with s{number}_")).collect();
+    report("Every finding has a test that is named after it.", &complaints);
+}
+
+/// Honesty about a hostile server, whose powers are no secret.
+#[test]
+fn s6_the_documents_say_that_a_hacked_server_can_watch_and_sit_in_the_middle() {
+    for document in ["SECURITY.md", "docs/design/threat-model.md"] {
+        let text = std::fs::read_to_string(root().join(document)).expect("the document");
+        for part in ["can watch", "can sit in the middle"] {
+            assert!(text.replace("**", "").contains(part), "{document} does not say: {part}");
+        }
+    }
 }
 
 #[test]

@@ -107,7 +107,7 @@ fn with_scopes() -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn no_request_gives_more_than_its_sender_has() {
+async fn s1_no_request_gives_more_than_its_sender_has() {
     let scene = Scene::new().await;
     let mut given = [0; CALLERS.len()];
     for (caller, name) in CALLERS.iter().enumerate() {

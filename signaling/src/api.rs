@@ -93,11 +93,11 @@ pub(crate) async fn sign_in(
     if name.chars().count() > MAX_NAME_CHARS {
         return Err(wrong_credentials());
     }
-    let device = device_of(&app, &headers, name);
+    let user = app.driver.store.find_user(name).await?;
+    let device = device_of(&app, &headers, user.as_ref());
     let attempt = Attempt { address: client.0, name, device };
     let lane = admit_attempt(&app, &attempt)?;
     lane.wait().await.map_err(busy)?;
-    let user = app.driver.store.find_user(name).await?;
     let hash = user.as_ref().map(|user| user.password_hash.clone());
     let is_known = lane == Lane::Known;
     let matches = password::verify(password, hash, is_known).await.map_err(busy)?;
@@ -120,15 +120,16 @@ pub(crate) async fn sign_in(
     }
 }
 
-/// Returns the browser that sends a request, if it has signed in before, under whatever name.
+/// Returns the browser that sends a request, if it has signed in before, as whatever user.
 fn any_device_of(app: &App, headers: &HeaderMap) -> Option<DeviceId> {
     let read = |cookie| app.devices.read_any(cookie, now().unix_s);
     cookies(headers, DEVICE_COOKIE).find_map(read)
 }
 
-/// Returns the browser that sends a request, if it has signed in under this name before.
-fn device_of(app: &App, headers: &HeaderMap, name: &str) -> Option<DeviceId> {
-    let read = |cookie| app.devices.read(cookie, name, now().unix_s);
+/// Returns the browser that sends a request, if it has signed in as this user before.
+fn device_of(app: &App, headers: &HeaderMap, user: Option<&User>) -> Option<DeviceId> {
+    let user = user?;
+    let read = |cookie| app.devices.read(cookie, user, now().unix_s);
     cookies(headers, DEVICE_COOKIE).find_map(read)
 }
 
@@ -268,7 +269,8 @@ async fn respond_signed_in(
     let browser = browser_name(headers);
     let cookie = app.driver.store.create_cookie(user, means, address, browser.as_deref()).await?;
     let cookie = cookie.ok_or_else(wrong_credentials)?;
-    let device = app.devices.issue(&user.name, now().unix_s);
+    let known = device_of(app, headers, Some(user));
+    let device = app.devices.issue(user, known, now().unix_s);
     let prefix = prefix.as_ref();
     let cookies = [
         set_cookie(app, prefix, COOKIE, &cookie, COOKIE_LIFETIME),
@@ -294,7 +296,7 @@ fn set_cookie(
     max_age: Duration,
 ) -> String {
     let secure = if is_secure(app) { "; Secure" } else { "" };
-    let name = cookie_name(app, prefix, name);
+    let name = cookie_name(app, prefix.map(|Extension(used)| used), name);
     let prefix = prefix.map_or("", |Extension(UsedPrefix(prefix))| prefix.as_str());
     let max_age_s = max_age.as_secs();
     format!(
@@ -303,8 +305,8 @@ fn set_cookie(
 }
 
 /// Returns the name of a cookie that is set for the paths below the prefix that the caller uses.
-fn cookie_name(app: &App, prefix: Option<&Extension<UsedPrefix>>, name: &str) -> String {
-    let is_for_all_paths = prefix.is_none_or(|used| used.0.0.as_str().is_empty());
+pub(crate) fn cookie_name(app: &App, prefix: Option<&UsedPrefix>, name: &str) -> String {
+    let is_for_all_paths = prefix.is_none_or(|used| used.0.as_str().is_empty());
     cookie_to_set(name, is_secure(app), is_for_all_paths)
 }
 

@@ -20,16 +20,17 @@ use tokio::time::timeout;
 use tracing::debug;
 use url::Url;
 
+use crate::api::cookie_name;
 use crate::api::passkeys::Passkeys;
 use crate::api::{account, audit, credentials, identities, invitations, passkeys, people, shares};
-use crate::caller::{Caller, check_same_site};
+use crate::caller::{COOKIE, Caller, check_same_site};
 use crate::config::Asset;
 use crate::device::Devices;
 use crate::driver::{Driver, now};
 use crate::headers::PageHeaders;
 use crate::openid::Provider;
 use crate::places::{Full, Place};
-use crate::prefix::Prefix;
+use crate::prefix::{Prefix, UsedPrefix};
 use crate::refusal::Refusal;
 use crate::throttle::Throttle;
 use crate::{api, assets, headers, socket, whep};
@@ -295,7 +296,8 @@ async fn authorize(app: &App, action: Action, request: &Parts) -> Result<Admitte
         return Ok(action.admit(Sender::Nobody, now())?);
     }
     let is_socket = uri.path() == WEBSOCKET_PATH;
-    let caller = Caller::identify(&app.driver, headers, uri, is_socket).await?;
+    let cookie = cookie_name(app, extensions.get::<UsedPrefix>(), COOKIE);
+    let caller = Caller::identify(&app.driver, headers, uri, is_socket, &cookie).await?;
     if let (Some(place), Some(owner)) = (extensions.get::<Place>(), &caller.principal) {
         place.note_owner(owner.subject()).map_err(|Full| too_many_connections())?;
     }

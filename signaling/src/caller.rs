@@ -33,6 +33,7 @@ impl Caller {
         headers: &HeaderMap,
         uri: &Uri,
         token_in_query: bool,
+        cookie_name: &str,
     ) -> Result<Self, Refusal> {
         let token = match bearer(headers)? {
             None if token_in_query => access_token(uri),
@@ -42,9 +43,14 @@ impl Caller {
             let principal = driver.authenticate_token(&token).await.map_err(invalid_token)?;
             return Ok(Self { principal: Some(principal), by_cookie: false });
         }
-        let principal = match cookies(headers, COOKIE).next() {
+        let principal = match cookies_named(headers, cookie_name).next() {
             Some(cookie) => driver.store.find_cookie(cookie).await?,
             None => None,
+        };
+        let principal = match (principal, cookies(headers, COOKIE).next()) {
+            // Under a name that others can set as well, only one that an earlier version has set.
+            (None, Some(cookie)) => driver.store.find_earlier_cookie(cookie).await?,
+            (principal, _) => principal,
         };
         Ok(Self { by_cookie: principal.is_some(), principal })
     }

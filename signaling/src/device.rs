@@ -14,6 +14,7 @@ use sha2::Sha256;
 use tracing::warn;
 
 use crate::secret;
+use crate::store::users::User;
 
 /// The file with the key in the data folder. Without it, all browsers are new.
 const FILE: &str = "device.key";
@@ -22,8 +23,6 @@ const KEY_BYTES: usize = 32;
 const ID_BYTES: usize = 16;
 const TIME_BYTES: usize = 8;
 const MAC_BYTES: usize = 32;
-/// The name that is signed for a browser that has signed in under whatever name. No user has it.
-const ANY_NAME: &str = "\0any";
 /// Time for which a browser is known after it has signed in: longer than browsers keep a cookie
 /// without being visited.
 pub(crate) const LIFETIME: Duration = Duration::from_secs(400 * 24 * 60 * 60);
@@ -31,6 +30,15 @@ pub(crate) const LIFETIME: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 /// The random number of a browser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct DeviceId([u8; ID_BYTES]);
+
+/// The user as whom a browser has signed in.
+#[derive(Clone, Copy)]
+enum Holder<'a> {
+    /// This one. Its password is signed as well, so that a browser is not known any more once the
+    /// user has another.
+    User(&'a User),
+    Anybody,
+}
 
 /// Knows the browsers that have signed in.
 pub(crate) struct Devices {
@@ -51,32 +59,35 @@ impl Devices {
         Self { key }
     }
 
-    /// Returns the value of the cookie of a browser that has just signed in under this name.
-    pub(crate) fn issue(&self, name: &str, now_s: u64) -> String {
-        let id = DeviceId(secret::random());
+    /// Returns the value of the cookie of a browser that has just signed in as this user. `known`
+    /// is the browser that it was before, if it was one.
+    pub(crate) fn issue(&self, user: &User, known: Option<DeviceId>, now_s: u64) -> String {
+        let id = known.unwrap_or_else(|| DeviceId(secret::random()));
         let mut bytes = [id.0.as_slice(), &now_s.to_be_bytes()].concat();
-        let macs = [name, ANY_NAME].map(|name| self.mac(&bytes, name).finalize().into_bytes());
+        let macs = [Holder::User(user), Holder::Anybody]
+            .map(|holder| self.mac(&bytes, holder).finalize().into_bytes());
         for mac in macs {
             bytes.extend_from_slice(&mac);
         }
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// Returns the browser that sent this cookie, if it has signed in under this name.
-    pub(crate) fn read(&self, cookie: &str, name: &str, now_s: u64) -> Option<DeviceId> {
-        let Parts { signed, of_name, .. } = Parts::of(cookie)?;
-        self.check(&signed, &of_name, name, now_s)
+    /// Returns the browser that sent this cookie, if it has signed in as this user, since the user
+    /// has its password.
+    pub(crate) fn read(&self, cookie: &str, user: &User, now_s: u64) -> Option<DeviceId> {
+        let Parts { signed, of_user, .. } = Parts::of(cookie)?;
+        self.check(&signed, &of_user, Holder::User(user), now_s)
     }
 
     /// Returns the browser that sent this cookie, if it has signed in, under whatever name. A
     /// cookie of an earlier version does not say so.
     pub(crate) fn read_any(&self, cookie: &str, now_s: u64) -> Option<DeviceId> {
         let Parts { signed, of_any, .. } = Parts::of(cookie)?;
-        self.check(&signed, &of_any, ANY_NAME, now_s)
+        self.check(&signed, &of_any, Holder::Anybody, now_s)
     }
 
-    fn check(&self, signed: &[u8], mac: &[u8], name: &str, now_s: u64) -> Option<DeviceId> {
-        self.mac(signed, name).verify_slice(mac).ok()?;
+    fn check(&self, signed: &[u8], mac: &[u8], holder: Holder<'_>, now_s: u64) -> Option<DeviceId> {
+        self.mac(signed, holder).verify_slice(mac).ok()?;
         let (id, time) = signed.split_at_checked(ID_BYTES)?;
         let issued_s = u64::from_be_bytes(time.try_into().ok()?);
         let is_valid = now_s.saturating_sub(issued_s) < LIFETIME.as_secs();
@@ -92,11 +103,17 @@ impl Devices {
         mac.finalize().into_bytes().into()
     }
 
-    fn mac(&self, signed: &[u8], name: &str) -> Hmac<Sha256> {
+    fn mac(&self, signed: &[u8], holder: Holder<'_>) -> Hmac<Sha256> {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes any key");
         mac.update(b"porthole device\0");
         mac.update(signed);
-        mac.update(name.to_lowercase().as_bytes());
+        match holder {
+            Holder::User(User { id, password_hash, .. }) => {
+                mac.update(&id.to_be_bytes());
+                mac.update(password_hash.as_bytes());
+            }
+            Holder::Anybody => mac.update(b"anybody"),
+        }
         mac
     }
 }
@@ -105,9 +122,9 @@ impl Devices {
 struct Parts {
     /// The id and the time.
     signed: Vec<u8>,
-    /// The signature for the name of the user.
-    of_name: Vec<u8>,
-    /// The signature for whatever name; empty in a cookie of an earlier version.
+    /// The signature for the user. One of an earlier version is for its name, and counts no more.
+    of_user: Vec<u8>,
+    /// The signature for whatever user; empty in a cookie of an earlier version.
     of_any: Vec<u8>,
 }
 
@@ -115,9 +132,9 @@ impl Parts {
     fn of(cookie: &str) -> Option<Self> {
         let bytes = URL_SAFE_NO_PAD.decode(cookie).ok()?;
         let (signed, macs) = bytes.split_at_checked(ID_BYTES + TIME_BYTES)?;
-        let (of_name, of_any) = macs.split_at_checked(MAC_BYTES)?;
-        let [signed, of_name, of_any] = [signed, of_name, of_any].map(<[u8]>::to_vec);
-        Some(Self { signed, of_name, of_any })
+        let (of_user, of_any) = macs.split_at_checked(MAC_BYTES)?;
+        let [signed, of_user, of_any] = [signed, of_user, of_any].map(<[u8]>::to_vec);
+        Some(Self { signed, of_user, of_any })
     }
 }
 
@@ -149,41 +166,51 @@ impl DeviceId {
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
+    use porthole_signaling_proto::rest::Role;
+
     use super::*;
 
+    /// Returns a user with a password.
+    fn user(id: i64, password_hash: &str) -> User {
+        let (name, password_hash) = (format!("user{id}"), password_hash.to_owned());
+        User { id, name, password_hash, role: Role::Viewer }
+    }
+
     #[test]
-    fn s3_the_cookie_of_a_browser_is_for_one_name_and_one_server() {
+    fn s3_the_cookie_of_a_browser_is_for_one_user_with_its_password_and_one_server() {
         let (data, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let devices = Devices::open(data.path());
-        let cookie = devices.issue("Ann", 1_000);
+        let ann = user(1, "hash");
+        let cookie = devices.issue(&ann, None, 1_000);
         assert_eq!(cookie.len(), 118, "88 bytes");
-        let found = devices.read(&cookie, "ann", 2_000);
+        let found = devices.read(&cookie, &ann, 2_000);
         assert!(found.is_some());
         assert_eq!(devices.read_any(&cookie, 2_000), found, "whoever it was");
-        // A cookie of an earlier version has no signature for that.
-        let earlier = URL_SAFE_NO_PAD.decode(&cookie).unwrap();
-        let earlier = URL_SAFE_NO_PAD.encode(&earlier[..56]);
-        assert_eq!(devices.read(&earlier, "ann", 2_000), found);
-        assert_eq!(devices.read_any(&earlier, 2_000), None);
-        assert_ne!(found, devices.read(&devices.issue("ann", 1_000), "ann", 2_000));
+        let again = devices.issue(&ann, found, 2_000);
+        assert_eq!(devices.read(&again, &ann, 2_000), found, "one that is known stays the same");
+        assert_ne!(found, devices.read(&devices.issue(&ann, None, 1_000), &ann, 2_000));
         let restarted = Devices::open(data.path());
-        assert_eq!(restarted.read(&cookie, "ann", 2_000), found, "after a restart");
+        assert_eq!(restarted.read(&cookie, &ann, 2_000), found, "after a restart");
+        // A cookie of an earlier version has no signature for whatever user.
+        let earlier = URL_SAFE_NO_PAD.encode(&URL_SAFE_NO_PAD.decode(&cookie).unwrap()[..56]);
+        assert_eq!(devices.read_any(&earlier, 2_000), None);
         let mut forged = cookie.clone();
         forged.replace_range(0..1, if cookie.starts_with('A') { "B" } else { "A" });
-        for (what, cookie, name, now_s) in [
-            ("another name", cookie.as_str(), "bob", 2_000),
-            ("no name", &cookie, ANY_NAME, 2_000),
-            ("too old", &cookie, "ann", 1_000 + LIFETIME.as_secs()),
-            ("forged", &forged, "ann", 2_000),
-            ("cut", &cookie[..20], "ann", 2_000),
-            ("nothing", "", "ann", 2_000),
-            ("no base64", "?", "ann", 2_000),
+        let (reset, bob) = (user(1, "new hash"), user(2, "hash"));
+        for (what, cookie, user, now_s) in [
+            ("another user", cookie.as_str(), &bob, 2_000),
+            ("the user with another password", &cookie, &reset, 2_000),
+            ("too old", &cookie, &ann, 1_000 + LIFETIME.as_secs()),
+            ("forged", &forged, &ann, 2_000),
+            ("cut", &cookie[..20], &ann, 2_000),
+            ("nothing", "", &ann, 2_000),
+            ("no base64", "?", &ann, 2_000),
         ] {
-            assert_eq!(devices.read(cookie, name, now_s), None, "{what}");
+            assert_eq!(devices.read(cookie, user, now_s), None, "{what}");
             let any = devices.read_any(cookie, now_s);
-            assert_eq!(any, found.filter(|_| what.ends_with(" name")), "{what}");
+            assert_eq!(any, found.filter(|_| what.contains("another")), "{what}");
         }
-        assert_eq!(Devices::open(other.path()).read(&cookie, "ann", 2_000), None);
+        assert_eq!(Devices::open(other.path()).read(&cookie, &ann, 2_000), None);
         let mode = fs::metadata(data.path().join(FILE)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, FILE_MODE);
         assert!(format!("{devices:?}").len() < 20, "the key is not shown");
@@ -192,6 +219,7 @@ mod tests {
     #[test]
     fn s3_without_a_writable_folder_browsers_are_known_until_the_restart() {
         let devices = Devices::open(Path::new("/nonexistent/folder"));
-        assert!(devices.read(&devices.issue("ann", 1), "ann", 1).is_some());
+        let ann = user(1, "hash");
+        assert!(devices.read(&devices.issue(&ann, None, 1), &ann, 1).is_some());
     }
 }

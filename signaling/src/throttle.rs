@@ -20,6 +20,9 @@ const PAIR_RATE: Rate = Rate { burst: 10, per_minute: 6 };
 const NETWORK_RATE: Rate = Rate { burst: 24, per_minute: 20 };
 /// Rate of attempts of a browser that has signed in before.
 const DEVICE_RATE: Rate = Rate { burst: 10, per_minute: 6 };
+/// Rate of attempts for one name of all browsers that have signed in before. More of them are
+/// handled like those of strangers.
+const KNOWN_RATE: Rate = Rate { burst: 60, per_minute: 30 };
 /// Rate of attempts of strangers for one name, from all networks. Beyond it they have to wait for
 /// [`CROWDED_DELAY`], so that many networks together do not guess fast either.
 const NAME_RATE: Rate = Rate { burst: 60, per_minute: 30 };
@@ -37,7 +40,7 @@ const CROWDED_DELAY: Duration = Duration::from_secs(3);
 /// The most attempts that wait so: with three seconds each, it takes the steady attempts of more
 /// than 200 networks to keep a newcomer from waiting.
 static CROWD: Semaphore = Semaphore::const_new(64);
-/// The most networks, names, browsers and users that are remembered, in each of seven tables: with
+/// The most networks, names, browsers and users that are remembered, in each of eight tables: with
 /// the longest names about 1 KiB each.
 const MAX_REMEMBERED: usize = 4096;
 
@@ -112,6 +115,7 @@ pub(crate) struct Throttle {
     pairs: Recent<(Network, String), Bucket>,
     names: Recent<String, Bucket>,
     devices: Recent<DeviceId, Bucket>,
+    known: Recent<String, Bucket>,
     codes: Recent<(i64, bool), Bucket>,
     flows: Recent<String, Bucket>,
     answers: Recent<Bringer, Bucket>,
@@ -124,6 +128,7 @@ impl Default for Throttle {
             pairs: Recent::new(MAX_REMEMBERED),
             names: Recent::new(MAX_REMEMBERED),
             devices: Recent::new(MAX_REMEMBERED),
+            known: Recent::new(MAX_REMEMBERED),
             codes: Recent::new(MAX_REMEMBERED),
             flows: Recent::new(MAX_REMEMBERED),
             answers: Recent::new(MAX_REMEMBERED),
@@ -139,7 +144,11 @@ impl Throttle {
     pub(crate) fn admit(&mut self, now: Instant, attempt: &Attempt<'_>) -> Result<Lane, Duration> {
         if let Some(device) = attempt.device {
             let bucket = self.devices.entry(&device, || Bucket::new(DEVICE_RATE, now));
-            return take(bucket, now).map(|()| Lane::Known);
+            take(bucket, now)?;
+            let name = attempt.name.to_lowercase();
+            if self.known.entry(&name, || Bucket::new(KNOWN_RATE, now)).take(now) {
+                return Ok(Lane::Known);
+            }
         }
         for network in Network::all(attempt.address) {
             let rate = rate_of(network, NETWORK_RATE);
@@ -197,12 +206,11 @@ impl Throttle {
         }
     }
 
-    /// Forgets the wrong attempts from a network for a name, because one was right.
+    /// Forgets the wrong attempts from a network for a name, because one was right. Those of a
+    /// browser that is known are not forgotten: who knows the password must not take all the places
+    /// of known browsers either.
     pub(crate) fn forgive(&mut self, attempt: &Attempt<'_>) {
         self.pairs.remove(&pair(attempt));
-        if let Some(device) = attempt.device {
-            self.devices.remove(&device);
-        }
     }
 }
 
@@ -356,7 +364,23 @@ mod tests {
         assert_eq!(count(&mut throttle, start, known(2), 99), 10);
         assert_eq!(count(&mut throttle, start, attempt("192.0.2.1", "ann"), 99), 10);
         throttle.forgive(&known(1));
-        assert_eq!(count(&mut throttle, start, known(1), 99), 10);
+        assert_eq!(count(&mut throttle, start, known(1), 99), 0, "right ones count as well");
+        let minute = start + Duration::from_secs(60);
+        assert_eq!(count(&mut throttle, minute, known(1), 99), 6);
+    }
+
+    #[test]
+    fn s3_many_browsers_that_have_signed_in_before_are_handled_like_strangers_in_the_end() {
+        let start = Instant::now();
+        let mut throttle = Throttle::default();
+        let mut lanes = (0..200).map(|seed| {
+            let device = Some(DeviceId::of_test(seed));
+            throttle.admit(start, &Attempt { device, ..attempt("192.0.2.1", "ann") })
+        });
+        assert!(lanes.by_ref().take(60).all(|lane| lane == Ok(Lane::Known)));
+        let rest: Vec<_> = lanes.collect();
+        let strangers = rest.iter().filter(|lane| **lane == Ok(Lane::Stranger)).count();
+        assert_eq!((strangers, rest.iter().filter(|lane| lane.is_err()).count()), (10, 130));
     }
 
     #[test]
@@ -376,9 +400,9 @@ mod tests {
                 Answered { address: address.parse().unwrap(), flow: &name, device: None };
             assert!(throttle.admit_answer(start, &answered).is_ok(), "{number}");
         }
-        let Throttle { networks, pairs, names, devices, codes, flows, answers } = &throttle;
+        let Throttle { networks, pairs, names, devices, known, codes, flows, answers } = &throttle;
         let lens = [networks.len(), pairs.len(), names.len(), devices.len(), codes.len()];
-        for len in lens.into_iter().chain([flows.len(), answers.len()]) {
+        for len in lens.into_iter().chain([known.len(), flows.len(), answers.len()]) {
             assert_eq!(len, MAX_REMEMBERED);
         }
     }

@@ -147,6 +147,7 @@ async fn s15_cookies_belong_to_this_host_alone_once_there_is_tls() {
     let old = cookie(&set_up(&plain).await);
     assert!(old.starts_with("porthole_session="), "{old}");
     plain.stop().await;
+    start_earlier(data.path()).await;
     let body = json!({"name": "root", "password": "long enough"}).to_string();
     for (url, path, prefix, expected) in [
         ("https://cams.example.org", "/", "", "__Host-"),
@@ -173,6 +174,13 @@ async fn s15_cookies_belong_to_this_host_alone_once_there_is_tls() {
             let headers = [("cookie", cookies.as_str())];
             assert_eq!(http(to, "GET", &api, &headers, "").await.status, 200, "{cookies}");
         }
+        // Under the other names anybody below the domain could have set it.
+        let (_, value) = new.split_once('=').unwrap();
+        for other in ["", "__Secure-", "__Host-"].iter().filter(|other| **other != expected) {
+            let set = format!("{other}porthole_session={value}");
+            let headers = [("cookie", set.as_str())];
+            assert_eq!(http(to, "GET", &api, &headers, "").await.status, 401, "{url} {set}");
+        }
         let strict =
             http(to, "GET", "/", &[], "").await.header("strict-transport-security").is_some();
         assert_eq!(strict, url.starts_with("https"));
@@ -181,6 +189,15 @@ async fn s15_cookies_belong_to_this_host_alone_once_there_is_tls() {
         assert_eq!(http(to, "GET", &api, &headers, "").await.status, 401);
         server.stop().await;
     }
+}
+
+/// Makes all sign-ins so old as if an earlier version of the server had started them.
+async fn start_earlier(data: &std::path::Path) {
+    let url = format!("sqlite://{}", data.join("signaling.sqlite3").display());
+    let pool = sqlx::SqlitePool::connect(&url).await.expect("the database is there");
+    let earlier = "UPDATE browser_sessions SET created_s = created_s - 3600";
+    sqlx::query(earlier).execute(&pool).await.expect("it can be written");
+    pool.close().await;
 }
 
 #[tokio::test]

@@ -172,8 +172,8 @@ async fn verify_own(
     headers: &HeaderMap,
     password: String,
 ) -> HandlerResult<User> {
-    let attempt = own_attempt(app, client, admitted, headers)?;
-    let (user, _) = match_own(app, admitted, &attempt, password).await?;
+    let (attempt, user) = own_attempt(app, client, admitted, headers).await?;
+    let (user, _) = match_own(app, &attempt, user, password).await?;
     throttle(app).forgive(&attempt);
     Ok(user)
 }
@@ -187,8 +187,8 @@ pub(super) async fn prove_own(
     headers: &HeaderMap,
     OwnProof { password, code }: OwnProof,
 ) -> HandlerResult<User> {
-    let attempt = own_attempt(app, client, admitted, headers)?;
-    let (user, is_known) = match_own(app, admitted, &attempt, password).await?;
+    let (attempt, user) = own_attempt(app, client, admitted, headers).await?;
+    let (user, is_known) = match_own(app, &attempt, user, password).await?;
     let code_of = CodeOf { user: user.id, is_known };
     let checked = code_of.check(app, code.as_deref(), StatusCode::FORBIDDEN).await;
     if checked.is_err() && code.is_some() {
@@ -199,31 +199,31 @@ pub(super) async fn prove_own(
     Ok(user)
 }
 
-/// Returns the attempt of the user that is signed in to prove who it is.
-fn own_attempt<'a>(
+/// Returns the attempt of the user that is signed in to prove who it is, and the user.
+async fn own_attempt<'a>(
     app: &App,
     client: ClientAddress,
     admitted: &'a Admitted,
     headers: &HeaderMap,
-) -> HandlerResult<Attempt<'a>> {
-    own_user(admitted)?;
+) -> HandlerResult<(Attempt<'a>, Option<User>)> {
+    let id = own_user(admitted)?;
     let name = admitted.principal()?.name();
-    Ok(Attempt { address: client.0, name, device: device_of(app, headers, name) })
+    let user = app.driver.store.find_user(name).await?.filter(|user| user.id == id);
+    let device = device_of(app, headers, user.as_ref());
+    Ok((Attempt { address: client.0, name, device }, user))
 }
 
 /// Checks the password of the user that is signed in. Returns the user, and if its browser has
 /// signed in before.
 async fn match_own(
     app: &App,
-    admitted: &Admitted,
     attempt: &Attempt<'_>,
+    user: Option<User>,
     password: String,
 ) -> HandlerResult<(User, bool)> {
-    let id = own_user(admitted)?;
     let lane = admit_attempt(app, attempt)?;
     lane.wait().await.map_err(busy)?;
     let is_known = lane == Lane::Known;
-    let user = app.driver.store.find_user(attempt.name).await?.filter(|user| user.id == id);
     let hash = user.as_ref().map(|user| user.password_hash.clone());
     let matches = password::verify(password, hash, is_known).await.map_err(busy)?;
     let Some(user) = user.filter(|_| matches) else {

@@ -114,7 +114,7 @@ pub(crate) async fn answer(
     let answer = openid::Response { state, code, issuer: iss, error };
     let now_s = now().unix_s;
     // Under the name that it was set with, and no other: over TLS, only this host has set it.
-    let cookie = cookie_name(&app, prefix.as_ref(), PROVIDER_COOKIE);
+    let cookie = cookie_name(&app, prefix.as_ref().map(|Extension(used)| used), PROVIDER_COOKIE);
     let flow = provider.begun(cookies_named(&headers, &cookie), &answer, now_s);
     let flow = flow.map_err(|trouble| refused(&trouble))?;
     let device = any_device_of(&app, &headers);

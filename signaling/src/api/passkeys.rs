@@ -69,7 +69,8 @@ pub(crate) async fn sign_in(
     let body: PasskeySignIn = read(&headers, &body)?;
     let passkey = app.driver.store.find_passkey(&bytes(&body.credential)?).await?;
     let name = passkey.as_ref().map_or(UNKNOWN, |passkey| &passkey.user.name);
-    let attempt = Attempt { address: client.0, name, device: device_of(&app, &headers, name) };
+    let device = device_of(&app, &headers, passkey.as_ref().map(|passkey| &passkey.user));
+    let attempt = Attempt { address: client.0, name, device };
     // Nobody guesses a signature, so nobody has to wait: the limit is for the work and the log.
     admit_attempt(&app, &attempt)?;
     let text = "the server does not know this passkey; it may have been removed";

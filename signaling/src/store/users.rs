@@ -15,6 +15,8 @@ use crate::secret;
 
 /// Time a browser stays signed in.
 pub(crate) const COOKIE_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// The migration of the first version that reads the cookie under one name only.
+const FIRST_WITH_COOKIE_NAMES: i64 = 15;
 /// The most browsers in which one user is signed in.
 const MAX_SIGN_INS: i64 = 64;
 /// The name of the credential in a row of `browser_sessions`: the id of the cookie, and how often
@@ -189,6 +191,22 @@ impl Store {
         let membership = membership_in(&row, &self.read, Holder::User(id)).await?;
         let end = Expiry::At(expires_s.unsigned_abs());
         Ok(Some(Principal::signed_in(identity, &membership, end)))
+    }
+
+    /// Returns the user of a browser session that an earlier version of the server has started,
+    /// which gave its cookie another name.
+    pub(crate) async fn find_earlier_cookie(
+        &self,
+        cookie: &str,
+    ) -> Result<Option<Principal>, StoreError> {
+        let query = "SELECT 1 FROM browser_sessions WHERE hash = ? AND created_s < \
+                     (SELECT CAST(strftime('%s', installed_on) AS INTEGER) \
+                     FROM _sqlx_migrations WHERE version = ?)";
+        let query = sqlx::query(query).bind(secret::hash(cookie)).bind(FIRST_WITH_COOKIE_NAMES);
+        match query.fetch_optional(&self.read).await? {
+            Some(_) => self.find_cookie(cookie).await,
+            None => Ok(None),
+        }
     }
 
     /// Creates a user and signs it in. Returns the cookie.

@@ -126,7 +126,7 @@ impl Scene {
         let (name, value) = self.credentials[caller].as_ref()?;
         let headers = [(name.parse().unwrap(), value.parse().unwrap())].into_iter().collect();
         let uri = "/".parse().unwrap();
-        let found = Caller::identify(&self.app.driver, &headers, &uri, false);
+        let found = Caller::identify(&self.app.driver, &headers, &uri, false, COOKIE);
         found.await.ok().and_then(|caller| caller.principal)
     }
 

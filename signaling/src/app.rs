@@ -86,6 +86,7 @@ pub(crate) fn routes() -> Vec<Route> {
 fn general() -> Vec<Route> {
     vec![
         row(Action::Health, Method::GET, "/healthz", async || "ok\n"),
+        row(Action::Health, Method::GET, "/readyz", ready),
         row(Action::OpenSocket, Method::GET, WEBSOCKET_PATH, open_socket),
         row(Action::SetUp, Method::POST, "/api/v1/setup", api::set_up),
         row(Action::SignIn, Method::POST, "/api/v1/session", api::sign_in),
@@ -315,6 +316,18 @@ async fn authorize(app: &App, action: Action, request: &Parts) -> Result<Admitte
 fn too_many_connections() -> Refusal {
     let text = "too many connections of this user or token; close some";
     Refusal::new(StatusCode::TOO_MANY_REQUESTS, text).retry_after(RETRY_CONNECTION)
+}
+
+/// Answers if the server can serve requests: its database must answer.
+async fn ready(State(app): State<Arc<App>>) -> Response {
+    match app.driver.store.check().await {
+        Ok(()) => "ok\n".into_response(),
+        Err(error) => {
+            debug!(%error, "the database does not answer");
+            let text = "the database does not answer: see the log, and the room on the disk";
+            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+        }
+    }
 }
 
 async fn open_socket(

@@ -223,6 +223,12 @@ impl Store {
         Ok(Write { connection, committed: false })
     }
 
+    /// Checks that the database answers.
+    pub(crate) async fn check(&self) -> Result<(), StoreError> {
+        sqlx::query("SELECT 1").execute(&self.read).await?;
+        Ok(())
+    }
+
     pub(crate) async fn close(&self) {
         self.write.close().await;
         self.read.close().await;

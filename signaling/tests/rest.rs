@@ -422,6 +422,7 @@ async fn the_dashboard_is_served_under_its_paths_with_its_headers() {
         ("/camera/door.sub@gw-a", 200, "<!doctype html>", Some("no-cache")),
         ("/assets/app.js", 200, "app", Some("public, max-age=31536000, immutable")),
         ("/healthz", 200, "ok\n", None),
+        ("/readyz", 200, "ok\n", None),
     ] {
         let response = http(server.address, "GET", path, &[], "").await;
         assert_eq!((response.status, response.body.as_str()), (status, body), "{path}");

@@ -137,8 +137,9 @@ const fn scopes(columns: &[usize]) -> Statuses {
     with(columns, 200, ADMINS)
 }
 
-const TABLE: [Row; 95] = [
+const TABLE: [Row; 96] = [
     row("GET", "/healthz", "", JSON, [200; CALLERS.len()]),
+    row("GET", "/readyz", "", JSON, [200; CALLERS.len()]),
     row("GET", "/ws", "", JSON, instead(200, 426, OPEN)),
     row("POST", "/api/v1/setup", SETUP, JSON, instead(200, 403, OPEN)),
     row("POST", "/api/v1/session", SIGN_IN, JSON, [401; CALLERS.len()]),
@@ -361,6 +362,16 @@ async fn send(scene: &Scene, row: &Row, caller: usize) -> Response {
 /// Returns the path of a row as in the table of routes, without a query.
 fn path_of(row: &Row) -> &'static str {
     row.path.split_once('?').map_or(row.path, |(path, _)| path)
+}
+
+#[tokio::test]
+async fn a_server_without_its_database_is_alive_and_not_ready() {
+    let scene = Scene::new().await;
+    let statuses = async |path| scene.send(0, "GET", path, JSON, "").await.status().as_u16();
+    assert_eq!((statuses("/healthz").await, statuses("/readyz").await), (200, 200));
+    scene.store().close().await;
+    assert_eq!((statuses("/healthz").await, statuses("/readyz").await), (200, 503));
+    scene.end().await;
 }
 
 #[tokio::test]

@@ -62,7 +62,7 @@ macro_rules! actions {
 }
 
 actions! {
-    /// Ask if the server is alive: `GET /healthz`.
+    /// Ask if the server is alive, or ready: `GET /healthz`, `GET /readyz`.
     Health = Need::Nothing;
     /// Open a WebSocket, on which nothing can be done before `register`: `GET /ws`.
     OpenSocket = Need::Nothing;

@@ -180,8 +180,12 @@ enum Stage {
     Idle,
     Searching(Box<Search>),
     Held(Box<Held>),
-    /// No router has mapped the port; asked again at this time.
-    Waiting(Instant),
+    /// No router has mapped the port; asked again after `until`, and after `soonest` if a router
+    /// shows meanwhile that it speaks a protocol. Nobody can make us search all the time.
+    Waiting {
+        soonest: Instant,
+        until: Instant,
+    },
     /// The mapping is being given back.
     Closing {
         message: Option<Message>,
@@ -270,11 +274,8 @@ impl PortMapper {
                 held.handle_pcp(now, common, response, is_restarted);
             }
             Stage::Closing { message, .. } if response.lifetime == 0 => *message = None,
-            Stage::Idle
-            | Stage::Held(_)
-            | Stage::Waiting(_)
-            | Stage::Closing { .. }
-            | Stage::Closed => {}
+            Stage::Waiting { soonest, until } => *until = (*until).min(*soonest),
+            Stage::Idle | Stage::Held(_) | Stage::Closing { .. } | Stage::Closed => {}
         }
         self.proceed(now);
     }
@@ -288,11 +289,8 @@ impl PortMapper {
                 held.handle_nat_pmp(now, common, response, is_restarted);
             }
             Stage::Closing { message, .. } if response.body.is_given_back() => *message = None,
-            Stage::Idle
-            | Stage::Held(_)
-            | Stage::Waiting(_)
-            | Stage::Closing { .. }
-            | Stage::Closed => {}
+            Stage::Waiting { soonest, until } => *until = (*until).min(*soonest),
+            Stage::Idle | Stage::Held(_) | Stage::Closing { .. } | Stage::Closed => {}
         }
         self.proceed(now);
     }
@@ -310,7 +308,7 @@ impl PortMapper {
         match stage {
             Stage::Searching(search) => search.handle_reply(now, common, network, reply),
             Stage::Held(held) => held.handle_reply(now, common, reply),
-            Stage::Idle | Stage::Waiting(_) | Stage::Closing { .. } | Stage::Closed => {}
+            Stage::Idle | Stage::Waiting { .. } | Stage::Closing { .. } | Stage::Closed => {}
         }
         self.proceed(now);
     }
@@ -321,7 +319,7 @@ impl PortMapper {
             Stage::Idle | Stage::Closed => None,
             Stage::Searching(search) => search.poll_timeout(),
             Stage::Held(held) => held.poll_timeout(),
-            Stage::Waiting(until) => Some(*until),
+            Stage::Waiting { until, .. } => Some(*until),
             Stage::Closing { message, until } => {
                 Some(message.as_ref().map_or(*until, |message| message.next.min(*until)))
             }
@@ -355,7 +353,7 @@ impl PortMapper {
                     self.tell(state);
                 }
             }
-            Stage::Waiting(until) if *until <= now => self.search(now, network),
+            Stage::Waiting { until, .. } if *until <= now => self.search(now, network),
             Stage::Closing { message, until } => {
                 if let Some(sent) = message
                     && !sent.poll(now, &mut common.outbox)
@@ -367,7 +365,7 @@ impl PortMapper {
                     self.stage = Stage::Closed;
                 }
             }
-            Stage::Idle | Stage::Waiting(_) | Stage::Closed => {}
+            Stage::Idle | Stage::Waiting { .. } | Stage::Closed => {}
         }
     }
 
@@ -395,8 +393,9 @@ impl PortMapper {
     fn wait(&mut self, now: Instant, reason: &'static str) {
         let factor = 2_u32.saturating_pow(self.failures);
         self.failures += 1;
-        let until = now + SEARCH_AGAIN.saturating_mul(factor).min(SEARCH_AGAIN_MAX);
-        self.enter(Stage::Waiting(until), State::Unmapped(reason));
+        let wait = SEARCH_AGAIN.saturating_mul(factor).min(SEARCH_AGAIN_MAX);
+        let (soonest, until) = (now + wait / 3, now + wait);
+        self.enter(Stage::Waiting { soonest, until }, State::Unmapped(reason));
     }
 
     fn enter(&mut self, stage: Stage, state: State) {
@@ -436,7 +435,7 @@ impl PortMapper {
                 search.give_back(&mut self.common, network);
                 None
             }
-            Stage::Idle | Stage::Waiting(_) | Stage::Closing { .. } | Stage::Closed => None,
+            Stage::Idle | Stage::Waiting { .. } | Stage::Closing { .. } | Stage::Closed => None,
         };
         if message.is_some() || self.common.pending.is_some() {
             self.stage = Stage::Closing { message, until: now + CLOSE_TIME };

@@ -71,6 +71,33 @@ fn play(scene: &Scene, protocol: &str) -> Result<Duration> {
     Ok(took)
 }
 
+/// Takes about 15 s: a router that has begun to map ports is asked 10 s after the search that found
+/// nothing.
+#[test]
+fn a_picture_that_is_relayed_becomes_direct_when_the_router_begins_to_map_ports() {
+    let name = "a_picture_that_is_relayed_becomes_direct_when_the_router_begins_to_map_ports";
+    scene(name, &NEEDS, |scene| {
+        let lab = Lab::new("late")?;
+        let (home, viewer_home) = (lab.side(NatKind::Symmetric)?, lab.side(NatKind::Symmetric)?);
+        let mut server = Server::start(scene, Place::On(lab.server()), &SERVER_FLAGS)?;
+        let place = Place::On(&home.host);
+        let cameras = [("yard", "test:")];
+        let mut gateway = Gateway::start(scene, "gateway", place, &server, &cameras, &[])?;
+        let token = server.token("viewer", &[])?;
+        server.wait_for_camera(&token, "yard", DEADLINE)?;
+        let (url, place) = (server.url(""), Place::On(&viewer_home.host));
+        let mut viewer = Viewer::start(scene, place, &url, &token, "yard")?;
+        viewer.wait_for_path(Path::Relay, DEADLINE)?;
+        gateway.program.wait_for("the search finds nothing", DEADLINE, |program| {
+            Ok(program.output()?.contains("no router forwards a port").then_some(()))
+        })?;
+        let (_router, external) = home.map_ports(scene)?;
+        let pair = viewer.wait_for_path(Path::Direct, DEADLINE)?;
+        ensure!(pair.remote.address() == Some(external), "through the mapped port: {pair:?}");
+        viewer.wait_for_frames(FRAMES, DEADLINE)
+    });
+}
+
 /// Takes about 5 s.
 #[test]
 fn netcheck_tries_the_router_and_leaves_nothing_behind() {

@@ -281,6 +281,27 @@ fn a_router_that_is_gone_is_noticed_and_found_again_when_it_is_back() {
 }
 
 #[test]
+fn a_router_that_announces_itself_is_asked_soon_and_a_flood_of_announcements_changes_nothing() {
+    for (name, speaks) in [("PCP", PCP), ("NAT-PMP", NAT_PMP)] {
+        let mut house = House::new(Protocols::All, Router::new(NONE));
+        house.pass(Duration::from_secs(3));
+        let from = SocketAddr::from((router::ADDRESS, ROUTER_PORT));
+        let announcement = Router::new(speaks).announcement(0);
+        for starts in [false, true] {
+            let asked = house.router.asked;
+            house.router.speaks = if starts { speaks } else { NONE };
+            for _ in 0..100 {
+                house.mapper.handle_datagram(house.now, from, &announcement);
+                house.settle();
+            }
+            house.pass(SEARCH_AGAIN);
+            assert!(house.router.asked - asked < 40, "{name}");
+            assert_eq!(house.mapping().is_some(), starts, "{name}");
+        }
+    }
+}
+
+#[test]
 fn another_network_is_asked_at_once_and_a_public_address_needs_nothing() {
     let mut house = House::new(Protocols::All, Router::new(PCP));
     house.pass(Duration::from_secs(10));

@@ -76,9 +76,16 @@ impl Session {
         self.process_transport(now);
     }
 
-    /// Sets the port that a router forwards to the shared port.
+    /// Sets the port that a router forwards to the shared port. A session that is relayed restarts
+    /// for a new one: the path that it has stays until there is a better one.
     pub fn set_mapping(&mut self, now: Instant, mapping: Option<Mapping>) {
-        self.transports.iter_mut().for_each(|transport| transport.set_mapping(now, mapping));
+        let mut would_help = false;
+        for transport in self.transports.iter_mut() {
+            would_help |= transport.set_mapping(now, mapping);
+        }
+        if would_help {
+            self.restart(now);
+        }
         self.process_transport(now);
     }
 

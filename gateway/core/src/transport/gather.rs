@@ -108,25 +108,30 @@ impl PeerTransport {
 
     /// Sets the port that a router forwards to the shared port. Its candidate is a server-reflexive
     /// one that lets everybody in, so that viewers try it before what STUN servers have seen.
-    pub fn set_mapping(&mut self, now: Instant, mapping: Option<Mapping>) {
+    /// Returns true if the peer's packets take a detour although this one would save it: it can
+    /// only be signaled with a restart.
+    pub fn set_mapping(&mut self, now: Instant, mapping: Option<Mapping>) -> bool {
         if self.turn_only {
-            return;
+            return false;
         }
         let external = mapping.map(|mapping| SocketAddr::V4(mapping.external));
         if let Some(old) = self.mapped.filter(|old| Some(*old) != external) {
             self.agent.remove_reflexive(old);
         }
+        let is_new = self.mapped != external;
         self.mapped = external;
-        let Some(mapping) = mapping else { return };
+        let Some(mapping) = mapping else { return false };
         let preference = match mapping.standing() {
             Standing::Public => MAPPED_PREFERENCE,
             Standing::Private | Standing::Shared => NEAR_PREFERENCE,
-            Standing::Nowhere => return,
+            Standing::Nowhere => return false,
         };
         let (base, external) = (mapping.internal.into(), mapping.external.into());
         let kind = CandidateKind::ServerReflexive;
         self.add_local(now, kind, LocalBase::Socket(base), external, Some(base), preference);
         self.process(now);
+        let is_relayed = self.path().is_some_and(|path| path.is_relayed());
+        is_new && is_relayed && !self.is_gathering() && mapping.standing() == Standing::Public
     }
 
     /// Returns the STUN and TURN servers.

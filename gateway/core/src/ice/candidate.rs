@@ -89,7 +89,7 @@ pub struct Candidate {
     pub address: SocketAddr,
     /// The candidate's priority (RFC 8445 §5.1.2).
     pub priority: u32,
-    /// The foundation: equal for candidates of the same type and base (RFC 8445 §5.1.1.3).
+    /// The foundation: equal for candidates of the same type, base and source (RFC 8445 §5.1.1.3).
     pub foundation: String,
     /// The base of a reflexive candidate, or the mapped address of a relayed one. For diagnosis
     /// only.
@@ -111,15 +111,19 @@ impl Candidate {
             kind,
             address,
             priority: priority(kind, local_preference),
-            foundation: foundation(kind, base.ip()),
+            foundation: foundation(kind, base.ip(), local_preference),
             related,
             ufrag: Some(ufrag.to_owned()),
         }
     }
 }
 
-/// Returns the foundation: a FNV-1a hash of the candidate type and base address.
-fn foundation(kind: CandidateKind, base: IpAddr) -> String {
+/// Returns the foundation: a FNV-1a hash of the candidate type and base address, and of a
+/// server-reflexive candidate also of its local preference, because those that a router and STUN
+/// servers have told of have different ones.
+fn foundation(kind: CandidateKind, base: IpAddr, local_preference: u16) -> String {
+    let is_reflexive = kind == CandidateKind::ServerReflexive;
+    let source = if is_reflexive { local_preference } else { 0 };
     let octets = match base {
         IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
         IpAddr::V6(ip) => ip.octets(),
@@ -127,6 +131,7 @@ fn foundation(kind: CandidateKind, base: IpAddr) -> String {
     let hash = octets
         .iter()
         .chain(kind.as_str().as_bytes())
+        .chain(&source.to_be_bytes())
         .fold(0x811C_9DC5_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
     hash.to_string()
 }

@@ -88,9 +88,17 @@ fn priorities_order_the_kinds_and_mix_the_families() {
 }
 
 #[test]
-fn foundations_are_equal_for_one_kind_and_base_only() {
-    let host = foundation(CandidateKind::Host, "192.0.2.1".parse().unwrap());
-    assert_eq!(host, foundation(CandidateKind::Host, "192.0.2.1".parse().unwrap()));
-    assert_ne!(host, foundation(CandidateKind::Host, "192.0.2.2".parse().unwrap()));
-    assert_ne!(host, foundation(CandidateKind::Relay, "192.0.2.1".parse().unwrap()));
+fn foundations_are_equal_for_one_kind_base_and_source_only() {
+    use CandidateKind::{Host, Relay, ServerReflexive};
+    let of = |kind, base: &str, preference| foundation(kind, base.parse().unwrap(), preference);
+    let (base, other) = ("192.0.2.1", "192.0.2.2");
+    for (name, first, second, equal) in [
+        ("a host's addresses", of(Host, base, 1), of(Host, base, 2), true),
+        ("another base", of(Host, base, 1), of(Host, other, 1), false),
+        ("another kind", of(Host, base, 1), of(Relay, base, 1), false),
+        ("two STUN servers", of(ServerReflexive, base, 1), of(ServerReflexive, base, 1), true),
+        ("a router", of(ServerReflexive, base, 1), of(ServerReflexive, base, 2), false),
+    ] {
+        assert_eq!(first == second, equal, "{name}");
+    }
 }

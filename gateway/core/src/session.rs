@@ -89,6 +89,8 @@ pub struct Session {
     following: Option<line::Following>,
     started: bool,
     ended: bool,
+    /// The last restart for a port that a router forwards.
+    mapping_restart: Option<Instant>,
     /// Buffer for one packet before encryption.
     plain: Vec<u8>,
     outbox: VecDeque<SessionOutput>,

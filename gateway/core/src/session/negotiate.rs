@@ -110,6 +110,7 @@ impl Session {
             following: None,
             started: false,
             ended: false,
+            mapping_restart: None,
             plain: Vec::new(),
             outbox: VecDeque::new(),
         }

@@ -1,7 +1,7 @@
 //! The session's transports, for what the gateway passes to it: datagrams, addresses, ICE servers.
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use porthole_signaling_proto::{IceCandidate, IceServer};
 
@@ -10,6 +10,19 @@ use crate::TurnTransport;
 use crate::dtls_srtp::SrtpProfile;
 use crate::ice::{LocalBase, Path};
 use crate::port_mapping::Mapping;
+
+/// Shortest time between two restarts of a session for ports that a router forwards: whoever can
+/// write as the router is no reason to negotiate all the time.
+const MAPPING_RESTART: Duration = Duration::from_secs(60);
+
+/// Returns true, and notes the time, if enough of it has passed since the last restart.
+fn may_restart(last: &mut Option<Instant>, now: Instant) -> bool {
+    let is_due = last.is_none_or(|last| now.saturating_duration_since(last) >= MAPPING_RESTART);
+    if is_due {
+        *last = Some(now);
+    }
+    is_due
+}
 
 impl Session {
     /// Returns true if a STUN request with this local user name fragment is for this session.
@@ -77,13 +90,14 @@ impl Session {
     }
 
     /// Sets the port that a router forwards to the shared port. A session that is relayed restarts
-    /// for a new one: the path that it has stays until there is a better one.
+    /// for a new one: the path that it has stays until there is a better one. What comes within
+    /// [`MAPPING_RESTART`] of the last one is used after the next restart.
     pub fn set_mapping(&mut self, now: Instant, mapping: Option<Mapping>) {
         let mut would_help = false;
         for transport in self.transports.iter_mut() {
             would_help |= transport.set_mapping(now, mapping);
         }
-        if would_help {
+        if would_help && may_restart(&mut self.mapping_restart, now) {
             self.restart(now);
         }
         self.process_transport(now);
@@ -158,5 +172,20 @@ impl Session {
             self.restart(now);
             self.process_transport(now);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mappings_restart_a_session_once_a_minute_however_many_there_are() {
+        let start = Instant::now();
+        let mut last = None;
+        let restarts = (0..600)
+            .filter(|second| may_restart(&mut last, start + Duration::from_secs(*second)))
+            .count();
+        assert_eq!(restarts, 10);
     }
 }

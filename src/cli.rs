@@ -240,6 +240,9 @@ pub struct Netcheck {
     /// File whose first line is the password.
     #[arg(long, value_name = "FILE", requires = "user")]
     pub password_file: Option<PathBuf>,
+    /// Ask the router to forward a port of this machine for a moment.
+    #[arg(long)]
+    pub map_port: bool,
     /// Print the report as JSON.
     #[arg(long)]
     pub json: bool,

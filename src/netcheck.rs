@@ -39,7 +39,8 @@ pub async fn run(flags: &cli::Netcheck) -> anyhow::Result<()> {
     }
     let tls = Tls::new(flags.tls_port, flags.ca.as_deref())?;
     let user = account(flags)?;
-    let options = Options { user: user.as_ref(), tls, timeout: probe::TIMEOUT };
+    let (map_port, timeout) = (flags.map_port, probe::TIMEOUT);
+    let options = Options { user: user.as_ref(), tls, timeout, map_port };
     let report = run_checks(&servers, &options).await?;
     if flags.json {
         console::print_line(serde_json::to_string_pretty(&report)?)?;
@@ -103,6 +104,8 @@ struct Options<'a> {
     tls: Tls,
     /// Time for a Binding request over UDP.
     timeout: Duration,
+    /// Ask the router to forward a port for a moment.
+    map_port: bool,
 }
 
 /// Runs all checks: STUN with every server, TURN with the first one.
@@ -121,7 +124,7 @@ async fn run_checks(servers: &[Server], options: &Options<'_>) -> anyhow::Result
     }
     // A server on this machine is not reached through the router.
     if servers.iter().flat_map(|server| &server.addresses).any(|at| !at.ip().is_loopback()) {
-        report.router = router::probe().await;
+        report.router = router::probe(options.map_port).await;
     }
     for (server, address) in each_address(servers) {
         for target in stream_targets(server, address, &options.tls)? {

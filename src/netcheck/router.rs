@@ -1,7 +1,7 @@
 //! The port mapping protocols of the router: NAT-PMP (RFC 6886), PCP (RFC 6887), UPnP.
 //!
-//! The router is asked which of them it supports, and to forward a port for a moment, as a gateway
-//! does.
+//! The router is asked which of them it supports, and if that is wanted, to forward a port for a
+//! moment, as a gateway does.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -75,11 +75,13 @@ impl Router {
     }
 }
 
-/// Asks the router of the default route for its protocols. Returns `None` without such a route.
-pub(super) async fn probe() -> Option<Router> {
+/// Asks the router of the default route for its protocols, and with `map_port` to forward a port.
+/// Returns `None` without such a route.
+pub(super) async fn probe(map_port: bool) -> Option<Router> {
     let router = SocketAddr::new(port_mapping::default_router().await?.into(), PORT);
-    let (found, tried) =
-        tokio::join!(probe_at(router, SSDP), port_mapping::try_once(Protocols::All));
+    let trial =
+        async { if map_port { port_mapping::try_once(Protocols::All).await } else { None } };
+    let (found, tried) = tokio::join!(probe_at(router, SSDP), trial);
     Some(found.with_trial(tried))
 }
 

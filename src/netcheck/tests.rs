@@ -54,7 +54,7 @@ async fn serve_at(ip: &str, mapped: Option<SocketAddr>) -> SocketAddr {
 /// Returns options without required TLS, whose port is closed.
 fn options(user: Option<&Account>, timeout: Duration) -> Options<'_> {
     let tls = Tls { port: free_port().unwrap().port(), is_required: false, ..tls(None) };
-    Options { user, tls, timeout }
+    Options { user, tls, timeout, map_port: false }
 }
 
 fn tls(ca: Option<&Path>) -> Tls {
@@ -173,7 +173,7 @@ async fn tls_is_checked_as_browsers_do() {
     ] {
         let ca = ca.then(|| file("certificate.pem"));
         let tls = Tls { port, is_required, ..tls(ca.as_deref()) };
-        let options = Options { user, tls, timeout: probe::TIMEOUT };
+        let options = Options { user, tls, timeout: probe::TIMEOUT, map_port: false };
         let name = format!("{host}:{}", plain.port());
         let addresses = vec![plain];
         let named = Server { name, host: host.to_owned(), addresses, tls_port: None };

@@ -2,7 +2,7 @@
 
 mod kind;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use porthole_gateway_core::ice::interleave_families;
@@ -24,6 +24,12 @@ pub(crate) fn local(port: u16, with_loopback: bool) -> Option<Vec<SocketAddr>> {
     let found = interfaces.iter().map(|one| (kind::of(folder, &one.name), one.ip()));
     let chosen = choose(found.collect(), with_loopback);
     Some(chosen.into_iter().map(|ip| SocketAddr::new(ip, port)).collect())
+}
+
+/// Returns true if the interface with this name has this address.
+pub(crate) fn has(interface: &str, ip: Ipv4Addr) -> bool {
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+    interfaces.iter().any(|one| one.name == interface && one.ip() == IpAddr::V4(ip))
 }
 
 fn choose(mut found: Vec<(Kind, IpAddr)>, with_loopback: bool) -> Vec<IpAddr> {

@@ -5,31 +5,58 @@ use std::net::Ipv4Addr;
 use porthole_gateway_core::port_mapping::{Network, ROUTER_PORT};
 use tokio::net::UdpSocket;
 
+use crate::addresses;
+
 /// The table of IPv4 routes.
 const TABLE: &str = "/proc/net/route";
 
 /// Flags of a route that is up and leads to a router (`RTF_UP`, `RTF_GATEWAY`).
 const TO_ROUTER: u32 = 0x3;
 
-/// Returns the network of the default route; `None` if there is none, or none to a router.
+/// Addresses on the Internet, in both halves of its addresses, because some VPNs take each half by
+/// a route of its own. Nothing is sent to them.
+const ELSEWHERE: [Ipv4Addr; 2] = [Ipv4Addr::new(8, 0, 0, 1), Ipv4Addr::new(198, 51, 100, 1)];
+
+/// Returns the network of the default route; `None` if there is none, or none to a router, or if
+/// packets to the Internet take another way than through it, such as a VPN: the port would reveal
+/// the address that the VPN hides.
 pub(super) async fn network() -> Option<Network> {
     let table = tokio::fs::read_to_string(TABLE).await.ok()?;
-    let router = default_router(&table)?;
-    // Nothing is sent: the kernel only says from which address it would be.
+    let (interface, router) = default_router(&table)?;
+    let local = source_towards(router).await?;
+    let mut towards_internet = Vec::new();
+    for address in ELSEWHERE {
+        towards_internet.push(source_towards(address).await);
+    }
+    // A VPN that takes the LAN too has another interface.
+    let leads = addresses::has(&interface, local) && leads_to_internet(local, &towards_internet);
+    leads.then_some(Network { router, local })
+}
+
+/// Returns true if packets to the Internet leave from the address that packets to the router leave
+/// from.
+fn leads_to_internet(local: Ipv4Addr, towards_internet: &[Option<Ipv4Addr>]) -> bool {
+    towards_internet.iter().all(|source| *source == Some(local))
+}
+
+/// Returns the address from which packets to this one leave, by all tables and rules of the kernel;
+/// `None` if they do not. Nothing is sent.
+async fn source_towards(to: Ipv4Addr) -> Option<Ipv4Addr> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await.ok()?;
-    socket.connect((router, ROUTER_PORT)).await.ok()?;
+    socket.connect((to, ROUTER_PORT)).await.ok()?;
     match socket.local_addr().ok()? {
-        std::net::SocketAddr::V4(local) => Some(Network { router, local: *local.ip() }),
+        std::net::SocketAddr::V4(local) => Some(*local.ip()),
         std::net::SocketAddr::V6(_) => None,
     }
 }
 
-/// Returns the router of the default route with the lowest metric. The table has addresses in the
+/// Returns the interface and router of the default route with the lowest metric. The table has addresses in the
 /// byte order of the machine.
-fn default_router(table: &str) -> Option<Ipv4Addr> {
+fn default_router(table: &str) -> Option<(String, Ipv4Addr)> {
     let routes = table.lines().skip(1).filter_map(|line| {
         let columns: Vec<_> = line.split_whitespace().collect();
-        let [_, destination, router, flags, _, _, metric, mask, ..] = columns.as_slice() else {
+        let [interface, destination, router, flags, _, _, metric, mask, ..] = columns.as_slice()
+        else {
             return None;
         };
         let number = |text: &str| u32::from_str_radix(text, 16).ok();
@@ -37,14 +64,29 @@ fn default_router(table: &str) -> Option<Ipv4Addr> {
         let router = number(router).filter(|router| *router != 0)?;
         let leads = number(flags)? & TO_ROUTER == TO_ROUTER;
         let metric = metric.parse::<u32>().ok()?;
-        (is_default && leads).then(|| (metric, Ipv4Addr::from(router.to_ne_bytes())))
+        let router = Ipv4Addr::from(router.to_ne_bytes());
+        (is_default && leads).then(|| (metric, (*interface).to_owned(), router))
     });
-    routes.min_by_key(|(metric, _)| *metric).map(|(_, router)| router)
+    let best = routes.min_by_key(|(metric, _, _)| *metric);
+    best.map(|(_, interface, router)| (interface, router))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_router_is_asked_where_the_internet_is_reached_through_a_vpn() {
+        let (lan, vpn) = (Ipv4Addr::new(192, 168, 1, 2), Ipv4Addr::new(10, 8, 0, 2));
+        for (name, towards_internet, expected) in [
+            ("the router", [Some(lan), Some(lan)], true),
+            ("a VPN", [Some(vpn), Some(vpn)], false),
+            ("a VPN for one half", [Some(lan), Some(vpn)], false),
+            ("a VPN that lets nothing out", [None, None], false),
+        ] {
+            assert_eq!(leads_to_internet(lan, &towards_internet), expected, "{name}");
+        }
+    }
 
     #[test]
     fn the_router_is_that_of_the_best_default_route() {
@@ -67,7 +109,7 @@ mod tests {
             ("cut", "eth0\t00000000".to_owned(), None),
             ("nothing", String::new(), None),
         ] {
-            let found = found.map(|ip| ip.parse().unwrap());
+            let found = found.map(|ip| ("eth0".to_owned(), ip.parse().unwrap()));
             assert_eq!(default_router(&format!("{header}{rows}")), found, "{name}");
         }
     }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use porthole_net_tests::play_all;
-use porthole_test_support::lab::{Lab, SERVER_ADDRESS};
+use porthole_test_support::lab::{Host, Lab, SERVER_ADDRESS};
 use porthole_test_support::nat::NatKind;
 use porthole_test_support::path::Path;
 use porthole_test_support::porthole::{Gateway, Server, binary};
@@ -98,28 +98,63 @@ fn a_picture_that_is_relayed_becomes_direct_when_the_router_begins_to_map_ports(
     });
 }
 
-/// Takes about 5 s.
+/// Routes of a VPN: for each half of the addresses, by a rule that leaves the LAN alone, and by one
+/// that does not.
+const VPNS: [&[&str]; 3] = [
+    &["route add 0.0.0.0/1 dev vpn", "route add 128.0.0.0/1 dev vpn"],
+    &[
+        "route add default dev vpn table 77",
+        "rule add pref 100 lookup 77",
+        "rule add pref 99 lookup main suppress_prefixlength 0",
+    ],
+    &["route add default dev vpn table 77", "rule add pref 100 lookup 77"],
+];
+
+/// Runs `ip` on a host.
+fn ip(host: &Host, arguments: &str) -> Result<()> {
+    let status = host.command("ip").args(arguments.split(' ')).status()?;
+    ensure!(status.success(), "ip {arguments}");
+    Ok(())
+}
+
+/// Takes about 20 s.
 #[test]
-fn netcheck_tries_the_router_and_leaves_nothing_behind() {
+fn netcheck_tries_the_router_if_asked_and_leaves_nothing_behind() {
     let needs = [Need::Lab, Need::Program, Need::Tool("miniupnpd")];
-    scene("netcheck_tries_the_router_and_leaves_nothing_behind", &needs, |scene| {
+    scene("netcheck_tries_the_router_if_asked_and_leaves_nothing_behind", &needs, |scene| {
         let lab = Lab::new("netcheck-mapping")?;
         let home = lab.side(NatKind::Symmetric)?;
         let (_router, external) = home.map_ports(scene)?;
         let server = SERVER_ADDRESS.to_string();
+        let netcheck = |flags: &[&str]| -> Result<Value> {
+            let mut command = Place::On(&home.host).command(binary()?);
+            let command = command.args(["netcheck", "--server", &server, "--json"]).args(flags);
+            Ok(serde_json::from_slice(&command.output()?.stdout)?)
+        };
         let found = wait::until("the router maps ports", DEADLINE, || {
-            let command = Place::On(&home.host)
-                .command(binary()?)
-                .args(["netcheck", "--server", &server, "--json"])
-                .output()?;
-            let found: Value = serde_json::from_slice(&command.stdout)?;
-            Ok((found["router"]["pcp"] == true).then_some(found))
+            Ok(Some(netcheck(&["--map-port"])?).filter(|found| found["router"]["pcp"] == true))
         })?;
         let router = &found["router"];
         ensure!(router["nat_pmp"] == true && router["upnp"] == true, "{found}");
         ensure!(router["mapped_by"] == "PCP", "{found}");
         ensure!(router["external_address"] == external.to_string(), "{found}");
         ensure!(home.mapped_ports()?.is_empty(), "{:?}", home.mapped_ports()?);
+        let found = netcheck(&[])?;
+        ensure!(found["router"]["pcp"] == true, "{found}");
+        ensure!(found["router"]["mapped_by"].is_null(), "not asked to: {found}");
+
+        ip(&home.host, "link add vpn type veth peer name vpn-peer")?;
+        ip(&home.host, "addr add 10.8.0.2/24 dev vpn")?;
+        ip(&home.host, "link set vpn up")?;
+        ip(&home.host, "link set vpn-peer up")?;
+        for routes in VPNS {
+            routes.iter().try_for_each(|route| ip(&home.host, route))?;
+            let found = netcheck(&["--map-port"])?;
+            ensure!(found["router"].is_null(), "around a VPN: {routes:?} {found}");
+            for route in routes {
+                ip(&home.host, &route.replace(" add ", " del "))?;
+            }
+        }
         Ok(())
     });
 }

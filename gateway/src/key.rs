@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::{Signer as _, SigningKey};
 use porthole_signaling_proto::{GatewayId, identity};
+use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use crate::atomic_file::write_atomically;
@@ -77,8 +78,31 @@ impl Key {
         URL_SAFE_NO_PAD.encode(self.0.verifying_key().as_bytes())
     }
 
+    /// Returns a secret for a purpose, the same after every start. It reveals nothing of the key.
+    pub(crate) fn derive(&self, purpose: &str) -> [u8; 32] {
+        let digest = Sha256::new()
+            .chain_update(b"porthole secret for ")
+            .chain_update(purpose)
+            .chain_update([0])
+            .chain_update(self.0.as_bytes());
+        digest.finalize().into()
+    }
+
     /// Signs a message; the signature is base64url without padding.
     pub(crate) fn sign(&self, message: &[u8]) -> String {
         URL_SAFE_NO_PAD.encode(self.0.sign(message).to_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_that_of_one_key_and_one_purpose() {
+        let [key, other] = [1, 2].map(|byte| Key(SigningKey::from_bytes(&[byte; 32])));
+        assert_eq!(key.derive("a"), key.derive("a"));
+        assert_ne!(key.derive("a"), key.derive("b"));
+        assert_ne!(key.derive("a"), other.derive("a"));
     }
 }

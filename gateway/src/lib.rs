@@ -41,7 +41,7 @@ use crate::control::{ControlChannels, Controls};
 use crate::driver::{Channels, Driver, IceServerAccess, LINK_QUEUE, LinkEvent, QUESTION_QUEUE};
 use crate::link::Link;
 use crate::manage::{Manager, ManagerChannels, Shelf};
-use crate::port_mapping::{LIFETIME, PortMapping, Protocols, State};
+use crate::port_mapping::{LIFETIME, PortMapperConfig, PortMapping, Protocols, State};
 use crate::store_file::StoreFile;
 use key::Key;
 
@@ -204,9 +204,17 @@ impl Gateway {
         driver.change_cameras(initial);
         // A port by which it is reached would reveal where the gateway is.
         let protocols = config.port_mapping.filter(|_| !config.turn_only);
-        let udp_port = driver.udp_port();
-        let port_mapping =
-            protocols.map(|protocols| PortMapping::new(protocols, udp_port, LIFETIME, mapping));
+        let port_mapping = protocols.map(|protocols| {
+            let config = PortMapperConfig {
+                protocols,
+                port: driver.udp_port(),
+                lifetime: LIFETIME,
+                is_fixed: port != 0,
+                secret: key.derive("port mapping"),
+                seed: rand::random(),
+            };
+            PortMapping::new(config, mapping)
+        });
         let (server, claim, name) = (config.server, config.claim, config.name);
         let allow_plain_http = config.allow_plain_http;
         let link = Link { server, claim, name, key, tls: Arc::new(tls), allow_plain_http };

@@ -6,9 +6,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::{Duration, Instant};
 
-use porthole_gateway_core::port_mapping::{
-    ANNOUNCEMENT_PORT, MapperOutput, Network, PortMapper, PortMapperConfig,
-};
+use porthole_gateway_core::port_mapping::{ANNOUNCEMENT_PORT, MapperOutput, Network, PortMapper};
 use socket2::{Domain, Protocol as SocketProtocol, SockRef, Socket, Type};
 use tokio::net::UdpSocket;
 use tokio::sync::watch;
@@ -19,7 +17,7 @@ use tracing::debug;
 use crate::onvif::exchange::Exchanges;
 
 pub use porthole_gateway_core::port_mapping::{
-    LIFETIME, Mapping, Protocol, Protocols, Standing, State,
+    LIFETIME, Mapping, PortMapperConfig, Protocol, Protocols, Standing, State,
 };
 
 /// Interval at which the default route is read, like that of the machine's addresses.
@@ -55,14 +53,8 @@ pub(crate) struct PortMapping {
 }
 
 impl PortMapping {
-    /// Creates the driver for a UDP port; its state is told through `state`.
-    pub(crate) fn new(
-        protocols: Protocols,
-        port: u16,
-        lifetime: Duration,
-        state: watch::Sender<State>,
-    ) -> Self {
-        let config = PortMapperConfig { protocols, port, lifetime, seed: rand::random() };
+    /// Creates the driver; its state is told through `state`.
+    pub(crate) fn new(config: PortMapperConfig, state: watch::Sender<State>) -> Self {
         let mapper = PortMapper::new(config);
         Self { mapper, sockets: None, exchanges: Exchanges::default(), state }
     }
@@ -111,6 +103,9 @@ impl PortMapping {
         if network == self.mapper.network() {
             return;
         }
+        // What there is at the former router is given back as long as the sockets are there.
+        self.mapper.set_network(Instant::now(), None);
+        self.apply_outputs().await;
         self.sockets = network.and_then(|network| {
             let opened = Sockets::open(network);
             opened.inspect_err(|error| debug!("no socket to the router: {error}")).ok()
@@ -190,7 +185,15 @@ pub async fn try_once(protocols: Protocols) -> Option<State> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await.ok()?;
     let port = socket.local_addr().ok()?.port();
     let (telling, mut state) = watch::channel(State::Unknown);
-    let driver = PortMapping::new(protocols, port, TRIAL_LIFETIME, telling);
+    let config = PortMapperConfig {
+        protocols,
+        port,
+        lifetime: TRIAL_LIFETIME,
+        is_fixed: false,
+        secret: rand::random(),
+        seed: rand::random(),
+    };
+    let driver = PortMapping::new(config, telling);
     let stop = CancellationToken::new();
     let found = async {
         let known = state.wait_for(|state| *state != State::Unknown);

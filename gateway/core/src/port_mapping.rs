@@ -9,6 +9,7 @@
 //! as far as a candidate is: the checks of ICE show whether anything arrives.
 
 mod common;
+mod debts;
 mod held;
 mod nat_pmp;
 mod pcp;
@@ -103,7 +104,7 @@ impl Protocols {
 }
 
 /// Configuration of a [`PortMapper`].
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct PortMapperConfig {
     /// The protocols that are tried.
     pub protocols: Protocols,
@@ -111,8 +112,21 @@ pub struct PortMapperConfig {
     pub port: u16,
     /// Time for which it is mapped, [`LIFETIME`] for a gateway.
     pub lifetime: Duration,
-    /// Seed of the generator for nonces and ports. Must be unpredictable in production.
+    /// The port is the same after the next start. Mappings without an end are made only then: with
+    /// another port at each start they would pile up after crashes.
+    pub is_fixed: bool,
+    /// Secret that shows mappings to be ours, also after a restart; see RFC 6887 §11.3.
+    pub secret: [u8; 32],
+    /// Seed of the generator for ports. Must be unpredictable in production.
     pub seed: u64,
+}
+
+impl fmt::Debug for PortMapperConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { protocols, port, .. } = self;
+        let mut shown = f.debug_struct("PortMapperConfig");
+        shown.field("protocols", protocols).field("port", port).finish_non_exhaustive()
+    }
 }
 
 /// The network of the default route.
@@ -139,6 +153,13 @@ impl Mapping {
     /// Returns from where the external address can be reached.
     pub fn standing(&self) -> Standing {
         Standing::of(*self.external.ip())
+    }
+
+    /// Returns true if it leads to another address that other machines can reach.
+    fn is_useful(&self) -> bool {
+        self.standing() != Standing::Nowhere
+            && self.external.port() != 0
+            && self.external.ip() != self.internal.ip()
     }
 }
 
@@ -213,11 +234,18 @@ impl PortMapper {
         Self { common, network: None, stage: Stage::Idle, failures: 0, told: State::Unknown }
     }
 
-    /// Sets the network of the default route. The mapping of another one is forgotten: its router
-    /// can no longer be asked.
+    /// Sets the network of the default route. The mapping of another one is given back, with one
+    /// message: its router can perhaps not be reached any more.
     pub fn set_network(&mut self, now: Instant, network: Option<Network>) {
         if self.network == network || self.is_closing() {
             return;
+        }
+        if let Some(mut message) = self.give_back(now, false) {
+            message.poll(now, &mut self.common.outbox);
+        }
+        if let Some(network) = network {
+            self.common.set_nonce(network);
+            self.common.forget_other_routers(network.router);
         }
         self.network = network;
         self.failures = 0;
@@ -229,6 +257,22 @@ impl PortMapper {
                 self.enter(Stage::Idle, State::NotNeeded);
             }
             Some(network) => self.search(now, network),
+        }
+        self.proceed(now);
+    }
+
+    /// Gives back what a router has mapped, or may have: with the message that is returned, and
+    /// with exchanges that go on in every stage.
+    fn give_back(&mut self, now: Instant, is_ours: bool) -> Option<Message> {
+        let Self { common, stage, network, .. } = self;
+        let network = (*network)?;
+        match stage {
+            Stage::Held(held) => held.give_back(now, common, network, is_ours),
+            Stage::Searching(search) => {
+                search.give_back(common, network);
+                None
+            }
+            Stage::Idle | Stage::Waiting { .. } | Stage::Closing { .. } | Stage::Closed => None,
         }
     }
 
@@ -267,14 +311,34 @@ impl PortMapper {
 
     fn handle_pcp(&mut self, now: Instant, network: Network, response: pcp::Response) {
         let Self { common, stage, .. } = self;
+        let mapped = match response.body {
+            pcp::Body::Map(mapped) => mapped,
+            pcp::Body::Announce => None,
+        };
+        // Whoever answers without our nonce has not seen our request.
+        if mapped.is_some_and(|mapped| !common.is_ours(&mapped)) {
+            return;
+        }
         match stage {
             Stage::Searching(search) => search.handle_pcp(now, common, network, response),
             Stage::Held(held) if held.protocol() == Protocol::Pcp => {
                 let is_restarted = common.note_epoch(now, response.epoch);
-                held.handle_pcp(now, common, response, is_restarted);
+                held.handle_pcp(now, response, is_restarted);
             }
-            Stage::Closing { message, .. } if response.lifetime == 0 => *message = None,
-            Stage::Waiting { soonest, until } => *until = (*until).min(*soonest),
+            Stage::Closing { message, .. } if mapped.is_some() && response.lifetime == 0 => {
+                *message = None;
+            }
+            Stage::Waiting { soonest, until } => {
+                let is_late = response.result == pcp::SUCCESS && response.lifetime != 0;
+                if let Some(SocketAddr::V4(external)) = mapped.map(|mapped| mapped.external)
+                    && is_late
+                {
+                    // The search has ended without it.
+                    let bytes = common.pcp_request(network, external, 0);
+                    common.send_datagram(network, bytes);
+                }
+                *until = (*until).min(*soonest);
+            }
             Stage::Idle | Stage::Held(_) | Stage::Closing { .. } | Stage::Closed => {}
         }
         self.proceed(now);
@@ -288,9 +352,16 @@ impl PortMapper {
                 let is_restarted = common.note_epoch(now, response.epoch);
                 held.handle_nat_pmp(now, common, response, is_restarted);
             }
-            Stage::Closing { message, .. } if response.body.is_given_back() => *message = None,
-            Stage::Waiting { soonest, until } => *until = (*until).min(*soonest),
-            Stage::Idle | Stage::Held(_) | Stage::Closing { .. } | Stage::Closed => {}
+            Stage::Closing { message, .. } => {
+                message.take_if(|_| response.body.is_given_back(common.config.port));
+            }
+            Stage::Waiting { soonest, until } => {
+                if response.result == nat_pmp::SUCCESS && response.body.maps(common.config.port) {
+                    common.send_datagram(network, nat_pmp::map(common.config.port, 0, 0));
+                }
+                *until = (*until).min(*soonest);
+            }
+            Stage::Idle | Stage::Held(_) | Stage::Closed => {}
         }
         self.proceed(now);
     }
@@ -299,6 +370,8 @@ impl PortMapper {
     pub fn handle_reply(&mut self, now: Instant, id: u32, reply: Option<&Reply>) {
         if self.common.pending.take_if(|pending| pending.id == id).is_some() {
             self.pass_reply(now, reply);
+        } else if self.common.handle_removal(now, id, reply) {
+            self.proceed(now);
         }
     }
 
@@ -307,7 +380,7 @@ impl PortMapper {
         let Some(network) = *network else { return };
         match stage {
             Stage::Searching(search) => search.handle_reply(now, common, network, reply),
-            Stage::Held(held) => held.handle_reply(now, common, reply),
+            Stage::Held(held) => held.handle_reply(now, common, network, reply),
             Stage::Idle | Stage::Waiting { .. } | Stage::Closing { .. } | Stage::Closed => {}
         }
         self.proceed(now);
@@ -324,7 +397,9 @@ impl PortMapper {
                 Some(message.as_ref().map_or(*until, |message| message.next.min(*until)))
             }
         };
-        of_stage.into_iter().chain(self.common.pending.map(|pending| pending.until)).min()
+        let Common { pending, removal, .. } = &self.common;
+        let exchanges = pending.iter().chain(removal.iter().map(|(_, pending)| pending));
+        of_stage.into_iter().chain(exchanges.map(|pending| pending.until)).min()
     }
 
     /// Processes everything that is due: repetitions, renewals, another search.
@@ -335,18 +410,39 @@ impl PortMapper {
         self.proceed(now);
     }
 
-    /// Goes on to the next stage if this one has ended.
+    /// Goes on with what is due.
     fn proceed(&mut self, now: Instant) {
+        self.advance(now);
+        self.common.remove_next(now);
+        if let Stage::Closing { message, until } = &self.stage
+            && (*until <= now || (message.is_none() && !self.common.has_debts()))
+        {
+            self.common.forget_debts();
+            self.stage = Stage::Closed;
+        }
+    }
+
+    /// Goes on to the next stage if this one has ended.
+    fn advance(&mut self, now: Instant) {
         let Self { common, stage, network, .. } = self;
         let Some(network) = *network else { return };
         match stage {
             Stage::Searching(search) => match search.proceed(now, common, network) {
                 None => {}
-                Some(Ok(held)) => self.hold(held),
-                Some(Err(reason)) => self.wait(now, reason),
+                Some(Ok(held)) => {
+                    search.give_back_doubts(common);
+                    self.hold(held);
+                }
+                Some(Err(reason)) => {
+                    search.give_back(common, network);
+                    self.wait(now, reason);
+                }
             },
             Stage::Held(held) => {
                 if !held.proceed(now, common, network) {
+                    if let Some(mut message) = held.give_back(now, common, network, false) {
+                        message.poll(now, &mut common.outbox);
+                    }
                     self.search(now, network);
                 } else if self.told != State::Mapped(held.mapping()) {
                     let state = State::Mapped(held.mapping());
@@ -354,16 +450,8 @@ impl PortMapper {
                 }
             }
             Stage::Waiting { until, .. } if *until <= now => self.search(now, network),
-            Stage::Closing { message, until } => {
-                if let Some(sent) = message
-                    && !sent.poll(now, &mut common.outbox)
-                {
-                    *message = None;
-                }
-                if *until <= now || (message.is_none() && common.pending.is_none()) {
-                    common.cancel();
-                    self.stage = Stage::Closed;
-                }
+            Stage::Closing { message, .. } => {
+                message.take_if(|message| !message.poll(now, &mut common.outbox));
             }
             Stage::Idle | Stage::Waiting { .. } | Stage::Closed => {}
         }
@@ -386,6 +474,7 @@ impl PortMapper {
     fn hold(&mut self, held: Held) {
         self.failures = 0;
         self.common.cancel();
+        self.common.keep(held.mapping().external.port());
         let state = State::Mapped(held.mapping());
         self.enter(Stage::Held(Box::new(held)), state);
     }
@@ -426,21 +515,10 @@ impl PortMapper {
         if self.is_closing() {
             return;
         }
+        let message = self.give_back(now, true);
         self.common.cancel();
-        let stage = std::mem::replace(&mut self.stage, Stage::Closed);
-        let Some(network) = self.network else { return };
-        let message = match &stage {
-            Stage::Held(held) => held.give_back(now, &mut self.common, network),
-            Stage::Searching(search) => {
-                search.give_back(&mut self.common, network);
-                None
-            }
-            Stage::Idle | Stage::Waiting { .. } | Stage::Closing { .. } | Stage::Closed => None,
-        };
-        if message.is_some() || self.common.pending.is_some() {
-            self.stage = Stage::Closing { message, until: now + CLOSE_TIME };
-            self.proceed(now);
-        }
+        self.stage = Stage::Closing { message, until: now + CLOSE_TIME };
+        self.proceed(now);
     }
 
     /// Returns true once nothing is left to give back.

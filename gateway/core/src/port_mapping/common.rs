@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
+use sha2::{Digest as _, Sha256};
 
+use super::debts::Debt;
 use super::walk::Exchange;
 use super::{MapperOutput, Network, PortMapperConfig, ROUTER_PORT, pcp};
 use crate::onvif::probe::Request;
@@ -85,36 +87,68 @@ pub(super) struct Pending {
 pub(super) struct Common {
     pub(super) config: PortMapperConfig,
     pub(super) rng: StdRng,
+    /// The nonce in the network that is set.
     pub(super) nonce: pcp::Nonce,
     pub(super) epoch: Option<Epoch>,
     pub(super) pending: Option<Pending>,
+    /// Mappings that are to be removed, and the one that is being removed.
+    pub(super) debts: VecDeque<Debt>,
+    pub(super) removal: Option<(Debt, Pending)>,
     pub(super) requests: u32,
     pub(super) outbox: VecDeque<MapperOutput>,
 }
 
 impl Common {
     pub(super) fn new(config: PortMapperConfig) -> Self {
-        let mut rng = StdRng::seed_from_u64(config.seed);
-        let nonce = rng.random();
         Self {
             config,
-            rng,
-            nonce,
+            rng: StdRng::seed_from_u64(config.seed),
+            nonce: pcp::Nonce::default(),
             epoch: None,
             pending: None,
+            debts: VecDeque::new(),
+            removal: None,
             requests: 0,
             outbox: VecDeque::new(),
         }
     }
 
-    /// Sends an HTTP request.
+    /// Sets the nonce of PCP for a network. It is the same after every start, so that a router takes
+    /// a gateway that has crashed for the owner of its mapping (RFC 6887 §11.3), and nobody knows it
+    /// who does not know the secret.
+    pub(super) fn set_nonce(&mut self, network: Network) {
+        let digest = Sha256::new()
+            .chain_update(self.config.secret)
+            .chain_update(b"pcp nonce")
+            .chain_update(network.router.octets())
+            .chain_update(network.local.octets())
+            .chain_update(self.config.port.to_be_bytes())
+            .finalize();
+        self.nonce = pcp::array(&digest, 0).unwrap_or_default();
+    }
+
+    /// Returns true for a mapping by PCP that is ours.
+    pub(super) fn is_ours(&self, mapped: &pcp::Mapped) -> bool {
+        (mapped.nonce, mapped.internal_port) == (self.nonce, self.config.port)
+    }
+
+    /// Sends an HTTP request, in place of the one under way.
     pub(super) fn send(&mut self, now: Instant, exchange: Exchange) {
         self.cancel();
+        self.pending = Some(self.request(now, exchange));
+    }
+
+    /// Sends an HTTP request.
+    pub(super) fn request(&mut self, now: Instant, exchange: Exchange) -> Pending {
         self.requests = self.requests.wrapping_add(1);
         let id = self.requests;
-        self.pending = Some(Pending { id, until: now + EXCHANGE_TIME });
         let Exchange { to, bytes } = exchange;
         self.outbox.push_back(MapperOutput::Send(Request { id, to, tls_name: None, bytes }));
+        Pending { id, until: now + EXCHANGE_TIME }
+    }
+
+    pub(super) fn drop_exchange(&mut self, pending: Pending) {
+        self.outbox.push_back(MapperOutput::Cancel(pending.id));
     }
 
     /// Sends a datagram to the router, once.
@@ -124,7 +158,7 @@ impl Common {
 
     pub(super) fn cancel(&mut self) {
         if let Some(pending) = self.pending.take() {
-            self.outbox.push_back(MapperOutput::Cancel(pending.id));
+            self.drop_exchange(pending);
         }
     }
 
@@ -166,6 +200,9 @@ impl Common {
         self.rng.random()
     }
 }
+
+/// The reason of a router that names none.
+pub(super) const REFUSES: &str = "it refuses";
 
 /// Returns the address of PCP and NAT-PMP on a router.
 pub(super) const fn router_address(network: Network) -> SocketAddrV4 {

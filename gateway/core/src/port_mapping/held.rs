@@ -1,11 +1,11 @@
 //! A mapping that exists, and its renewals.
 
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::{Duration, Instant};
 
 use super::common::{Common, Message, router_address};
-use super::upnp::Call;
-use super::walk::{Exchange, Granted, Next, Walk};
+use super::debts::Debt;
+use super::walk::{Granted, Next, Walk};
 use super::{MIN_LIFETIME, Mapping, Network, Protocol, RENEW_MAX, RENEW_MIN, nat_pmp, pcp};
 use crate::onvif::Reply;
 
@@ -14,6 +14,14 @@ const MAX_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 /// Time for which a mapping without an end is believed in after its last renewal.
 const PERMANENT: Duration = Duration::from_secs(3 * RENEW_MAX.as_secs());
+
+/// The parts of a renewal by PCP or NAT-PMP that have no answer yet, also after its last try: slow
+/// routers answer late. Each is answered once.
+#[derive(Debug, Default)]
+struct Asked {
+    mapping: bool,
+    address: bool,
+}
 
 /// A mapping that exists.
 #[derive(Debug)]
@@ -25,6 +33,10 @@ pub(super) struct Held {
     renewed: Instant,
     /// A renewal by PCP or NAT-PMP that has no answer yet.
     asking: Option<Message>,
+    asked: Asked,
+    /// The answers of NAT-PMP to a renewal, until both are there: its port, and its address.
+    granted_port: Option<(u16, Duration)>,
+    address: Option<Ipv4Addr>,
     /// The mapping as UPnP knows it.
     granted: Option<Granted>,
     /// A renewal by UPnP.
@@ -41,6 +53,9 @@ impl Held {
             renew_at: now,
             renewed: now,
             asking: None,
+            asked: Asked::default(),
+            granted_port: None,
+            address: None,
             granted: None,
             walk: None,
             is_refused: false,
@@ -77,33 +92,41 @@ impl Held {
         self.renew_at = self.renew_at.min(self.renewed + RENEW_MIN);
     }
 
-    pub(super) fn handle_pcp(
-        &mut self,
-        now: Instant,
-        common: &Common,
-        response: pcp::Response,
-        is_restarted: bool,
-    ) {
-        let lifetime = Duration::from_secs(response.lifetime.into());
+    /// Handles an answer of PCP; the caller has compared its nonce. What was not asked for changes
+    /// nothing: it is a reason to ask.
+    pub(super) fn handle_pcp(&mut self, now: Instant, response: pcp::Response, is_restarted: bool) {
+        let is_success = response.result == pcp::SUCCESS;
         match response.body {
-            pcp::Body::Map(Some(mapped))
-                if (mapped.nonce, mapped.internal_port) == (common.nonce, common.config.port) =>
-            {
-                if response.result != pcp::SUCCESS || lifetime < MIN_LIFETIME {
-                    self.is_refused |= self.asking.is_some();
+            pcp::Body::Map(Some(mapped)) if self.asked.mapping => {
+                self.asked.mapping = false;
+                if !is_success {
+                    self.note_refusal(now, pcp::is_transient(response.result));
                 } else if let SocketAddr::V4(external) = mapped.external {
-                    self.mapping.external = external;
-                    self.extend(now, lifetime);
+                    self.take(now, external, Duration::from_secs(response.lifetime.into()));
+                } else {
+                    self.is_refused = true;
                 }
             }
-            pcp::Body::Map(None) if response.result != pcp::SUCCESS => {
-                self.is_refused |= self.asking.is_some();
+            // An error that is cut short, and so without its nonce: anybody may have sent it.
+            pcp::Body::Map(None) if self.asked.mapping && !is_success => {
+                self.asked.mapping = false;
+                self.note_refusal(now, true);
             }
-            pcp::Body::Announce | pcp::Body::Map(_) if is_restarted => self.hurry(),
-            pcp::Body::Announce | pcp::Body::Map(_) => {}
+            pcp::Body::Map(Some(mapped)) => {
+                let is_news = mapped.external != SocketAddr::V4(self.mapping.external);
+                if is_restarted || (is_success && is_news) {
+                    self.hurry();
+                }
+            }
+            pcp::Body::Announce | pcp::Body::Map(None) => {
+                if is_restarted {
+                    self.hurry();
+                }
+            }
         }
     }
 
+    /// Handles an answer of NAT-PMP. What was not asked for changes nothing: it is a reason to ask.
     pub(super) fn handle_nat_pmp(
         &mut self,
         now: Instant,
@@ -111,32 +134,72 @@ impl Held {
         response: nat_pmp::Response,
         is_restarted: bool,
     ) {
+        let was_asked = self.asked.mapping;
         let is_success = response.result == nat_pmp::SUCCESS;
         match response.body {
-            nat_pmp::Body::Map(Some(mapped)) if mapped.internal_port == common.config.port => {
-                let lifetime = Duration::from_secs(mapped.lifetime.into());
-                if !is_success || lifetime < MIN_LIFETIME {
-                    self.is_refused |= self.asking.is_some();
-                } else {
-                    let ip = *self.mapping.external.ip();
-                    self.mapping.external = SocketAddrV4::new(ip, mapped.external_port);
-                    self.extend(now, lifetime);
+            nat_pmp::Body::Map(Some(mapped)) if mapped.internal_port != common.config.port => {}
+            nat_pmp::Body::Map(mapped) if was_asked => {
+                self.asked.mapping = false;
+                match mapped.filter(|_| is_success) {
+                    Some(mapped) => {
+                        let lifetime = Duration::from_secs(mapped.lifetime.into());
+                        self.granted_port = Some((mapped.external_port, lifetime));
+                    }
+                    None => self.note_refusal(now, nat_pmp::is_transient(response.result)),
                 }
-                return;
             }
-            nat_pmp::Body::Map(None) if !is_success => {
-                self.is_refused |= self.asking.is_some();
-            }
-            nat_pmp::Body::Address(Some(address)) if is_success => {
-                if address != *self.mapping.external.ip() {
-                    self.mapping.external.set_ip(address);
+            nat_pmp::Body::Map(mapped) => {
+                let port = self.mapping.external.port();
+                if is_success && mapped.is_some_and(|mapped| mapped.external_port != port) {
                     self.hurry();
                 }
             }
-            nat_pmp::Body::Address(_) | nat_pmp::Body::Map(_) | nat_pmp::Body::Other => {}
+            nat_pmp::Body::Address(address) if self.asked.address => {
+                self.asked.address = false;
+                self.address = address.filter(|_| is_success);
+            }
+            nat_pmp::Body::Address(address) => {
+                let known = *self.mapping.external.ip();
+                if is_success && address.is_some_and(|address| address != known) {
+                    self.hurry();
+                }
+            }
+            nat_pmp::Body::Other => {}
         }
-        if is_restarted && self.asking.is_none() {
+        if !self.asked.address {
+            self.take_granted_port(now);
+        }
+        if is_restarted && !was_asked {
             self.hurry();
+        }
+    }
+
+    /// Takes the port that NAT-PMP has granted, at the address that it has named, if it has.
+    fn take_granted_port(&mut self, now: Instant) {
+        let Some((port, lifetime)) = self.granted_port.take() else { return };
+        let ip = self.address.take().unwrap_or(*self.mapping.external.ip());
+        self.take(now, SocketAddrV4::new(ip, port), lifetime);
+    }
+
+    /// Takes what a renewal has brought, by the rules for a new mapping.
+    fn take(&mut self, now: Instant, external: SocketAddrV4, lifetime: Duration) {
+        let renewed = Mapping { external, ..self.mapping };
+        if lifetime < MIN_LIFETIME || !renewed.is_useful() {
+            self.is_refused = true;
+            return;
+        }
+        self.mapping = renewed;
+        self.extend(now, lifetime);
+    }
+
+    /// Notes that a renewal was refused: for good, or for now, so that what there is stays until
+    /// its end.
+    fn note_refusal(&mut self, now: Instant, is_transient: bool) {
+        self.asking = None;
+        if is_transient {
+            self.try_later(now);
+        } else {
+            self.is_refused = true;
         }
     }
 
@@ -144,14 +207,15 @@ impl Held {
         &mut self,
         now: Instant,
         common: &mut Common,
+        network: Network,
         reply: Option<&Reply>,
     ) {
         let Some(walk) = &mut self.walk else { return };
         let next = walk.handle(reply, common.random_port());
-        self.follow(now, common, next);
+        self.follow(now, common, network, next);
     }
 
-    fn follow(&mut self, now: Instant, common: &mut Common, next: Next) {
+    fn follow(&mut self, now: Instant, common: &mut Common, network: Network, next: Next) {
         match next {
             Next::Call(exchange) => common.send(now, exchange),
             Next::Failed(_) => {
@@ -160,9 +224,13 @@ impl Held {
             }
             Next::Granted(granted) => {
                 self.walk = None;
-                self.mapping.external = SocketAddrV4::new(granted.external.0, granted.external.1);
-                self.extend(now, lifetime_of(&granted));
+                if granted.external.1 != self.mapping.external.port() {
+                    self.owe(common, network, false);
+                }
+                let external = SocketAddrV4::new(granted.external.0, granted.external.1);
+                let lifetime = lifetime_of(&granted);
                 self.granted = Some(granted);
+                self.take(now, external, lifetime);
             }
         }
     }
@@ -180,6 +248,8 @@ impl Held {
         }
         if self.asking.take_if(|asking| !asking.poll(now, &mut common.outbox)).is_some() {
             self.try_later(now);
+            // The address may have stayed without an answer.
+            self.take_granted_port(now);
         }
         if self.asking.is_none() && self.walk.is_none() && self.renew_at <= now {
             self.renew(now, common, network);
@@ -198,11 +268,14 @@ impl Held {
             }
             Protocol::Upnp => {
                 let Some(granted) = &self.granted else { return };
-                let walk = self.walk.insert(Walk::renewal(network.local, port, granted));
-                let next = walk.begin();
-                return self.follow(now, common, next);
+                let walk = self.walk.insert(Walk::renewal(common, network, granted));
+                let next = walk.begin(0);
+                return self.follow(now, common, network, next);
             }
         };
+        let is_nat_pmp = self.protocol() == Protocol::NatPmp;
+        self.asked = Asked { mapping: true, address: is_nat_pmp };
+        (self.granted_port, self.address) = (None, None);
         let to = router_address(network);
         let datagrams = datagrams.into_iter().map(|bytes| (to, bytes)).collect();
         let message = self.asking.insert(Message::new(now, datagrams));
@@ -220,24 +293,31 @@ impl Held {
         Some(next.map_or(self.until, |next| next.min(self.until)))
     }
 
-    /// Gives the mapping back: with the message that is returned, or with an exchange.
+    /// Gives the mapping back: with the message that is returned, or with an exchange. `is_ours` is
+    /// true if that is certain, so that the router need not be asked first.
     pub(super) fn give_back(
         &self,
         now: Instant,
         common: &mut Common,
         network: Network,
+        is_ours: bool,
     ) -> Option<Message> {
         let bytes = match self.protocol() {
             Protocol::Pcp => common.pcp_request(network, self.mapping.external, 0),
             Protocol::NatPmp => nat_pmp::map(common.config.port, 0, 0),
             Protocol::Upnp => {
-                let granted = self.granted.as_ref()?;
-                let bytes = granted.service.write(Call::Delete(granted.external.1));
-                common.send(now, Exchange { to: granted.service.at(), bytes });
+                self.owe(common, network, is_ours);
                 return None;
             }
         };
         Some(Message::new(now, vec![(router_address(network), bytes)]))
+    }
+
+    fn owe(&self, common: &mut Common, network: Network, is_ours: bool) {
+        let Some(granted) = &self.granted else { return };
+        let (service, client) = (granted.service.clone(), network.local);
+        let port = granted.external.1;
+        common.owe(Debt { service, port, client, is_ours, tries: 0 });
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 
+use super::common::REFUSES;
 use super::pcp::array;
 
 /// The version of NAT-PMP.
@@ -40,9 +41,14 @@ pub(super) enum Body {
 }
 
 impl Body {
-    /// Returns true for the answer to a request that gives a mapping back.
-    pub(super) fn is_given_back(self) -> bool {
-        matches!(self, Self::Map(Some(mapped)) if mapped.lifetime == 0)
+    /// Returns true for the answer to a request that gives the mapping of this port back.
+    pub(super) fn is_given_back(self, port: u16) -> bool {
+        matches!(self, Self::Map(Some(it)) if it.lifetime == 0 && it.internal_port == port)
+    }
+
+    /// Returns true for the answer to a request that has mapped this port.
+    pub(super) fn maps(self, port: u16) -> bool {
+        matches!(self, Self::Map(Some(it)) if it.lifetime != 0 && it.internal_port == port)
     }
 }
 
@@ -103,8 +109,13 @@ pub(super) const fn describe(result: u16) -> &'static str {
         2 => "it does not allow this machine to map ports",
         3 => "its own network is down",
         4 => "it has no room for another mapping",
-        _ => "it refuses",
+        _ => REFUSES,
     }
+}
+
+/// Returns true for a result that says nothing about a mapping that exists.
+pub(super) const fn is_transient(result: u16) -> bool {
+    matches!(result, 3 | 4)
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use super::common::REFUSES;
+
 /// The version of PCP; NAT-PMP has version 0 on the same port.
 pub(super) const VERSION: u8 = 2;
 
@@ -23,7 +25,7 @@ pub(super) const SUCCESS: u8 = 0;
 /// The result of a request in a version that the router does not speak.
 pub(super) const UNSUPPORTED_VERSION: u8 = 1;
 
-/// A random number that shows a mapping to be ours.
+/// A secret number that shows a mapping to be ours.
 pub(super) type Nonce = [u8; 12];
 
 /// A response of a router.
@@ -129,8 +131,14 @@ pub(super) const fn describe(result: u8) -> &'static str {
         8 | 10 => "it has no room for another mapping",
         11 => "the port is taken",
         12 => "another router stands between it and this machine",
-        _ => "it refuses",
+        _ => REFUSES,
     }
+}
+
+/// Returns true for a result with a short lifetime (RFC 6887 §7.4): it says nothing about a mapping
+/// that exists.
+pub(super) const fn is_transient(result: u8) -> bool {
+    matches!(result, 7 | 8 | 10 | 11)
 }
 
 #[cfg(test)]

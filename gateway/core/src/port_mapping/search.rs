@@ -4,11 +4,12 @@
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::{Duration, Instant};
 
-use super::common::{Common, Message, router_address};
+use super::common::{Common, Message, REFUSES, router_address};
+use super::debts::Debt;
 use super::held::Held;
-use super::upnp::{self, Call, Place};
-use super::walk::{Exchange, Next, Walk};
-use super::{MIN_LIFETIME, Mapping, Network, Protocol, Standing, nat_pmp, pcp};
+use super::upnp::{self, Place};
+use super::walk::{NOT_CONNECTED, Next, Walk};
+use super::{MIN_LIFETIME, Mapping, Network, Protocol, nat_pmp, pcp};
 use crate::onvif::Reply;
 
 /// Time for devices to answer the search of UPnP: the second that it gives them, and a second
@@ -30,12 +31,16 @@ const USELESS: &str = "it names no external address that can be reached";
 #[derive(Debug)]
 pub(super) struct Search {
     pcp: Option<Message>,
+    /// PCP has not answered: it may have mapped the port nevertheless.
+    is_pcp_silent: bool,
     /// The request for the external address.
     nat_pmp: Option<Message>,
     /// The external address by NAT-PMP, until a mapping is asked for with it.
     address: Option<Ipv4Addr>,
     /// The request for a mapping with NAT-PMP, and the external address.
     mapping: Option<(Message, Ipv4Addr)>,
+    /// That request has no answer: the port may be mapped nevertheless.
+    is_mapping_silent: bool,
     upnp: Option<Message>,
     /// Devices that have answered and are not asked yet.
     devices: Vec<Place>,
@@ -44,6 +49,9 @@ pub(super) struct Search {
     /// The end of the wait for devices; `None` once it is over.
     devices_until: Option<Instant>,
     walk: Option<Walk>,
+    /// HTTP requests so far, and the mappings that may have been made without a word about it.
+    calls: u32,
+    doubts: Vec<Debt>,
     found: Option<Held>,
     reason: &'static str,
 }
@@ -62,14 +70,18 @@ impl Search {
         let searches = searches.chain(upnp::searches().take(1).map(|search| (at_router, search)));
         Self {
             pcp: message(Protocol::Pcp, vec![(to, request)]),
+            is_pcp_silent: false,
             nat_pmp: message(Protocol::NatPmp, vec![(to, nat_pmp::address())]),
             address: None,
             mapping: None,
+            is_mapping_silent: false,
             upnp: message(Protocol::Upnp, searches.collect()),
             devices: Vec::new(),
             known_devices: Vec::new(),
             devices_until: protocols.include(Protocol::Upnp).then_some(now + DEVICE_TIME),
             walk: None,
+            calls: 0,
+            doubts: Vec::new(),
             found: None,
             reason: SILENT,
         }
@@ -97,13 +109,16 @@ impl Search {
             pcp::Body::Announce if response.result == pcp::UNSUPPORTED_VERSION => {
                 self.nat_pmp = None;
             }
-            pcp::Body::Map(Some(mapped)) if is_success && self.is_ours(common, &mapped) => {
-                self.pcp = None;
+            // An answer to our request, also one that came late.
+            pcp::Body::Map(Some(mapped)) if is_success && self.wants_pcp(common) => {
                 if response.lifetime == 0 {
-                    // Also the answer to a request that gives a mapping back.
-                    self.reason = SHORT;
+                    // It may be the answer to a request that gives a mapping back.
+                    if self.pcp.is_some() {
+                        self.note(SHORT);
+                    }
                     return;
                 }
+                (self.pcp, self.is_pcp_silent) = (None, false);
                 let external = match mapped.external {
                     SocketAddr::V4(external) => external,
                     SocketAddr::V6(_) => SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0),
@@ -119,18 +134,28 @@ impl Search {
             }
             pcp::Body::Map(_) if !is_success => {
                 if self.pcp.take().is_some() {
-                    self.reason = pcp::describe(response.result);
+                    self.note(pcp::describe(response.result));
                 }
             }
             pcp::Body::Announce | pcp::Body::Map(_) => {}
         }
     }
 
-    /// Returns true for an answer to our request, also one that came late.
-    fn is_ours(&self, common: &Common, mapped: &pcp::Mapped) -> bool {
-        common.config.protocols.include(Protocol::Pcp)
-            && self.found.is_none()
-            && (mapped.nonce, mapped.internal_port) == (common.nonce, common.config.port)
+    fn wants_pcp(&self, common: &Common) -> bool {
+        common.config.protocols.include(Protocol::Pcp) && self.found.is_none()
+    }
+
+    /// Notes why a protocol maps nothing. The first reason that says something stays.
+    fn note(&mut self, reason: &'static str) {
+        let rank = |reason| match reason {
+            SILENT => 0,
+            NOT_CONNECTED => 1,
+            REFUSES => 2,
+            _ => 3,
+        };
+        if rank(reason) > rank(self.reason) {
+            self.reason = reason;
+        }
     }
 
     pub(super) fn handle_nat_pmp(
@@ -150,14 +175,20 @@ impl Search {
             nat_pmp::Body::Address(address) => {
                 if self.nat_pmp.take().is_some() {
                     self.address = address.filter(|_| result == nat_pmp::SUCCESS);
-                    self.reason = nat_pmp::describe(result);
+                    if result != nat_pmp::SUCCESS {
+                        self.note(nat_pmp::describe(result));
+                    }
                 }
             }
             nat_pmp::Body::Map(mapped) => {
+                if mapped.is_some_and(|one| one.internal_port != common.config.port) {
+                    return;
+                }
                 let Some((_, address)) = self.mapping.take() else { return };
-                self.reason = nat_pmp::describe(result);
-                let ours = mapped.filter(|one| one.internal_port == common.config.port);
-                let Some(mapped) = ours.filter(|_| result == nat_pmp::SUCCESS) else { return };
+                let Some(mapped) = mapped.filter(|_| result == nat_pmp::SUCCESS) else {
+                    self.note(nat_pmp::describe(result));
+                    return;
+                };
                 let external = SocketAddrV4::new(address, mapped.external_port);
                 let mapping = mapping(Protocol::NatPmp, common, network, external);
                 if self.take(now, mapping, Duration::from_secs(mapped.lifetime.into())) {
@@ -186,28 +217,36 @@ impl Search {
         match next {
             Next::Call(exchange) => common.send(now, exchange),
             Next::Failed(reason) => {
-                self.walk = None;
-                self.reason = reason;
+                self.end_walk();
+                self.note(reason);
             }
             Next::Granted(granted) => {
-                self.walk = None;
+                self.end_walk();
                 let external = SocketAddrV4::new(granted.external.0, granted.external.1);
                 let mapping = mapping(Protocol::Upnp, common, network, external);
-                if is_useful(&mapping) {
+                if mapping.is_useful() {
                     self.found = Some(Held::by_upnp(now, mapping, granted));
                 } else {
-                    self.reason = USELESS;
-                    let bytes = granted.service.write(Call::Delete(external.port()));
-                    common.send(now, Exchange { to: granted.service.at(), bytes });
+                    self.note(USELESS);
+                    let (service, client) = (granted.service, network.local);
+                    let port = external.port();
+                    common.owe(Debt { service, port, client, is_ours: true, tries: 0 });
                 }
             }
         }
     }
 
+    fn end_walk(&mut self) {
+        if let Some(walk) = self.walk.take() {
+            self.calls = walk.calls();
+            self.doubts.extend(walk.doubts());
+        }
+    }
+
     /// Takes a mapping if it is of use.
     fn take(&mut self, now: Instant, mapping: Mapping, lifetime: Duration) -> bool {
-        if lifetime < MIN_LIFETIME || !is_useful(&mapping) {
-            self.reason = if lifetime < MIN_LIFETIME { SHORT } else { USELESS };
+        if lifetime < MIN_LIFETIME || !mapping.is_useful() {
+            self.note(if lifetime < MIN_LIFETIME { SHORT } else { USELESS });
             return false;
         }
         self.found = Some(Held::new(now, mapping, lifetime));
@@ -224,11 +263,14 @@ impl Search {
         if let Some(held) = self.found.take() {
             return Some(Ok(held));
         }
-        for message in [&mut self.pcp, &mut self.nat_pmp, &mut self.upnp] {
+        let silent = self.pcp.take_if(|message| !message.poll(now, &mut common.outbox));
+        self.is_pcp_silent |= silent.is_some();
+        for message in [&mut self.nat_pmp, &mut self.upnp] {
             message.take_if(|message| !message.poll(now, &mut common.outbox));
         }
         self.devices_until.take_if(|until| *until <= now);
-        self.mapping.take_if(|(message, _)| !message.poll(now, &mut common.outbox));
+        let silent = self.mapping.take_if(|(message, _)| !message.poll(now, &mut common.outbox));
+        self.is_mapping_silent |= silent.is_some();
         if self.pcp.is_some() || self.nat_pmp.is_some() {
             return None;
         }
@@ -244,9 +286,8 @@ impl Search {
         }
         if !self.devices.is_empty() {
             let devices = std::mem::take(&mut self.devices);
-            let (port, lease) = (common.config.port, common.seconds());
-            let walk = self.walk.insert(Walk::new(network.local, port, lease, devices));
-            let next = walk.begin();
+            let walk = self.walk.insert(Walk::new(common, network, devices));
+            let next = walk.begin(self.calls);
             self.follow(now, common, network, next);
             return None;
         }
@@ -261,13 +302,20 @@ impl Search {
         messages.chain(self.devices_until).min()
     }
 
+    /// Gives back what a router may have mapped without our having heard of it, by UPnP.
+    pub(super) fn give_back_doubts(&mut self, common: &mut Common) {
+        self.end_walk();
+        self.doubts.drain(..).for_each(|debt| common.owe(debt));
+    }
+
     /// Gives back what a router may have mapped without our having heard of it.
-    pub(super) fn give_back(&self, common: &mut Common, network: Network) {
-        if self.pcp.is_some() {
+    pub(super) fn give_back(&mut self, common: &mut Common, network: Network) {
+        self.give_back_doubts(common);
+        if self.pcp.is_some() || self.is_pcp_silent {
             let any = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
             common.send_datagram(network, common.pcp_request(network, any, 0));
         }
-        if self.mapping.is_some() {
+        if self.mapping.is_some() || self.is_mapping_silent {
             common.send_datagram(network, nat_pmp::map(common.config.port, 0, 0));
         }
     }
@@ -281,11 +329,4 @@ fn mapping(
 ) -> Mapping {
     let internal = SocketAddrV4::new(network.local, common.config.port);
     Mapping { protocol, internal, external }
-}
-
-/// Returns true if a mapping leads to another address that other machines can reach.
-fn is_useful(mapping: &Mapping) -> bool {
-    mapping.standing() != Standing::Nowhere
-        && mapping.external.port() != 0
-        && mapping.external.ip() != mapping.internal.ip()
 }

@@ -6,6 +6,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
+use super::common::REFUSES;
 use crate::onvif::xml::{Element, escape};
 use crate::url_parts::UrlParts;
 
@@ -71,6 +72,8 @@ pub(super) enum Call {
     Add(Wanted),
     /// A mapping of this external port, or of another one if it is taken.
     AddAny(Wanted),
+    /// The mapping of this external port.
+    Entry(u16),
     /// The end of the mapping of this external port.
     Delete(u16),
 }
@@ -182,13 +185,8 @@ impl Service {
             Call::Address => ("GetExternalIPAddress", String::new()),
             Call::Add(wanted) => ("AddPortMapping", wanted.arguments()),
             Call::AddAny(wanted) => ("AddAnyPortMapping", wanted.arguments()),
-            Call::Delete(port) => (
-                "DeletePortMapping",
-                format!(
-                    "<NewRemoteHost></NewRemoteHost><NewExternalPort>{port}</NewExternalPort>\
-                     <NewProtocol>UDP</NewProtocol>"
-                ),
-            ),
+            Call::Entry(port) => ("GetSpecificPortMappingEntry", name_of_mapping(port)),
+            Call::Delete(port) => ("DeletePortMapping", name_of_mapping(port)),
         };
         let Self { place: Place { at, path }, kind } = self;
         let body = format!(
@@ -205,6 +203,14 @@ impl Service {
         )
         .into_bytes()
     }
+}
+
+/// Writes the arguments that name a mapping.
+fn name_of_mapping(port: u16) -> String {
+    format!(
+        "<NewRemoteHost></NewRemoteHost><NewExternalPort>{port}</NewExternalPort>\
+         <NewProtocol>UDP</NewProtocol>"
+    )
 }
 
 impl Wanted {
@@ -230,6 +236,14 @@ pub(super) fn read_address(body: &[u8]) -> Option<Ipv4Addr> {
 pub(super) fn read_port(body: &[u8]) -> Option<u16> {
     let port = Element::read(body).number("NewReservedPort")?;
     u16::try_from(port).ok().filter(|port| *port != 0)
+}
+
+/// Returns the machine and its port in the reply to [`Call::Entry`].
+pub(super) fn read_entry(body: &[u8]) -> Option<(Ipv4Addr, u16)> {
+    let entry = Element::read(body);
+    let client = entry.text_of("NewInternalClient")?.parse().ok()?;
+    let port = u16::try_from(entry.number("NewInternalPort")?).ok()?;
+    Some((client, port))
 }
 
 /// Returns the code of a fault.
@@ -261,7 +275,7 @@ pub(super) const fn describe(code: u32) -> &'static str {
         606 => "it does not allow this machine to map ports",
         fault::CONFLICT | fault::CONFLICT_ELSEWHERE => "the port is taken",
         728 => "it has no room for another mapping",
-        _ => "it refuses",
+        _ => REFUSES,
     }
 }
 

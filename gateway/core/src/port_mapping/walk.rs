@@ -6,11 +6,14 @@
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
 
+use super::common::Common;
+use super::debts::Debt;
 use super::upnp::{self, Call, Place, Service, Wanted, fault};
+use super::{Network, PortMapperConfig};
 use crate::onvif::Reply;
 
-/// Limit of calls in one conversation: a description, and for each service its address and a
-/// request with some others that get around a refusal.
+/// Limit of calls in one search: for each device a description, and for each service its address
+/// and a request with some others that get around a refusal.
 const MAX_CALLS: u32 = 16;
 
 /// Limit of requests with other ports after those that are taken.
@@ -18,6 +21,10 @@ const MAX_PORTS: u32 = 3;
 
 /// Smallest external port that is asked for instead of one that is taken.
 const FIRST_PORT: u16 = 1024;
+
+/// The reasons for which no device maps the port.
+pub(super) const NOT_CONNECTED: &str = "no router of UPnP is connected to the Internet";
+const ENDLESS: &str = "it maps ports without an end only, which needs a gateway.udp_port";
 
 /// A call to make.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,9 +67,13 @@ pub(super) struct Walk {
     /// The external port to ask for first.
     first_port: u16,
     lease: u32,
+    /// A mapping without an end is of use: the next start finds it again.
+    takes_endless: bool,
     devices: VecDeque<Place>,
     services: VecDeque<Service>,
     pending: Option<Pending>,
+    /// Mappings that a service may have made without a word about it.
+    doubts: Vec<(Service, u16)>,
     calls: u32,
     ports: u32,
     reason: &'static str,
@@ -70,24 +81,28 @@ pub(super) struct Walk {
 
 impl Walk {
     /// Creates a conversation with devices that have answered a search.
-    pub(super) fn new(client: Ipv4Addr, port: u16, lease: u32, devices: Vec<Place>) -> Self {
+    pub(super) fn new(common: &Common, network: Network, devices: Vec<Place>) -> Self {
+        let PortMapperConfig { port, is_fixed, .. } = common.config;
         Self {
-            client,
+            client: network.local,
             port,
             first_port: port,
-            lease,
+            lease: common.seconds(),
+            takes_endless: is_fixed,
             devices: devices.into(),
             services: VecDeque::new(),
             pending: None,
+            doubts: Vec::new(),
             calls: 0,
             ports: 0,
-            reason: "no router of UPnP is connected to the Internet",
+            reason: NOT_CONNECTED,
         }
     }
 
     /// Creates a conversation that renews a mapping.
-    pub(super) fn renewal(client: Ipv4Addr, port: u16, granted: &Granted) -> Self {
-        let mut walk = Self::new(client, port, granted.lease, Vec::new());
+    pub(super) fn renewal(common: &Common, network: Network, granted: &Granted) -> Self {
+        let mut walk = Self::new(common, network, Vec::new());
+        walk.lease = granted.lease;
         walk.first_port = granted.external.1;
         walk.services.push_back(granted.service.clone());
         // Another port would be another mapping.
@@ -95,9 +110,30 @@ impl Walk {
         walk
     }
 
-    /// Begins the conversation.
-    pub(super) fn begin(&mut self) -> Next {
+    /// Begins the conversation, after this many calls of the same search.
+    pub(super) fn begin(&mut self, calls: u32) -> Next {
+        self.calls = calls;
         self.go_on()
+    }
+
+    /// Returns the number of calls of the search so far.
+    pub(super) fn calls(&self) -> u32 {
+        self.calls
+    }
+
+    /// Returns the mappings that services may have made without a word about it, also that of the
+    /// call under way.
+    pub(super) fn doubts(&self) -> Vec<Debt> {
+        let doubts = self.doubts.iter().map(|(service, port)| (service, *port));
+        let pending = self.pending.as_ref().and_then(|pending| match pending {
+            Pending::Add { service, wanted, .. } => Some((service, wanted.external_port)),
+            Pending::Describe(_) | Pending::Address(_) => None,
+        });
+        let debt = |(service, port): (&Service, u16)| {
+            let service = service.clone();
+            Debt { service, port, client: self.client, is_ours: false, tries: 0 }
+        };
+        doubts.chain(pending).map(debt).collect()
     }
 
     /// Handles the reply to the last call, `None` if there is none. `random` chooses another port.
@@ -121,6 +157,10 @@ impl Walk {
             Some(Pending::Add { service, external, wanted, is_any }) => {
                 let Some(body) = body else {
                     self.reason = upnp::describe(code);
+                    // Without a code, nobody knows what has been done.
+                    if code == 0 && self.doubts.len() < MAX_CALLS as usize {
+                        self.doubts.push((service.clone(), wanted.external_port));
+                    }
                     return self.get_around(code, service, external, (wanted, is_any), random);
                 };
                 let port = if is_any { upnp::read_port(body) } else { None }
@@ -174,7 +214,9 @@ impl Walk {
         if is_any && (code == 0 || code == fault::INVALID_ACTION || !is_lease) {
             return self.ask(service, external, wanted, false);
         }
-        if is_lease && wanted.lease != 0 {
+        if code == fault::PERMANENT_ONLY && !self.takes_endless {
+            self.reason = ENDLESS;
+        } else if is_lease && wanted.lease != 0 && self.takes_endless {
             return self.ask(service, external, Wanted { lease: 0, ..wanted }, false);
         }
         if code == fault::SAME_PORT && wanted.external_port != wanted.internal_port {

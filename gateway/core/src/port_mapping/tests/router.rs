@@ -9,6 +9,9 @@ use crate::onvif::Reply;
 pub(super) const ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 1);
 pub(super) const EXTERNAL: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 7);
 const HTTP: u16 = 5000;
+/// The machine that asks, and another one.
+const CLIENT: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 2);
+const OTHER: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 66);
 
 /// The protocols of a router.
 #[derive(Clone, Copy)]
@@ -24,6 +27,8 @@ pub(super) struct Router {
     /// Internal ports by external ones.
     pub(super) mappings: BTreeMap<u16, u16>,
     ends: BTreeMap<u16, u64>,
+    /// The nonces of PCP by internal ports.
+    nonces: BTreeMap<u16, [u8; 12]>,
     /// External ports of others.
     pub(super) taken: Vec<u16>,
     /// The number of messages that have arrived.
@@ -51,6 +56,10 @@ pub(super) struct Router {
     pub(super) is_mute: bool,
     /// Ends each connection over HTTP.
     pub(super) hangs_up: bool,
+    /// Maps a port by UPnP without an answer.
+    pub(super) maps_mutely: bool,
+    /// Maps no port by UPnP that is mapped, not even for its owner.
+    pub(super) maps_once: bool,
     began: u64,
 }
 
@@ -61,6 +70,7 @@ impl Router {
             external: EXTERNAL,
             mappings: BTreeMap::new(),
             ends: BTreeMap::new(),
+            nonces: BTreeMap::new(),
             taken: Vec::new(),
             asked: 0,
             pcp_result: 0,
@@ -77,6 +87,8 @@ impl Router {
             elsewhere: false,
             is_mute: false,
             hangs_up: false,
+            maps_mutely: false,
+            maps_once: false,
             began: 0,
         }
     }
@@ -85,6 +97,7 @@ impl Router {
     pub(super) fn restart(&mut self, now: u64) {
         self.mappings.clear();
         self.ends.clear();
+        self.nonces.clear();
         self.began = now;
     }
 
@@ -92,8 +105,14 @@ impl Router {
     pub(super) fn expire(&mut self, now: u64) {
         let over: Vec<_> = self.ends.iter().filter(|(_, end)| **end <= now).collect();
         for port in over.into_iter().map(|(port, _)| *port).collect::<Vec<_>>() {
-            self.mappings.remove(&port);
-            self.ends.remove(&port);
+            self.unmap(port);
+        }
+    }
+
+    fn unmap(&mut self, port: u16) {
+        self.ends.remove(&port);
+        if let Some(internal) = self.mappings.remove(&port) {
+            self.nonces.remove(&internal);
         }
     }
 
@@ -109,8 +128,7 @@ impl Router {
             external += 1;
         }
         if lifetime == 0 {
-            self.mappings.remove(&external);
-            self.ends.remove(&external);
+            self.unmap(external);
         } else {
             self.mappings.insert(external, internal);
             self.ends.insert(external, now + u64::from(lifetime));
@@ -174,9 +192,18 @@ impl Router {
         let lifetime = if is_endless { u32::MAX } else { wanted.min(self.lifetime) };
         let [internal, suggested] =
             [40, 42].map(|at| u16::from_be_bytes(bytes[at..at + 2].try_into().unwrap()));
-        let is_refused = self.pcp_result != 0;
-        let external = if is_refused { 0 } else { self.map(now, internal, suggested, lifetime) };
-        let mut answer = [&[2, 129, 0, self.pcp_result][..], &lifetime.to_be_bytes()].concat();
+        let nonce = bytes[24..36].try_into().unwrap();
+        // RFC 6887 §11.3: a mapping belongs to whoever knows its nonce.
+        let is_anothers = self.nonces.get(&internal).is_some_and(|known| *known != nonce);
+        let result = if is_anothers { 2 } else { self.pcp_result };
+        let mut external = 0;
+        if result == 0 {
+            external = self.map(now, internal, suggested, lifetime);
+            if lifetime != 0 {
+                self.nonces.insert(internal, nonce);
+            }
+        }
+        let mut answer = [&[2, 129, 0, result][..], &lifetime.to_be_bytes()].concat();
         answer.extend(self.epoch(now));
         answer.extend([0; 12]);
         answer.extend(&bytes[24..42]);
@@ -224,10 +251,11 @@ impl Router {
             return Some(None);
         }
         let text = String::from_utf8_lossy(bytes).into_owned();
-        let (status, body) = if text.starts_with("GET /rootDesc.xml ") {
+        let (status, body) = if text.starts_with("GET /rootDesc.xml") {
             (200, self.description())
         } else {
             match self.call(now, &text) {
+                Ok(_) if self.maps_mutely && text.contains("#Add") => return None,
                 Ok(body) => (200, body),
                 Err(code) => (500, format!("<e><errorCode>{code}</errorCode></e>")),
             }
@@ -255,8 +283,21 @@ impl Router {
             let address = self.external;
             return Ok(format!("<NewExternalIPAddress>{address}</NewExternalIPAddress>"));
         }
+        if text.contains("#GetSpecificPortMappingEntry") {
+            let external = port("NewExternalPort");
+            let (client, internal) = match self.mappings.get(&external) {
+                _ if self.taken.contains(&external) => (OTHER, external),
+                Some(internal) => (CLIENT, *internal),
+                None => return Err(714),
+            };
+            return Ok(format!(
+                "<NewInternalPort>{internal}</NewInternalPort>\
+                 <NewInternalClient>{client}</NewInternalClient>"
+            ));
+        }
         if text.contains("#DeletePortMapping") {
-            self.mappings.remove(&port("NewExternalPort"));
+            assert!(!self.taken.contains(&port("NewExternalPort")), "the mapping of another");
+            self.unmap(port("NewExternalPort"));
             return Ok(String::new());
         }
         if text.contains("#AddAnyPortMapping") && self.igd < 2 {
@@ -270,7 +311,8 @@ impl Router {
             return Err(self.fault_of_leases);
         }
         let (internal, external) = (port("NewInternalPort"), port("NewExternalPort"));
-        if text.contains("#AddPortMapping") && self.taken.contains(&external) {
+        let is_known = self.maps_once && self.mappings.contains_key(&external);
+        if text.contains("#AddPortMapping") && (self.taken.contains(&external) || is_known) {
             return Err(718);
         }
         // One that is permanent has no end.

@@ -50,8 +50,8 @@ async fn source_towards(to: Ipv4Addr) -> Option<Ipv4Addr> {
     }
 }
 
-/// Returns the interface and router of the default route with the lowest metric. The table has addresses in the
-/// byte order of the machine.
+/// Returns the interface and router of the default route with the lowest metric. The table has
+/// addresses in the byte order of the machine.
 fn default_router(table: &str) -> Option<(String, Ipv4Addr)> {
     let routes = table.lines().skip(1).filter_map(|line| {
         let columns: Vec<_> = line.split_whitespace().collect();

@@ -113,9 +113,9 @@ impl Common {
         }
     }
 
-    /// Sets the nonce of PCP for a network. It is the same after every start, so that a router takes
-    /// a gateway that has crashed for the owner of its mapping (RFC 6887 §11.3), and nobody knows it
-    /// who does not know the secret.
+    /// Sets the nonce of PCP for a network. It is the same after every start, so that a router
+    /// takes a gateway that has crashed for the owner of its mapping (RFC 6887 §11.3), and nobody
+    /// knows it who does not know the secret.
     pub(super) fn set_nonce(&mut self, network: Network) {
         let digest = Sha256::new()
             .chain_update(self.config.secret)

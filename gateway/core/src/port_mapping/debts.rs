@@ -23,7 +23,7 @@ pub(super) struct Debt {
     pub(super) port: u16,
     /// The machine for which the mapping was asked for.
     pub(super) client: Ipv4Addr,
-    /// It is ours for certain; else the router is asked first whose it is, because it may have
+    /// Certainty that it is ours; else the router is asked first whose it is, because it may have
     /// refused ours in favour of another machine's.
     pub(super) is_ours: bool,
     pub(super) tries: u32,

@@ -39,7 +39,7 @@ pub(super) struct Search {
     address: Option<Ipv4Addr>,
     /// The request for a mapping with NAT-PMP, and the external address.
     mapping: Option<(Message, Ipv4Addr)>,
-    /// That request has no answer: the port may be mapped nevertheless.
+    /// The request for a mapping has no answer: the port may be mapped nevertheless.
     is_mapping_silent: bool,
     upnp: Option<Message>,
     /// Devices that have answered and are not asked yet.

@@ -91,7 +91,7 @@ impl Session {
 
     /// Sets the port that a router forwards to the shared port. A session that is relayed restarts
     /// for a new one: the path that it has stays until there is a better one. What comes within
-    /// [`MAPPING_RESTART`] of the last one is used after the next restart.
+    /// a minute of the last one is used after the next restart.
     pub fn set_mapping(&mut self, now: Instant, mapping: Option<Mapping>) {
         let mut would_help = false;
         for transport in self.transports.iter_mut() {

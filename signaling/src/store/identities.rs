@@ -201,3 +201,6 @@ fn info(row: &SqliteRow) -> Result<IdentityInfo, StoreError> {
         seen_s: time(row, "seen_s")?,
     })
 }
+
+#[cfg(test)]
+mod tests;

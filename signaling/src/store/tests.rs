@@ -326,6 +326,23 @@ async fn the_name_that_a_person_gives_to_a_gateway_outlives_its_reports() {
 }
 
 #[tokio::test]
+async fn a_claim_code_enrols_once_and_others_stay() {
+    let data = tempfile::tempdir().unwrap();
+    let store = Store::open(data.path()).await.unwrap();
+    let granted = enrolment_by_operator().unwrap();
+    let first = store.create_claim(&granted, None).await.unwrap().code;
+    let second = store.create_claim(&granted, None).await.unwrap().code;
+    for (code, gateway, is_good) in
+        [(&first, "gw-a", true), (&first, "gw-b", false), (&second, "gw-b", true)]
+    {
+        let gateway = gateway.parse().unwrap();
+        let outcome = store.enroll(code, &gateway, &[1; 32], "Barn").await.unwrap();
+        assert_eq!(matches!(outcome, EnrollOutcome::Enrolled(_)), is_good, "{gateway}");
+    }
+    store.close().await;
+}
+
+#[tokio::test]
 async fn s4_whoever_has_no_claim_code_does_not_wait_for_the_writer_and_keeps_it_from_nobody() {
     let data = tempfile::tempdir().unwrap();
     let store = Store::open(data.path()).await.unwrap();

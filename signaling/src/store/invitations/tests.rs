@@ -94,6 +94,28 @@ async fn a_link_ends_with_its_time_its_revocation_and_the_rights_of_its_giver() 
 }
 
 #[tokio::test]
+async fn an_owner_who_becomes_an_admin_makes_no_owners_with_links_of_before() {
+    let (_data, store) = store().await;
+    let (_, ann) = giver(&store, "ann", Role::Owner).await;
+    let (number, bob) = giver(&store, "bob", Role::Owner).await;
+    let of_ann = store.create_invitation(&ann, &new("owner")).await.unwrap();
+    let viewer = store.create_invitation(&bob, &new("viewer")).await.unwrap();
+    let owner = store.create_invitation(&bob, &new("owner")).await.unwrap();
+    let granted = by_operator(Action::ChangeUser).unwrap();
+    let access = serde_json::from_value(json!({"role": "admin", "limited": false})).unwrap();
+    let operator = operator(Action::InvitePerson).unwrap();
+    let removal = store.change_user(&granted, &operator, number, &access).await.unwrap().unwrap();
+    assert_eq!(removal.removed.invitations, 1);
+    for (whose, link, stays) in
+        [("of another owner", of_ann, true), ("a viewer", viewer, true), ("an owner", owner, false)]
+    {
+        let found = store.read_invitation(&link.token).await.unwrap();
+        assert_eq!(found.is_some(), stays, "{whose}");
+    }
+    store.close().await;
+}
+
+#[tokio::test]
 async fn a_link_for_a_password_is_for_those_who_have_what_the_user_has() {
     let (_data, store) = store().await;
     let (ann, owner) = giver(&store, "ann", Role::Owner).await;

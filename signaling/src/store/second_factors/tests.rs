@@ -66,6 +66,33 @@ async fn each_code_counts_once() {
 }
 
 #[tokio::test]
+async fn the_second_factor_of_one_user_says_nothing_of_another() {
+    let (_data, store, ann, own_ann) = store_with_ann().await;
+    let cookie = store.create_user_for_test("bob", Role::Viewer).await;
+    let own_bob = store.find_cookie(&cookie).await.unwrap().unwrap();
+    let bob = store.find_user("bob").await.unwrap().unwrap().id;
+    let (of_ann, of_bob) = (totp::new_secret(), totp::new_secret());
+    assert!(store.begin_second_factor(ann, &of_ann).await.unwrap());
+    assert!(store.begin_second_factor(bob, &of_bob).await.unwrap());
+    let first = code(&of_ann, 0);
+    let codes = store.confirm_second_factor(&own_ann, ann, &first).await.unwrap().unwrap();
+    let none = SecondFactor { enrolled: false, recovery_codes: 0 };
+    assert_eq!(store.second_factor(bob).await.unwrap(), none, "only begun");
+    assert_eq!(store.use_code(bob, &codes[0]).await.unwrap(), Code::NotNeeded);
+    let first = code(&of_bob, 0);
+    store.confirm_second_factor(&own_bob, bob, &first).await.unwrap().unwrap();
+    for foreign in [&codes[0], &code(&of_ann, 1)] {
+        assert_eq!(store.use_code(bob, foreign).await.unwrap(), Code::Wrong);
+    }
+    assert_eq!(store.use_code(ann, &codes[0]).await.unwrap(), Code::Right);
+    for (user, recovery_codes) in [(ann, 9), (bob, 10)] {
+        let expected = SecondFactor { enrolled: true, recovery_codes };
+        assert_eq!(store.second_factor(user).await.unwrap(), expected);
+    }
+    store.close().await;
+}
+
+#[tokio::test]
 async fn a_reset_on_the_host_takes_the_second_factor_off() {
     let (_data, store, ann, own) = store_with_ann().await;
     let secret = totp::new_secret();

@@ -23,6 +23,14 @@ fail() {
     exit 1
 }
 
+case $ROOT in
+'' | /*) ;;
+*) fail "DESTDIR must begin with /" ;;
+esac
+if [ -z "$ROOT" ] && [ -e /usr/bin/porthole ]; then
+    fail 'the Debian package is installed: upgrade that, or remove it first'
+fi
+
 need() {
     command -v "$1" >/dev/null 2>&1 || fail "$1 is missing; install $2, then try again"
 }

@@ -158,7 +158,8 @@ fn is_own_origin(origin: &str, host: Option<&str>, public_url: Option<&Url>) -> 
     }
     // Over plain http, anybody in the network can answer as this host.
     let same_host = |public: &Url| public.host() == origin.host();
-    if public_url.is_some_and(|public| public.scheme() == "https" && same_host(public)) {
+    let is_secure = |public: &Url| public.scheme() == "https" && origin.scheme() != "https";
+    if public_url.is_some_and(|public| is_secure(public) && same_host(public)) {
         return false;
     }
     // The scheme may differ behind a proxy that ends TLS; the host may not.
@@ -191,6 +192,8 @@ mod tests {
             (vec![("host", "cams.example"), ("origin", "http://cams.example")], false),
             (vec![("host", "cams.example"), ("origin", "http://cams.example:80")], false),
             (vec![("host", "cams.example"), ("origin", "https://cams.example:8443")], false),
+            (vec![("host", "cams.example:8443"), ("origin", "https://cams.example:8443")], true),
+            (vec![("host", "cams.example:8080"), ("origin", "http://cams.example:8080")], false),
             (vec![host, ("sec-fetch-site", "cross-site")], false),
             (vec![host, ("sec-fetch-site", "same-site")], false),
             (vec![host, ("sec-fetch-site", "same-origin")], true),

@@ -63,7 +63,7 @@ const MIGRATIONS: [(&str, &str); 16] = [
     ("passkeys", include_str!("../migrations/0013_passkeys.sql")),
     ("identities", include_str!("../migrations/0014_identities.sql")),
     ("scopes", include_str!("../migrations/0015_scopes.sql")),
-    ("former accounts", include_str!("../migrations/0017_former_accounts.sql")),
+    ("former accounts", include_str!("../migrations/0016_former_accounts.sql")),
 ];
 
 #[derive(Debug, Clone)]
@@ -218,9 +218,11 @@ impl Store {
     }
 
     async fn begin(&self) -> Result<Write, StoreError> {
-        let mut connection = self.write.acquire().await?;
-        sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await?;
-        Ok(Write { connection, committed: false })
+        // Before it begins: whoever stops waiting for other writers closes the connection, which
+        // would else be given back with a transaction that begins later.
+        let mut write = Write { connection: self.write.acquire().await?, committed: false };
+        sqlx::query("BEGIN IMMEDIATE").execute(write.db()).await?;
+        Ok(write)
     }
 
     /// Checks that the database answers.

@@ -174,6 +174,10 @@ async fn a_revocation_takes_effect_while_another_program_keeps_the_database_for_
     sqlx::query("ROLLBACK").execute(&mut *other).await.unwrap();
     drop(other);
     pool.close().await;
+    // What the server has waited for in vain is not begun later, with nobody to end it.
+    let new = json!({"name": "after", "role": "viewer"}).to_string();
+    let made = scene.as_admin("POST", "/api/v1/tokens", &new).await;
+    assert_eq!(made.status, 200, "{made:?}");
     scene.at.server.stop().await;
 }
 

@@ -74,26 +74,24 @@ impl Store {
     ) -> Result<EnrollOutcome, StoreError> {
         let hash = secret::hash(&secret::plain_claim(claim));
         let now = seconds(unix_s());
-        // Whoever has no claim code must not keep others from writing.
-        let known = sqlx::query("SELECT 1 FROM claims WHERE hash = ?").bind(&hash);
-        if known.fetch_optional(&self.read).await?.is_none() {
+        // Whoever has no claim code that is good must not keep others from writing.
+        let known = sqlx::query("SELECT expires_s FROM claims WHERE hash = ?").bind(&hash);
+        let known = known.fetch_optional(&self.read).await?;
+        let end: Option<i64> = known.map(|row| row.try_get("expires_s")).transpose()?;
+        if end.is_none_or(|end| end <= now) {
             self.count_refused_enrolment();
-            return Ok(EnrollOutcome::ClaimUnknown);
+            return Ok(match end {
+                Some(_) => EnrollOutcome::ClaimExpired,
+                None => EnrollOutcome::ClaimUnknown,
+            });
         }
         let mut write = self.begin().await?;
         let used = "DELETE FROM claims WHERE hash = ? AND expires_s > ? RETURNING replaces, giver";
         let used = sqlx::query(used).bind(&hash).bind(now).fetch_optional(write.db()).await?;
         let Some(used) = used else {
-            let expired = sqlx::query("SELECT 1 FROM claims WHERE hash = ?")
-                .bind(&hash)
-                .fetch_optional(write.db())
-                .await?;
-            drop(write);
+            // Somebody else has used it meanwhile.
             self.count_refused_enrolment();
-            return Ok(match expired {
-                Some(_) => EnrollOutcome::ClaimExpired,
-                None => EnrollOutcome::ClaimUnknown,
-            });
+            return Ok(EnrollOutcome::ClaimUnknown);
         };
         sqlx::query(
             "INSERT INTO gateways (id, public_key, name, created_s) VALUES (?, ?, ?, ?) \

@@ -6,9 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use ed25519_dalek::SigningKey;
 use porthole_signaling::admin;
-use porthole_signaling_proto::identity::gateway_id;
 use porthole_signaling_proto::method::{
     ConnectDevice, ConnectDeviceParams, ConnectDeviceResult, Invite, InviteParams, InviteResult,
     Method as _,
@@ -17,13 +15,12 @@ use porthole_signaling_proto::rpc::Message;
 use porthole_signaling_proto::{GatewayId, rpc};
 use tokio::sync::Semaphore;
 
+use crate::gateway::{Gateway, OPENING};
 use crate::link::{CAMERA, Link};
 use crate::server::Server;
 
 /// Size of a description: a browser's has as much.
 pub(crate) const OFFER_BYTES: usize = 3_000;
-/// Connections that are opened at the same time.
-const OPENING: usize = 64;
 /// Longest wait before a connection is opened again.
 const BACKOFF: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(20);
@@ -39,25 +36,12 @@ pub(crate) struct Crowd {
     times: Mutex<Vec<Duration>>,
 }
 
-#[derive(Debug)]
-struct Gateway {
-    key: SigningKey,
-    id: GatewayId,
-    /// Its claim code, until it has enrolled.
-    claim: Mutex<Option<String>>,
-}
-
 impl Crowd {
     /// Makes the keys of gateways, each with a claim code.
     pub(crate) async fn enroll(server: &Server, count: usize) -> Result<Self> {
         let claims = admin::create_claims(server.data(), count).await?;
-        let gateway = |claim: String| {
-            let key = SigningKey::from_bytes(&rand::random());
-            let id = gateway_id(&key.verifying_key().to_bytes());
-            Gateway { key, id, claim: Mutex::new(Some(claim)) }
-        };
         Ok(Self {
-            gateways: claims.into_iter().map(|claim| gateway(claim.code)).collect(),
+            gateways: claims.into_iter().map(|claim| Gateway::new(claim.code)).collect(),
             online: AtomicUsize::new(0),
             opening: Semaphore::new(OPENING),
             start: Instant::now(),
@@ -99,13 +83,7 @@ impl Crowd {
 
     async fn open(&self, server: SocketAddr, number: usize) -> Result<Link> {
         let Some(gateway) = self.gateways.get(number) else { bail!("no such gateway") };
-        let _permit = self.opening.acquire().await?;
-        let claim = gateway.claim.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let link = Link::gateway(server, number, &gateway.key, claim.as_deref(), &[CAMERA]).await;
-        if link.is_ok() {
-            *gateway.claim.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        }
-        link
+        gateway.open(server, number, &self.opening, &[CAMERA]).await
     }
 
     /// Answers as a gateway until the connection ends.

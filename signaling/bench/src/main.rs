@@ -6,6 +6,7 @@
 #![expect(clippy::print_stdout, reason = "it prints its results")]
 
 mod crowd;
+mod gateway;
 mod link;
 mod server;
 mod viewers;

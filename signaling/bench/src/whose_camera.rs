@@ -20,8 +20,8 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use crate::gateway::{Gateway, OPENING};
 use crate::server::Server;
-use gateways::Gateway;
 use stamps::Counts;
 use viewers::Access;
 
@@ -31,8 +31,6 @@ const CAMERAS: [&str; 3] = ["door", "yard", "hall"];
 const GATEWAYS_PER_VIEWER: usize = 20;
 /// Most viewers of a run.
 const MOST_VIEWERS: usize = 100;
-/// Connections that are opened at the same time.
-const OPENING: usize = 64;
 /// Time between two revocations.
 const REVOCATION: Duration = Duration::from_millis(500);
 /// Times that the server is killed.
@@ -52,7 +50,6 @@ struct World {
     /// Number of sessions that are to be asked for.
     sessions: u64,
     counts: Counts,
-    online: AtomicU64,
     /// The longest time from the revocation of a token to the end of its connection.
     longest_end: Mutex<Duration>,
 }
@@ -84,16 +81,14 @@ pub(crate) async fn run(binary: PathBuf, gateways: usize, sessions: u64) -> Resu
         opening: Semaphore::new(OPENING),
         sessions,
         counts: Counts::default(),
-        online: AtomicU64::new(0),
         longest_end: Mutex::default(),
     });
     let mut peers = JoinSet::new();
     for number in 0..world.gateways.len() {
         peers.spawn(gateways::run(Arc::clone(&world), number));
     }
-    let all = u64::try_from(world.gateways.len())?;
-    wait(|| world.online.load(Ordering::Relaxed) >= all).await.context("enrolling")?;
-    println!("{all} gateways have enrolled; {count} viewers");
+    wait(|| world.gateways.iter().all(Gateway::has_enrolled)).await.context("enrolling")?;
+    println!("{} gateways have enrolled; {count} viewers", world.gateways.len());
     let mut viewers = JoinSet::new();
     for number in 0..count {
         viewers.spawn(viewers::run(Arc::clone(&world), number));

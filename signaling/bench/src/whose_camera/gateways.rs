@@ -1,22 +1,19 @@
 //! The gateways of a run, whose connections are cut again and again.
 
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use ed25519_dalek::SigningKey;
-use porthole_signaling_proto::identity::gateway_id;
 use porthole_signaling_proto::method::{
     ConnectDevice, ConnectDeviceParams, ConnectDeviceResult, Invite, InviteParams, InviteResult,
     Method as _, Notification as _, Offer, OfferParams, OfferResult, Trickle, TrickleParams,
 };
 use porthole_signaling_proto::rpc::{Fault, Message, RequestId};
-use porthole_signaling_proto::{CameraId, GatewayId, IceCandidate, SessionId, rpc};
+use porthole_signaling_proto::{CameraId, IceCandidate, SessionId, rpc};
 use tokio::time::{sleep, timeout};
 
 use super::stamps::{Counts, Wanted};
-use super::{CAMERAS, World, between, lock};
+use super::{CAMERAS, World, between};
 use crate::link::Link;
 
 /// Life of a connection, from and to, in milliseconds.
@@ -25,23 +22,6 @@ const LIFE_MS: (u64, u64) = (5_000, 60_000);
 const BACKOFF_MS: u64 = 1_000;
 /// Descriptions without an answer that are remembered; of more, the answers are not compared.
 const MOST_OFFERS: usize = 4_096;
-
-/// Gateway of a run, with its key.
-#[derive(Debug)]
-pub(super) struct Gateway {
-    key: SigningKey,
-    pub(super) id: GatewayId,
-    /// Its claim code, until it has enrolled.
-    claim: Mutex<Option<String>>,
-}
-
-impl Gateway {
-    pub(super) fn new(claim: String) -> Self {
-        let key = SigningKey::from_bytes(&rand::random());
-        let id = gateway_id(&key.verifying_key().to_bytes());
-        Self { key, id, claim: Mutex::new(Some(claim)) }
-    }
-}
 
 /// Connects and answers, again and again.
 pub(super) async fn run(world: Arc<World>, number: usize) {
@@ -58,14 +38,7 @@ pub(super) async fn run(world: Arc<World>, number: usize) {
 
 async fn open(world: &World, number: usize) -> Result<Link> {
     let gateway = world.gateways.get(number).context("no such gateway")?;
-    let _permit = world.opening.acquire().await?;
-    let claim = lock(&gateway.claim).clone();
-    let link =
-        Link::gateway(world.server, number, &gateway.key, claim.as_deref(), &CAMERAS).await?;
-    if lock(&gateway.claim).take().is_some() {
-        world.online.fetch_add(1, Ordering::Relaxed);
-    }
-    Ok(link)
+    gateway.open(world.server, number, &world.opening, &CAMERAS).await
 }
 
 /// One connection of a gateway.

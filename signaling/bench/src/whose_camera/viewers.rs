@@ -17,9 +17,10 @@ use porthole_signaling_proto::{CameraAddress, SessionId, rpc};
 use rand::Rng as _;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-use super::gateways::{Gateway, trickle, unreadable};
+use super::gateways::{trickle, unreadable};
 use super::stamps::{Counts, Wanted};
 use super::{CAMERAS, World, between, lock, whep};
+use crate::gateway::Gateway;
 use crate::link::Link;
 
 /// Gateways whose cameras a viewer may watch.

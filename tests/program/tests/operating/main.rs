@@ -10,6 +10,7 @@ mod manager;
 mod public_port;
 mod reload;
 mod session_limits;
+mod signaling_server;
 mod systemd;
 mod turn_alternate;
 mod turn_client;

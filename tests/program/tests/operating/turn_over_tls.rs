@@ -1,10 +1,8 @@
 //! A gateway in a network that lets nothing but TLS out, as far as its settings can say so.
 
-use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
-use porthole_test_support::http;
+use anyhow::ensure;
 use porthole_test_support::porthole::binary;
 use porthole_test_support::ports::free_port;
 use porthole_test_support::program::{Place, Program};
@@ -13,17 +11,11 @@ use porthole_test_support::viewer::Viewer;
 use porthole_test_support::wait;
 
 use crate::certificate::make_certificate_for;
+use crate::signaling_server::SignalingServer;
 use crate::turn_server::TurnServer;
 
 const SECRET: &str = "a-secret-that-both-servers-share";
 const DEADLINE: Duration = Duration::from_secs(30);
-
-/// Runs a command of the program on a data folder, and returns the word that it prints.
-pub(crate) fn word(data: &Path, arguments: &[&str]) -> Result<String> {
-    let output = Place::Here.command(binary()?).args(arguments).arg("--data").arg(data).output()?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-}
 
 #[test]
 fn a_gateway_relays_over_tls_where_it_trusts_the_certificate() {
@@ -41,39 +33,23 @@ fn a_gateway_relays_over_tls_where_it_trusts_the_certificate() {
         );
         let turn = TurnServer::start(scene, &lines)?;
 
-        let (http, data) = (free_port()?, scene.data("server")?);
-        let config = scene.folder().join("signaling.toml");
         let url = format!("turns:localhost:{}?transport=tcp", tls.port());
-        let text = format!("[signaling]\nturn_urls = ['{url}']\nturn_secret = '{SECRET}'\n");
-        std::fs::write(&config, text)?;
-        let mut command = Place::Here.command(binary()?);
-        command.arg("signaling").args(["--http", &http.to_string()]);
-        command.arg("--data").arg(&data).arg("--config").arg(&config);
-        let mut server = Program::start(scene, "signaling", &mut command)?;
-        let server_url = format!("http://{http}");
-        server.wait_for("the server responds", DEADLINE, |_| {
-            Ok(http::get(Place::Here, &format!("{server_url}/healthz"), None).ok())
-        })?;
-        let token = word(&data, &["token", "create", "--role", "viewer", "--name", "test"])?;
+        let server = SignalingServer::start(scene, &url, SECRET)?;
 
         for (trusts, name) in [(false, "stranger"), (true, "friend")] {
-            let claim = word(&data, &["claim", "create"])?;
             let config = scene.folder().join(format!("{name}.toml"));
             let authority =
                 if trusts { format!("ca_certificates = '{certificate}'\n") } else { String::new() };
             std::fs::write(&config, format!("[gateway]\nturn_only = true\n{authority}"))?;
             let mut command = Place::Here.command(binary()?);
-            command.arg("gateway").args(["--server", &server_url, "--claim", &claim]);
+            command.arg("gateway").args(["--server", &server.url, "--claim", &server.claim()?]);
             command.arg("--data").arg(scene.data(name)?).arg("--config").arg(&config);
             command.args(["--camera", &format!("{name}=test:320x180@15")]);
             command.env("PORTHOLE_LOG", "info,porthole_gateway=debug");
             let gateway = Program::start(scene, name, &mut command)?;
-            let mut viewer = wait::until("the camera is known", DEADLINE, || {
-                let list = format!("{server_url}/api/v1/cameras");
-                let list = http::get(Place::Here, &list, Some(&token))?.body;
-                Ok(list.contains(&format!("\"{name}\"")).then_some(()))
-            })
-            .and_then(|()| Viewer::start(scene, Place::Here, &server_url, &token, name))?;
+            server.wait_for_camera(name)?;
+            let SignalingServer { url, token, .. } = &server;
+            let mut viewer = Viewer::start(scene, Place::Here, url, token, name)?;
             if trusts {
                 viewer.wait_for_frames(15, DEADLINE)?;
                 let log = gateway.output()?;

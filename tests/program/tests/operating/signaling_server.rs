@@ -1,0 +1,65 @@
+//! A signaling server that gives its peers a TURN server of another process.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use porthole_test_support::http;
+use porthole_test_support::porthole::binary;
+use porthole_test_support::ports::free_port;
+use porthole_test_support::program::{Place, Program};
+use porthole_test_support::scene::Scene;
+use porthole_test_support::wait;
+
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A running signaling server.
+#[derive(Debug)]
+pub(crate) struct SignalingServer {
+    _program: Program,
+    data: PathBuf,
+    pub(crate) url: String,
+    /// The token of a viewer.
+    pub(crate) token: String,
+}
+
+impl SignalingServer {
+    /// Starts one that gives out the TURN server at a URI, with which it shares a secret.
+    pub(crate) fn start(scene: &Scene, turn: &str, secret: &str) -> Result<Self> {
+        let (address, data) = (free_port()?, scene.data("server")?);
+        let config = scene.folder().join("signaling.toml");
+        let text = format!("[signaling]\nturn_urls = ['{turn}']\nturn_secret = '{secret}'\n");
+        std::fs::write(&config, text)?;
+        let mut command = Place::Here.command(binary()?);
+        command.arg("signaling").args(["--http", &address.to_string()]);
+        command.arg("--data").arg(&data).arg("--config").arg(&config);
+        let mut program = Program::start(scene, "signaling", &mut command)?;
+        let url = format!("http://{address}");
+        program.wait_for("the server responds", DEADLINE, |_| {
+            Ok(http::get(Place::Here, &format!("{url}/healthz"), None).ok())
+        })?;
+        let token = word(&data, &["token", "create", "--role", "viewer", "--name", "test"])?;
+        Ok(Self { _program: program, data, url, token })
+    }
+
+    /// Creates a claim code for a gateway.
+    pub(crate) fn claim(&self) -> Result<String> {
+        word(&self.data, &["claim", "create"])
+    }
+
+    /// Waits until a gateway has reported a camera.
+    pub(crate) fn wait_for_camera(&self, camera: &str) -> Result<()> {
+        wait::until("the camera is known", DEADLINE, || {
+            let list = format!("{}/api/v1/cameras", self.url);
+            let list = http::get(Place::Here, &list, Some(&self.token))?.body;
+            Ok(list.contains(&format!("\"{camera}\"")).then_some(()))
+        })
+    }
+}
+
+/// Runs a command of the program on a data folder, and returns the word that it prints.
+fn word(data: &Path, arguments: &[&str]) -> Result<String> {
+    let output = Place::Here.command(binary()?).args(arguments).arg("--data").arg(data).output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}

@@ -6,7 +6,7 @@ mod support;
 use serde_json::{Value, json};
 
 use support::provider::Provider;
-use support::{HttpResponse, Installation, cookie};
+use support::{Installation, cookie};
 
 const PASSWORD: &str = "a password of ann";
 /// Tries after which there must have been a refusal.
@@ -89,7 +89,7 @@ async fn a_body_is_not_read_for_those_who_may_not_send_it() {
 #[tokio::test]
 async fn rights_name_256_cameras_at_most() {
     let (installation, _provider, ann) = installation().await;
-    let user = invite(&installation, &ann, "bob", rights(1)).await;
+    let (user, _) = installation.invite(&ann, "bob", rights(1), PASSWORD).await;
     let path = format!("/users/{user}");
     for (cameras, expected) in [(256, 200), (257, 422)] {
         let mut invitation = rights(cameras);
@@ -108,27 +108,10 @@ fn rights(cameras: usize) -> Value {
     json!({"role": "viewer", "limited": true, "cameras": cameras})
 }
 
-/// Invites a person, who accepts. Returns the number of the user.
-async fn invite(installation: &Installation, ann: &str, name: &str, mut rights: Value) -> i64 {
-    rights["name"] = name.into();
-    let link = installation.send(ann, "POST", "/invitations", rights).await.json();
-    let accepted = accept(installation, &link).await;
-    assert_eq!(accepted.status, 200, "{accepted:?}");
-    let users = installation.send(ann, "GET", "/users", Value::Null).await.json();
-    let users = users["users"].as_array().expect("a list").clone();
-    let user = users.iter().find(|user| user["name"] == name).expect("the user");
-    user["id"].as_i64().expect("a number")
-}
-
-async fn accept(installation: &Installation, link: &Value) -> HttpResponse {
-    let body = json!({"token": link["token"], "password": PASSWORD});
-    installation.send("", "POST", "/invitations/accept", body).await
-}
-
 #[tokio::test]
 async fn an_admin_of_some_cameras_gives_no_user_another_password() {
     let (installation, _provider, ann) = installation().await;
-    let user = invite(&installation, &ann, "bob", rights(1)).await;
+    let (user, _) = installation.invite(&ann, "bob", rights(1), PASSWORD).await;
     let new = json!({"name": "door", "role": "admin", "cameras": ["demo"]});
     let token = installation.send(&ann, "POST", "/tokens", new).await.json();
     let bearer = format!("Bearer {}", token["token"].as_str().expect("a token"));
@@ -143,10 +126,7 @@ async fn an_admin_of_some_cameras_gives_no_user_another_password() {
 #[tokio::test]
 async fn an_account_is_linked_to_nobody_but_the_user_who_has_asked_for_it() {
     let (installation, provider, ann) = installation().await;
-    let mut admin = rights(1);
-    admin["name"] = "bob".into();
-    let link = installation.send(&ann, "POST", "/invitations", admin).await.json();
-    let bob = cookie(&accept(&installation, &link).await);
+    let (_, bob) = installation.invite(&ann, "bob", rights(1), PASSWORD).await;
     let again = json!({"name": "ann", "password": PASSWORD});
     let other_browser = cookie(&installation.send("", "POST", "/session", again).await);
     for (what, who, expected) in [

@@ -39,20 +39,12 @@ impl Scene {
     }
 
     /// Invites a person with these rights, who accepts. Returns the number and the cookie.
-    async fn invite(&self, name: &str, mut access: Value) -> (i64, String) {
-        access["name"] = name.into();
-        let link = self.send(&self.ann, "POST", "/invitations", access).await.json();
-        let body = json!({"token": link["token"], "password": PASSWORD});
-        let accepted = self.send("", "POST", "/invitations/accept", body).await;
-        assert_eq!(accepted.status, 200, "{accepted:?}");
-        (self.number(name).await, cookie(&accepted))
+    async fn invite(&self, name: &str, access: Value) -> (i64, String) {
+        self.at.invite(&self.ann, name, access, PASSWORD).await
     }
 
     async fn number(&self, name: &str) -> i64 {
-        let users = self.send(&self.ann, "GET", "/users", Value::Null).await.json();
-        let users = users["users"].as_array().expect("a list").clone();
-        let user = users.iter().find(|user| user["name"] == name).expect("the user");
-        user["id"].as_i64().expect("a number")
+        self.at.number(&self.ann, name).await
     }
 
     /// Returns what somebody may do, for each camera that they see.

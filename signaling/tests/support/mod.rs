@@ -140,6 +140,31 @@ impl Installation {
         format!("Bearer {}", token(self.data.path(), Role::Admin, &[]).await)
     }
 
+    /// Invites a person with these rights in the name of an owner. The person accepts with a
+    /// password. Returns its number and its cookie.
+    pub async fn invite(
+        &self,
+        owner: &str,
+        name: &str,
+        mut access: Value,
+        password: &str,
+    ) -> (i64, String) {
+        access["name"] = name.into();
+        let link = self.send(owner, "POST", "/invitations", access).await.json();
+        let body = json!({"token": link["token"], "password": password});
+        let accepted = self.send("", "POST", "/invitations/accept", body).await;
+        assert_eq!(accepted.status, 200, "{accepted:?}");
+        (self.number(owner, name).await, cookie(&accepted))
+    }
+
+    /// Returns the number of a user, as an owner sees it.
+    pub async fn number(&self, owner: &str, name: &str) -> i64 {
+        let users = self.send(owner, "GET", "/users", Value::Null).await.json();
+        let users = users["users"].as_array().expect("a list").clone();
+        let user = users.iter().find(|user| user["name"] == name).expect("the user");
+        user["id"].as_i64().expect("a number")
+    }
+
     /// Starts a session of a viewer with `demo`, which the gateway accepts.
     pub async fn play(&mut self, viewer: &mut Peer) -> SessionId {
         let profile = Some("demo".parse().unwrap());

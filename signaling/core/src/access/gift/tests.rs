@@ -203,6 +203,18 @@ fn a_refusal_says_what_is_too_much() {
     }
 }
 
+/// Returns the access of an admin without any limit.
+fn everything() -> Access {
+    Access {
+        role: Role::Admin,
+        objects: Objects::All,
+        control: true,
+        listen: true,
+        scopes: None,
+        expiry: Expiry::Never,
+    }
+}
+
 #[test]
 fn a_user_gives_for_longer_than_its_cookie_lasts() {
     let [subject, credential, name] = ["user:1", "cookie:1", "ann"].map(str::to_owned);
@@ -211,14 +223,7 @@ fn a_user_gives_for_longer_than_its_cookie_lasts() {
     let ann = Principal::signed_in(identity, &ann, Expiry::At(160));
     assert_eq!(ann.expiry(), Expiry::At(160));
     let giver = Action::CreateToken.admit(Sender::Principal(ann.clone()), now()).unwrap();
-    let access = Access {
-        role: Role::Admin,
-        objects: Objects::All,
-        control: true,
-        listen: true,
-        scopes: None,
-        expiry: Expiry::Never,
-    };
+    let access = everything();
     assert!(giver.give(access.clone(), now()).is_ok());
     let later = Now { unix_s: 160, ..now() };
     assert_eq!(giver.give(access, later).err(), Some(NotGiven::Denied(Denied::Expired)));
@@ -229,14 +234,7 @@ fn a_user_gives_for_longer_than_its_cookie_lasts() {
 
 #[test]
 fn each_way_of_giving_is_for_its_own_requests() {
-    let own = Access {
-        role: Role::Admin,
-        objects: Objects::All,
-        control: true,
-        listen: true,
-        scopes: None,
-        expiry: Expiry::Never,
-    };
+    let own = everything();
     let share = Sharing { cameras: [].into(), end_s: 101 };
     let enrolment = Enrolment { expiry: Expiry::At(101) };
     let membership = Membership::of_role(Role::Viewer);

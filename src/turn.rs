@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{anyhow, ensure};
+use porthole_admin::{Admin, Api, Change, Reload};
+use porthole_metrics::Exposition;
 use porthole_signaling_proto::SessionId;
-use porthole_turn_admin::{Admin, Reload};
-use porthole_turn_server::{Change, Server, StartError};
+use porthole_turn_server::{Server, StartError};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -80,7 +81,7 @@ impl TurnServer {
                 "the TURN server's admin API is on {}",
                 admin.place()
             ));
-            tokio::spawn(admin.run(Arc::clone(&server), reload, stop_admin.clone()));
+            tokio::spawn(admin.run(api(&server, reload), stop_admin.clone()));
         }
         let drain = Duration::from_secs(turn.drain_s.get().into());
         Ok(Self { server, drain, stop_admin })
@@ -115,6 +116,21 @@ impl TurnServer {
         tokio::task::spawn_blocking(move || server.shutdown(drain)).await?;
         stop_admin.cancel();
         Ok(())
+    }
+}
+
+/// Returns what the admin API answers with.
+fn api(server: &Arc<Server>, reload: Reload) -> Api {
+    let (health, measured) = (Arc::clone(server), Arc::clone(server));
+    Api {
+        is_draining: Arc::new(move || health.is_draining()),
+        metrics: Arc::new(move || {
+            let mut out = Exposition::default();
+            porthole_turn_admin::write_metrics(&measured, &mut out);
+            Box::pin(std::future::ready(out.into_text()))
+        }),
+        reload,
+        further: porthole_turn_admin::routes(Arc::clone(server)),
     }
 }
 
@@ -155,6 +171,8 @@ fn reload_handler(
                 tracing::warn!("the configuration: {change}");
             }
             changes.extend(at_restart);
+            let mut changes: Vec<_> =
+                changes.into_iter().map(porthole_turn_admin::change).collect();
             changes.extend(apply_rest(&new)?);
             Ok(changes)
         };

@@ -4,10 +4,10 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
+use porthole_admin::Change;
 use porthole_gateway::{Cameras, Gateway};
 use porthole_signaling::{PlaceLimits, Server, admin};
 use porthole_turn_proto::uri::ServerUri;
-use porthole_turn_server::{Change, Effect};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -63,7 +63,7 @@ pub async fn run(config: &Config, load_config: LoadConfig) -> anyhow::Result<()>
 /// there.
 fn apply_cameras(cameras: &Arc<OnceLock<Cameras>>) -> ApplyRest {
     let cameras = Arc::clone(cameras);
-    let change = |description| Change { setting: "camera", effect: Effect::AtOnce, description };
+    let change = |what| Change { setting: "camera".to_owned(), what, needs_restart: false };
     Arc::new(move |new: &Config| {
         let Some(cameras) = cameras.get() else { return Ok(Vec::new()) };
         let differences = gateway::set_cameras(cameras, new)?;

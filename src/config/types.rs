@@ -4,11 +4,11 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use porthole_admin::{BadPlace, Place};
 use porthole_gateway::onvif::ServiceAddress;
 use porthole_gateway::port_mapping::{Protocol, Protocols};
 use porthole_gateway::{AllowedIceServer, InvalidIceServer, ingest};
 use porthole_signaling_proto::{CameraId, ROTATIONS};
-use porthole_turn_admin::{BadPlace, Place};
 use porthole_turn_proto::server::{Cidr, InvalidCidr};
 use serde::{Deserialize, Serialize, Serializer};
 use url::Host;

@@ -109,10 +109,10 @@ pub fn for_sessions(mut config: Config) -> Config {
 }
 
 /// Returns the configuration of the admin API, if it is enabled.
-pub fn admin_config(config: &Config) -> Option<porthole_turn_admin::Config> {
+pub fn admin_config(config: &Config) -> Option<porthole_admin::Config> {
     let Turn { admin, admin_token, .. } = &config.turn;
     let token = admin_token.as_ref().map(|token| token.reveal().to_owned().into());
-    admin.as_ref().map(|place| porthole_turn_admin::Config { at: place.0.clone(), token })
+    admin.as_ref().map(|place| porthole_admin::Config { at: place.0.clone(), token })
 }
 
 /// Returns the changes of settings outside the TURN server, which need a restart.

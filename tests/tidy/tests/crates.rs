@@ -6,6 +6,7 @@ use porthole_tidy::{files, output, report, root};
 const PURE: &[(&str, &str)] = &[
     ("porthole-clock", "clock/src/"),
     ("porthole-gateway-core", "gateway/core/src/"),
+    ("porthole-metrics", "metrics/src/"),
     ("porthole-signaling-core", "signaling/core/src/"),
     ("porthole-signaling-proto", "signaling/proto/src/"),
     ("porthole-turn-proto", "turn-server/proto/src/"),
@@ -48,7 +49,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("porthole-signaling-bench", &["porthole-signaling", "porthole-signaling-proto"]),
     ("porthole-turn-server", &["porthole-clock", "porthole-turn-fastpath", "porthole-turn-proto"]),
-    ("porthole-turn-admin", &["porthole-turn-proto", "porthole-turn-server"]),
+    ("porthole-metrics", &[]),
+    ("porthole-admin", &["porthole-metrics"]),
+    (
+        "porthole-turn-admin",
+        &["porthole-admin", "porthole-metrics", "porthole-turn-proto", "porthole-turn-server"],
+    ),
     ("porthole-turn-bench", &["porthole-turn-proto", "porthole-turn-server"]),
     ("porthole-gateway-core", &["porthole-signaling-proto", "porthole-turn-proto"]),
     (

@@ -1,23 +1,17 @@
-//! The metrics in the text format of Prometheus. Every label has a bounded number of values, none
+//! The metrics. Every label has a bounded number of values, none
 //! of which comes from a client. `docs/ref/metrics.md` explains each metric.
 
-use std::fmt::{Display, Write as _};
-
+use porthole_metrics::Exposition;
 use porthole_turn_server::{FallbackCounts, FastPathStatus, Stats};
 
-/// Capacity to begin with: the usual length of the text.
-const USUAL_SIZE: usize = 8 * 1024;
-
-/// Renders all metrics.
-pub(crate) fn render(stats: &Stats, fast_path: &FastPathStatus) -> String {
-    let mut out = Exposition(String::with_capacity(USUAL_SIZE));
-    totals(&mut out, stats);
-    relayed(&mut out, stats);
+/// Writes all metrics.
+pub(crate) fn write(stats: &Stats, fast_path: &FastPathStatus, out: &mut Exposition) {
+    totals(out, stats);
+    relayed(out, stats);
     let help = "Network interfaces on which the kernel relays channels; 0 if it relays none";
     out.gauge("porthole_turn_fast_path_interfaces", help, fast_path.interfaces);
-    fallbacks(&mut out, &fast_path.fallbacks);
-    refused(&mut out, stats);
-    out.0
+    fallbacks(out, &fast_path.fallbacks);
+    refused(out, stats);
 }
 
 /// Writes the gauges, and what was made in all.
@@ -85,37 +79,6 @@ fn refused(out: &mut Exposition, stats: &Stats) {
     let unanswered = stats.counters.unanswered;
     let help = "Requests from unvalidated addresses that got no response";
     out.counter("porthole_turn_unanswered_total", help, &[("", unanswered)]);
-}
-
-/// Writer of the text, metric by metric.
-struct Exposition(String);
-
-impl Exposition {
-    fn gauge(&mut self, name: &str, help: &str, value: u64) {
-        self.family(name, help, "gauge", &[("", value)]);
-    }
-
-    fn counter(&mut self, name: &str, help: &str, samples: &[(impl Display, u64)]) {
-        self.family(name, help, "counter", samples);
-    }
-
-    fn family(&mut self, name: &str, help: &str, kind: &str, samples: &[(impl Display, u64)]) {
-        self.line(format_args!("# HELP {name} {help}."));
-        self.line(format_args!("# TYPE {name} {kind}"));
-        for (labels, value) in samples {
-            let labels = labels.to_string();
-            if labels.is_empty() {
-                self.line(format_args!("{name} {value}"));
-            } else {
-                self.line(format_args!("{name}{{{labels}}} {value}"));
-            }
-        }
-    }
-
-    fn line(&mut self, line: std::fmt::Arguments<'_>) {
-        // Writing to a String cannot fail.
-        let _ = writeln!(self.0, "{line}");
-    }
 }
 
 #[cfg(test)]

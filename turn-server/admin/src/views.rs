@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use porthole_turn_proto::server::Traffic;
-use porthole_turn_server::{Change, Effect, Session};
+use porthole_turn_server::Session;
 use serde::Serialize;
 
 /// One page of the list of sessions.
@@ -60,19 +60,5 @@ impl From<Session> for SessionView {
             to_peer: info.to_peer.into(),
             to_client: info.to_client.into(),
         }
-    }
-}
-
-/// One changed setting of a reload.
-#[derive(Debug, Serialize)]
-pub(crate) struct ChangeView {
-    setting: &'static str,
-    what: String,
-    needs_restart: bool,
-}
-
-impl From<Change> for ChangeView {
-    fn from(Change { setting, effect, description }: Change) -> Self {
-        Self { setting, what: description, needs_restart: effect == Effect::AtRestart }
     }
 }

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use porthole_admin::{Admin, Api, Config, Place, Reload};
+use porthole_metrics::Exposition;
 use porthole_test_support::turn_client::TestTurnClient;
-use porthole_turn_admin::{Admin, Config, Place, Reload};
 use porthole_turn_proto::Transport;
 use porthole_turn_server::Server;
 use serde_json::Value;
@@ -49,9 +50,10 @@ impl Scene {
             }
             let deny_peers = vec!["198.51.100.0/24".parse().map_err(|_| "a block")?];
             let config = porthole_turn_server::Config { deny_peers, workers: 2, ..turn_config() };
-            turn.reload(config).map_err(|error| error.to_string())
+            let changes = turn.reload(config).map_err(|error| error.to_string())?;
+            Ok(changes.into_iter().map(porthole_turn_admin::change).collect())
         });
-        tokio::spawn(admin.run(Arc::clone(&server), reload, stop.clone()));
+        tokio::spawn(admin.run(api(&server, reload), stop.clone()));
         Ok(Self { server, place, stop, broken })
     }
 
@@ -76,6 +78,21 @@ impl Scene {
         let (status, body) = self.request(method, path, Some(TOKEN)).await?;
         ensure!(status == 200, "{status}: {body}");
         Ok(serde_json::from_str(&body)?)
+    }
+}
+
+/// Returns the API of a TURN server alone.
+fn api(server: &Arc<Server>, reload: Reload) -> Api {
+    let (health, metrics) = (Arc::clone(server), Arc::clone(server));
+    Api {
+        is_draining: Arc::new(move || health.is_draining()),
+        metrics: Arc::new(move || {
+            let mut out = Exposition::default();
+            porthole_turn_admin::write_metrics(&metrics, &mut out);
+            Box::pin(std::future::ready(out.into_text()))
+        }),
+        reload,
+        further: porthole_turn_admin::routes(Arc::clone(server)),
     }
 }
 

@@ -16,6 +16,12 @@ const FAST_PATH: FastPathStatus = FastPathStatus {
 
 const REFERENCE: &str = include_str!("../../../../docs/ref/metrics.md");
 
+fn render(stats: &Stats, fast_path: &FastPathStatus) -> String {
+    let mut out = Exposition::default();
+    write(stats, fast_path, &mut out);
+    out.into_text()
+}
+
 /// The sample lines: name, labels, value.
 fn samples(text: &str) -> Vec<(&str, &str, u64)> {
     let sample = |line: &'_ str| -> Option<(usize, usize)> {

@@ -43,6 +43,8 @@ pub struct Config {
     /// key.
     #[serde(skip)]
     pub other_public_address: Option<IpAddr>,
+    /// The table `[admin]`.
+    pub admin: AdminSettings,
     /// The table `[public]`.
     pub public: Public,
     /// The table `[signaling]`.
@@ -53,6 +55,18 @@ pub struct Config {
     pub gateway: Gateway,
     /// The tables `[camera.ID]`: the gateway's cameras by id.
     pub camera: BTreeMap<CameraId, Camera>,
+}
+
+/// Settings of the admin API of all roles.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AdminSettings {
+    /// The loopback address or Unix socket to listen on; the API is off without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listen: Option<AdminAddress>,
+    /// The bearer token of the API.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<Secret>,
 }
 
 /// Settings of the public port, where everything is served over TLS.
@@ -277,10 +291,10 @@ pub struct Turn {
     pub fast_path: Vec<String>,
     /// Seconds for which existing allocations may continue when the program is stopped.
     pub drain_s: Bounded<0, MAX_DRAIN_S>,
-    /// The address or Unix socket of the admin API, which is off if this is absent.
+    /// The former name of `admin.listen`, which counts if that is absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub admin: Option<AdminAddress>,
-    /// The bearer token of the admin API.
+    /// The former name of `admin.token`, which counts if that is absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub admin_token: Option<Secret>,
 }
@@ -421,13 +435,14 @@ fn first() -> NonZeroU32 {
 impl Config {
     /// Returns true if it has something that only its owner may read.
     pub fn has_secrets(&self) -> bool {
-        let Self { signaling, turn, gateway, camera, .. } = self;
+        let Self { admin, signaling, turn, gateway, camera, .. } = self;
         let provider = signaling.openid_connect.as_ref();
-        let secrets = [&signaling.turn_secret, &turn.secret, &turn.admin_token, &gateway.claim];
+        let tokens = [&admin.token, &turn.admin_token, &gateway.claim];
+        let mut secrets = [&signaling.turn_secret, &turn.secret].into_iter().chain(tokens);
         let mut sources = camera.values().flat_map(|camera| {
             [Some(&camera.source), camera.sub_source.as_ref()].into_iter().flatten()
         });
-        secrets.iter().any(|secret| secret.is_some())
+        secrets.any(Option::is_some)
             || provider.is_some_and(|provider| provider.client_secret.is_some())
             || !turn.users.is_empty()
             || !turn.old_secrets.is_empty()

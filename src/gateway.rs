@@ -1,15 +1,19 @@
 //! `porthole gateway`, and the gateway of `porthole up`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use porthole_admin::Change;
 use porthole_gateway::ingest::{Source, Timeouts};
 use porthole_gateway::{CameraConfig, Cameras, Difference, Gateway, OnvifPlace, Picture};
 use url::Url;
 
+use crate::admin_api::{AdminApi, Roles};
 use crate::config::Config;
+use crate::reload::Role;
 use crate::turn::LoadConfig;
-use crate::{authorities, console, data, reload, service_manager, shutdown};
+use crate::{admin_api, authorities, console, data, reload, service_manager, shutdown};
 
 /// Runs a gateway until the program is told to stop. SIGHUP reloads its cameras.
 pub async fn run(config: &Config, load_config: LoadConfig) -> anyhow::Result<()> {
@@ -18,17 +22,23 @@ pub async fn run(config: &Config, load_config: LoadConfig) -> anyhow::Result<()>
     let server = config.gateway.server.clone();
     let server = server.context("give the URL of the signaling server with --server")?;
     let claim = config.gateway.claim.as_ref().map(|claim| claim.reveal().to_owned());
+    let admin = AdminApi::bind(config).await?;
     let gateway = start(config, server, claim)?;
-    let (cameras, running) = (gateway.cameras().clone(), config.gateway.clone());
+    let (cameras, running) = (gateway.cameras().clone(), config.clone());
     let apply = move || {
         let new = load_config()?;
-        let differences = set_cameras(&cameras, &new)?;
-        if new.gateway != running {
-            tracing::warn!("the configuration: gateway: changed since the start; takes a restart");
+        if let Some(admin) = admin_api::configuration(&new) {
+            admin.check()?;
         }
-        anyhow::Ok(differences.len())
+        let mut changes = changes_of(&set_cameras(&cameras, &new)?);
+        changes.extend(reload::at_restart(&running, &new, Role::Gateway));
+        anyhow::Ok(changes)
     };
-    reload::on_hangup(move || apply().map_err(|error| format!("{error:#}")))?;
+    let reload = reload::on_hangup(Arc::new(move || {
+        apply().map_err(|error| format!("{error:#}"))
+    }))?;
+    let roles = Roles { gateway: Some(gateway.metrics()), ..Roles::default() };
+    let _serving = admin.serve(roles, reload, &stop);
     service_manager::report_ready(&stop);
     gateway.run(stop).await?;
     Ok(())
@@ -42,6 +52,16 @@ pub fn set_cameras(cameras: &Cameras, config: &Config) -> anyhow::Result<Vec<Dif
         tracing::info!("the configuration: camera {difference}");
     }
     Ok(differences)
+}
+
+/// Returns the differences of cameras as changes of settings.
+pub fn changes_of(differences: &[Difference]) -> Vec<Change> {
+    let change = |one: &Difference| Change {
+        setting: "camera".to_owned(),
+        what: one.to_string(),
+        needs_restart: false,
+    };
+    differences.iter().map(change).collect()
 }
 
 /// Starts a gateway: binds its port and loads or creates its key. It connects when it runs.

@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "`pub` marks the interface of a module of the program")]
 
 mod admin;
+mod admin_api;
 mod authorities;
 mod backup;
 mod cameras;
@@ -39,6 +40,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let cli = Arc::new(Cli::from_command_line());
+    admin_api::note_start();
     console::start_logging();
     if !porthole_names::use_files_and_dns() {
         tracing::warn!("names are looked up with the modules of this machine");
@@ -79,7 +81,7 @@ async fn run(cli: &Arc<Cli>, Loaded { config, file }: Loaded) -> anyhow::Result<
             admin::gateways(&config, manage).await
         }
         Command::Gateway(_) => gateway::run(&config, load_config).await,
-        Command::Signaling(_) => signaling::run(&config).await,
+        Command::Signaling(_) => signaling::run(&config, load_config).await,
         Command::Turn(_) => turn::run(&config, load_config).await,
         Command::Netcheck(flags) => netcheck::run(flags).await,
         Command::Doctor(flags) => doctor::run(&config, file.as_deref(), flags).await,

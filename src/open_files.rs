@@ -26,3 +26,15 @@ pub fn hard_limit() -> Option<usize> {
 pub fn hard_limit() -> Option<usize> {
     None
 }
+
+/// Returns the limit of open files of this process now.
+#[cfg(unix)]
+pub fn soft_limit() -> Option<u64> {
+    use nix::sys::resource::{Resource, getrlimit};
+    Some(getrlimit(Resource::RLIMIT_NOFILE).ok()?.0)
+}
+
+#[cfg(not(unix))]
+pub fn soft_limit() -> Option<u64> {
+    None
+}

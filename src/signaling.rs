@@ -11,18 +11,25 @@ use porthole_signaling_proto::SessionId;
 use tokio::sync::mpsc;
 use url::Url;
 
+use crate::admin_api::{AdminApi, Roles};
 use crate::config::{Config, Join, Network, OpenidConnect};
 use crate::public::PublicPort;
-use crate::{authorities, console, data, open_files, public, service_manager, shutdown};
+use crate::reload::Role;
+use crate::turn::LoadConfig;
+use crate::{
+    admin_api, authorities, console, data, open_files, public, reload, service_manager, shutdown,
+};
 
 /// The lifetime of a session's TURN credentials, within which it must make its allocations.
 pub const TURN_CREDENTIALS_LIFETIME: Duration = Duration::from_secs(10 * 60);
 
-/// Runs a signaling server until the program is told to stop.
-pub async fn run(config: &Config) -> anyhow::Result<()> {
+/// Runs a signaling server until the program is told to stop. SIGHUP reads its configuration again.
+pub async fn run(config: &Config, load_config: LoadConfig) -> anyhow::Result<()> {
     data::prepare(&config.data)?;
     let stop = shutdown::on_signal()?;
     let places = open_files::raise_limit().map_or_else(PlaceLimits::default, PlaceLimits::within);
+    let running = config.clone();
+    let admin = AdminApi::bind(config).await?;
     // An address without a name is found; it relays nothing, so that a name is enough.
     let config = if config.public.names.is_empty() {
         &public::with_address(config.clone()).await?
@@ -35,9 +42,26 @@ pub async fn run(config: &Config) -> anyhow::Result<()> {
         public.open(server.entrance(), None, &stop);
     }
     console::print_welcome(&dashboard_url(config), server.setup_link().as_deref())?;
+    let reload = reload::on_hangup(Arc::new(move || {
+        let new = load_config().and_then(check_reloaded).map_err(|error| format!("{error:#}"))?;
+        Ok(reload::at_restart(&running, &new, Role::Signaling))
+    }))?;
+    let roles = Roles { signaling: Some(server.metrics()), ..Roles::default() };
+    let _serving = admin.serve(roles, reload, &stop);
     service_manager::report_ready(&stop);
     server.run(stop).await;
     Ok(())
+}
+
+/// Checks a configuration that was read again as far as the start of a server would.
+fn check_reloaded(config: Config) -> anyhow::Result<Config> {
+    external_turn_config(&config)?;
+    if let Some(admin) = admin_api::configuration(&config) {
+        admin.check()?;
+    }
+    let provider = config.signaling.openid_connect.as_ref();
+    provider.map(openid_connect).transpose()?;
+    Ok(config)
 }
 
 /// Starts a signaling server that issues ICE servers according to `turn`, for so many connections,

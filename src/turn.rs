@@ -4,21 +4,21 @@ mod external;
 mod settings;
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{anyhow, ensure};
-use porthole_admin::{Admin, Api, Change, Reload};
-use porthole_metrics::Exposition;
+use porthole_admin::{Change, Reload};
 use porthole_signaling_proto::SessionId;
 use porthole_turn_server::{Server, StartError};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::admin_api::{AdminApi, Roles};
 use crate::config::{Config, Secret};
 use crate::signaling::TURN_CREDENTIALS_LIFETIME;
-use crate::{console, public, reload, service_manager, shutdown};
+use crate::{admin_api, console, public, reload, service_manager, shutdown};
 
 pub use external::resolve_public_address;
 pub use settings::for_sessions;
@@ -35,23 +35,26 @@ pub async fn run(config: &Config, load_config: LoadConfig) -> anyhow::Result<()>
     let config = resolve_public_address(config).await?;
     let secret = config.turn.secret.as_ref();
     let nothing: ApplyRest = Arc::new(|_| Ok(Vec::new()));
-    let turn = TurnServer::start(&config, secret, load_config, nothing).await?;
+    let admin = AdminApi::bind(&config).await?;
+    let turn = TurnServer::start(&config, secret, load_config, nothing)?;
+    let roles = Roles { turn: Some(turn.server()), ..Roles::default() };
+    // It stops last, because it reports the progress.
+    let _serving = admin.serve(roles, turn.reload(), &CancellationToken::new());
     service_manager::report_ready(&stop);
     stop.cancelled().await;
     turn.drain().await
 }
 
-/// A running TURN server with its admin API. SIGHUP reloads its configuration.
-#[derive(Debug)]
+/// A running TURN server. SIGHUP reloads its configuration.
 pub struct TurnServer {
     server: Arc<Server>,
     drain: Duration,
-    stop_admin: CancellationToken,
+    reload: Reload,
 }
 
 impl TurnServer {
     /// Starts the server. Short-lived credentials are derived from `secret`.
-    pub async fn start(
+    pub fn start(
         config: &Config,
         secret: Option<&Secret>,
         load_config: LoadConfig,
@@ -63,28 +66,16 @@ impl TurnServer {
             "starting STUN/TURN on {}, UDP and TCP",
             listening.join(", ")
         ));
-        // Before the server starts: an unusable address ends the program, and clients would be cut
-        // off.
-        let admin = match settings::admin_config(config) {
-            Some(admin) => Some(Admin::bind(admin).await?),
-            None => None,
-        };
         let server = Arc::new(start(config, secret)?);
         let reload = reload_handler(config, secret, &server, load_config, apply_rest);
-        reload::on_hangup({
-            let reload = Arc::clone(&reload);
-            move || reload().map(|changes| changes.len())
-        })?;
-        let stop_admin = CancellationToken::new();
-        if let Some(admin) = admin {
-            console::print_progress(format_args!(
-                "the TURN server's admin API is on {}",
-                admin.place()
-            ));
-            tokio::spawn(admin.run(api(&server, reload), stop_admin.clone()));
-        }
+        let reload = reload::on_hangup(reload)?;
         let drain = Duration::from_secs(turn.drain_s.get().into());
-        Ok(Self { server, drain, stop_admin })
+        Ok(Self { server, drain, reload })
+    }
+
+    /// Returns the function that reloads the configuration, as SIGHUP does.
+    pub fn reload(&self) -> Reload {
+        Arc::clone(&self.reload)
     }
 
     /// Returns the server, for clients that are accepted at the public port.
@@ -110,27 +101,11 @@ impl TurnServer {
     }
 
     /// Accepts no new allocations, waits up to `turn.drain_s` until the existing ones have ended,
-    /// and stops. The admin API stops last, because it reports the progress.
+    /// and stops.
     pub async fn drain(self) -> anyhow::Result<()> {
-        let Self { server, drain, stop_admin } = self;
+        let Self { server, drain, .. } = self;
         tokio::task::spawn_blocking(move || server.shutdown(drain)).await?;
-        stop_admin.cancel();
         Ok(())
-    }
-}
-
-/// Returns what the admin API answers with.
-fn api(server: &Arc<Server>, reload: Reload) -> Api {
-    let (health, measured) = (Arc::clone(server), Arc::clone(server));
-    Api {
-        is_draining: Arc::new(move || health.is_draining()),
-        metrics: Arc::new(move || {
-            let mut out = Exposition::default();
-            porthole_turn_admin::write_metrics(&measured, &mut out);
-            Box::pin(std::future::ready(out.into_text()))
-        }),
-        reload,
-        further: porthole_turn_admin::routes(Arc::clone(server)),
     }
 }
 
@@ -158,10 +133,7 @@ fn reload_handler(
     // The secret that `up` has generated is not in the file. A secret of the file is no longer
     // valid once it is removed there.
     let generated_secret = secret.filter(|_| config.turn.secret.is_none()).cloned();
-    let one_at_a_time = Mutex::new(());
     Arc::new(move || {
-        // The configuration that is loaded last must also be applied last.
-        let _guard = one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner);
         let apply = || -> anyhow::Result<Vec<Change>> {
             let new = complete_reloaded(load_config()?, &running, &runtime)?;
             let secret = new.turn.secret.clone().or_else(|| generated_secret.clone());
@@ -188,7 +160,7 @@ fn complete_reloaded(
     running: &Config,
     runtime: &Handle,
 ) -> anyhow::Result<Config> {
-    if let Some(admin) = settings::admin_config(&new) {
+    if let Some(admin) = admin_api::configuration(&new) {
         admin.check()?;
     }
     if new.turn.external_address != running.turn.external_address {

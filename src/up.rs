@@ -4,7 +4,6 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
-use porthole_admin::Change;
 use porthole_gateway::{Cameras, Gateway};
 use porthole_signaling::{PlaceLimits, Server, admin};
 use porthole_turn_proto::uri::ServerUri;
@@ -12,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use crate::admin_api::{AdminApi, Roles};
 use crate::config::Config;
 use crate::public::PublicPort;
 use crate::turn::{ApplyRest, LoadConfig, TurnServer};
@@ -33,10 +33,11 @@ pub async fn run(config: &Config, load_config: LoadConfig) -> anyhow::Result<()>
         Some(secret) => secret.clone(),
         None => data::turn_secret(&config.data)?,
     };
+    let admin = AdminApi::bind(config).await?;
     let public = PublicPort::bind(config)?;
     let cameras = Arc::new(OnceLock::new());
     let apply_rest = apply_cameras(&cameras);
-    let turn_server = TurnServer::start(config, Some(&secret), load_config, apply_rest).await?;
+    let turn_server = TurnServer::start(config, Some(&secret), load_config, apply_rest)?;
     let urls = turn::ice_server_urls(config)?;
     let allowing = allow_own_ice_servers(config, &urls);
     let turn_config = signaling::turn_config(urls, secret.reveal());
@@ -53,6 +54,13 @@ pub async fn run(config: &Config, load_config: LoadConfig) -> anyhow::Result<()>
     let _ = cameras.set(gateway.cameras().clone());
     console::print_welcome(&signaling::dashboard_url(config), signaling.setup_link().as_deref())?;
 
+    let roles = Roles {
+        signaling: Some(signaling.metrics()),
+        gateway: Some(gateway.metrics()),
+        turn: Some(turn_server.server()),
+    };
+    // It stops last, because it reports the progress.
+    let _serving = admin.serve(roles, turn_server.reload(), &stop);
     service_manager::report_ready(&stop);
     let ended = run_both(signaling, gateway, stop).await;
     turn_server.drain().await?;
@@ -63,11 +71,9 @@ pub async fn run(config: &Config, load_config: LoadConfig) -> anyhow::Result<()>
 /// there.
 fn apply_cameras(cameras: &Arc<OnceLock<Cameras>>) -> ApplyRest {
     let cameras = Arc::clone(cameras);
-    let change = |what| Change { setting: "camera".to_owned(), what, needs_restart: false };
     Arc::new(move |new: &Config| {
         let Some(cameras) = cameras.get() else { return Ok(Vec::new()) };
-        let differences = gateway::set_cameras(cameras, new)?;
-        Ok(differences.iter().map(|one| change(one.to_string())).collect())
+        Ok(gateway::changes_of(&gateway::set_cameras(cameras, new)?))
     })
 }
 

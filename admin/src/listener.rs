@@ -66,7 +66,7 @@ pub enum BindError {
     /// The token is missing or too short, and every program of this machine could use the API.
     #[error(
         "the admin API on {0} needs a token of at least {MIN_TOKEN} characters, because every \
-         user of this machine can reach it; set turn.admin_token, or use unix:/PATH"
+         user of this machine can reach it; set admin.token, or use unix:/PATH"
     )]
     NoToken(SocketAddr),
     /// The path belongs to another file, or to a program that is listening.

@@ -41,7 +41,7 @@ impl Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let challenge = (self.status == StatusCode::UNAUTHORIZED)
-            .then_some([(header::WWW_AUTHENTICATE, "Bearer realm=\"porthole turn\"")]);
+            .then_some([(header::WWW_AUTHENTICATE, "Bearer realm=\"porthole\"")]);
         (self.status, challenge, Json(self)).into_response()
     }
 }
@@ -51,7 +51,7 @@ async fn authorize(State(token): State<Option<Token>>, request: Request, next: N
         let credentials = request.headers().get(header::AUTHORIZATION);
         let credentials = credentials.and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
         if !credentials.is_some_and(|sent| bool::from(sent.ct_eq(expected.as_bytes()))) {
-            let sentence = "send the token of turn.admin_token as Authorization: Bearer TOKEN";
+            let sentence = "send the token of admin.token as Authorization: Bearer TOKEN";
             return Refusal::new(StatusCode::UNAUTHORIZED, sentence).into_response();
         }
     }

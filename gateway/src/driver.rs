@@ -18,6 +18,7 @@ use porthole_gateway_core::question::{Question, QuestionEvent, QuestionId, Quest
 use porthole_gateway_core::{
     Core, Datagram, IceServerEndpoint, Output, TurnClientId, TurnTransportCommand,
 };
+use porthole_metrics::{Tally, TimeHistogram};
 use porthole_signaling_proto::CameraId;
 use porthole_signaling_proto::rpc::{Fault, Message, code};
 use rustls::pki_types::CertificateDer;
@@ -31,10 +32,11 @@ use tracing::{debug, trace, warn};
 use crate::cameras::Update;
 use crate::ice_servers::IceServerResolver;
 use crate::ingest::{EventSender, SourceBatch, SourceControl};
+use crate::metrics::{Ask, Measures, Metrics, Queue};
 use crate::port_mapping::State;
 use crate::turn_transport::TurnTransportEvent;
 use crate::udp::{ReceivedDatagram, Udp};
-use crate::{addresses, ingest, tls, turn_transport};
+use crate::{addresses, ingest, metrics, tls, turn_transport};
 
 pub use crate::link::LinkEvent;
 
@@ -108,6 +110,10 @@ pub struct Driver<C> {
     turn_transports: HashMap<TurnClientId, mpsc::Sender<Bytes>>,
     turn_events: Channel<(TurnClientId, TurnTransportEvent)>,
     resolved: Channel<(IceServerEndpoint, Vec<SocketAddr>)>,
+    /// The requests for the numbers of what runs here.
+    asks: Channel<Ask>,
+    /// The times by which timers of the loop were late.
+    lag: TimeHistogram,
     ice_servers: Arc<IceServerResolver>,
     /// The settings of TLS to TURN servers.
     tls: TlsConnector,
@@ -169,6 +175,8 @@ impl<C: Core> Driver<C> {
             turn_transports: HashMap::new(),
             turn_events: Channel::new(TURN_QUEUE),
             resolved: Channel::new(RESOLVE_QUEUE),
+            asks: Channel::new(metrics::ASK_QUEUE),
+            lag: metrics::no_lag(),
             ice_servers: Arc::new(IceServerResolver::new(allowed)),
             tls: turn_transport::connector(tls),
             channels,
@@ -218,14 +226,44 @@ impl<C: Core> Driver<C> {
                 }
                 Ok(()) = self.channels.mapped.changed() => self.refresh_mapping(),
                 _ = address_timer.tick() => self.refresh_addresses(),
+                Some(ask) = self.asks.rx.recv() => self.answer(ask),
                 () = &mut timer => {
-                    self.core.handle_timeout(Instant::now());
+                    let now = TokioInstant::now();
+                    self.lag.record(now.saturating_duration_since(timer.deadline()));
+                    self.core.handle_timeout(now.into_std());
                 }
                 Some(_) = self.tasks.join_next() => {}
             }
         }
         self.close().await;
         Ok(())
+    }
+
+    /// Returns a handle to the numbers of what runs here.
+    pub fn metrics(&self) -> Metrics {
+        Metrics::new(self.asks.tx.clone())
+    }
+
+    /// Answers with the numbers of this moment.
+    fn answer(&self, ask: Ask) {
+        let mut queues = Tally::default();
+        let link = &self.channels.link;
+        for (queue, length) in [
+            (Queue::Sources, self.source_events.rx.len()),
+            (Queue::Turn, self.turn_events.rx.len()),
+            (Queue::FromServer, self.channels.link_events.len()),
+            (Queue::ToServer, link.max_capacity() - link.capacity()),
+        ] {
+            queues.add(queue, length as u64);
+        }
+        let measures = Measures {
+            stats: self.core.stats(),
+            queues,
+            lag: self.lag.clone(),
+            tasks: self.tasks.len() as u64,
+        };
+        // Fails if nobody waits for it any more.
+        let _ = ask.send(measures);
     }
 
     fn handle_datagrams(&mut self, received: &mut Vec<ReceivedDatagram>) {

@@ -16,6 +16,7 @@ pub mod ingest;
 mod key;
 mod link;
 mod manage;
+mod metrics;
 mod offline;
 pub mod onvif;
 pub mod port_mapping;
@@ -48,6 +49,7 @@ use key::Key;
 pub use cameras::{CameraConfig, Cameras, ChangeError, Difference, OnvifPlace};
 pub use key::KeyError;
 pub use link::{LinkError, server_address, websocket_url};
+pub use metrics::Metrics;
 pub use offline::{OfflineError, Skipped, add_imported};
 pub use porthole_gateway_core::camera::Picture;
 pub use porthole_gateway_core::ice_servers::{AllowedIceServer, InvalidIceServer};
@@ -230,6 +232,11 @@ impl Gateway {
     /// Returns the gateway's cameras, which can be changed while it runs.
     pub fn cameras(&self) -> &Cameras {
         &self.cameras
+    }
+
+    /// Returns a handle to the gateway's numbers, which can be read while it runs.
+    pub fn metrics(&self) -> Metrics {
+        self.driver.metrics()
     }
 
     /// Runs until `stop` is cancelled.

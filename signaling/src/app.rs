@@ -2,7 +2,7 @@
 //! the sender of each request against the row of its action in the table of rights
 //! (`porthole_signaling_core::Action`). A test has a row for each route.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -14,6 +14,7 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use axum::{Extension, Router};
 use http::request::Parts;
 use http::{Method, StatusCode, header};
+use porthole_metrics::Tally;
 use porthole_signaling_core::{Action, Admitted, Need, Principal, Sender};
 use porthole_signaling_proto::WEBSOCKET_PATH;
 use tokio::time::timeout;
@@ -28,6 +29,7 @@ use crate::config::Asset;
 use crate::device::Devices;
 use crate::driver::{Driver, now};
 use crate::headers::PageHeaders;
+use crate::metrics::Status;
 use crate::openid::Provider;
 use crate::places::{Full, Place};
 use crate::prefix::{Prefix, UsedPrefix};
@@ -57,6 +59,8 @@ pub(crate) struct App {
     pub(crate) passkeys: Passkeys,
     /// The provider whose accounts may sign in, if there is one.
     pub(crate) provider: Option<Provider>,
+    /// The numbers of responses by status.
+    pub(crate) responses: Mutex<Tally<Status>>,
 }
 
 pub(crate) struct Route {
@@ -239,8 +243,16 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
     router
         .fallback(assets::serve)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(from_fn_with_state(Arc::clone(app), count_response))
         .layer(from_fn_with_state(PageHeaders::new(app.public_url.as_ref()), headers::add))
         .with_state(Arc::clone(app))
+}
+
+async fn count_response(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    let status = Status::of(response.status().as_u16());
+    app.responses.lock().unwrap_or_else(PoisonError::into_inner).add(status, 1);
+    response
 }
 
 /// Admits the sender of a request to the action of its route, and passes the proof on to the route.

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use porthole_clock::Now;
+use porthole_signaling_core::stats::Stats;
 use porthole_signaling_core::{
     Close, ConnId, Enrolled, Hub, Lookup, LookupId, LookupResult, Output, Principal, StoredGateway,
     WhepRequestId, WhepResponse,
@@ -75,6 +76,23 @@ struct State {
     /// Takes the sessions that are over.
     ended_sessions: Option<mpsc::Sender<SessionId>>,
     last_id: u64,
+    /// The number of peers that were disconnected because they did not read.
+    slow_peers: u64,
+}
+
+/// The lengths of the driver's queues at one moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Queues {
+    /// Messages that wait to be sent, on all WebSockets.
+    pub(crate) messages: usize,
+    /// Their bytes.
+    pub(crate) bytes: usize,
+    /// WHEP requests that wait for their response.
+    pub(crate) whep_requests: usize,
+    /// Gateways that are not written to the database yet.
+    pub(crate) unsaved: usize,
+    /// Credentials that wait to be checked.
+    pub(crate) doubtful: usize,
 }
 
 impl Driver {
@@ -95,6 +113,7 @@ impl Driver {
             doubtful: BTreeSet::new(),
             ended_sessions,
             last_id: 0,
+            slow_peers: 0,
         };
         Arc::new(Self {
             state: Mutex::new(state),
@@ -237,7 +256,9 @@ impl Driver {
 
     async fn end_revoked(self: &Arc<Self>) -> Result<(), StoreError> {
         self.end_doubtful().await?;
+        let asked_at = Instant::now();
         let revoked = self.store.revoked().await?;
+        self.store.times().note_read(asked_at);
         if revoked.is_empty() {
             return Ok(());
         }
@@ -313,6 +334,26 @@ impl Driver {
                 debug!(%error, "cannot write down the use of a credential");
             }
         });
+    }
+
+    /// Returns the hub's numbers, the lengths of the queues, and the number of peers that were
+    /// disconnected because they did not read.
+    pub(crate) fn measure(&self) -> (Stats, Queues, u64) {
+        let state = self.lock();
+        let (mut messages, mut bytes) = (0, 0);
+        for socket in state.sockets.values() {
+            let (queued, queued_bytes) = socket.outbox.queued();
+            messages += queued;
+            bytes += queued_bytes;
+        }
+        let queues = Queues {
+            messages,
+            bytes,
+            whep_requests: state.whep_requests.len(),
+            unsaved: state.unsaved.len(),
+            doubtful: state.doubtful.len(),
+        };
+        (state.hub.stats(), queues, state.slow_peers)
     }
 
     /// Returns true while a change is not written to the database yet.
@@ -422,6 +463,7 @@ impl State {
     fn send(&mut self, now: Now, to: ConnId, json: String) {
         let Some(socket) = self.sockets.get(&to) else { return };
         if socket.outbox.send(json).is_err() {
+            self.slow_peers += 1;
             if let Some(socket) = self.sockets.remove(&to) {
                 socket.outbox.close(Close::TOO_SLOW);
             }
@@ -440,10 +482,10 @@ struct PendingWhepRequest {
 impl Drop for PendingWhepRequest {
     fn drop(&mut self) {
         if self.driver.lock().whep_requests.remove(&self.request).is_some() {
-            self.driver.with(|hub, _| hub.handle_whep_abandoned(self.request));
+            self.driver.with(|hub, now| hub.handle_whep_abandoned(now, self.request));
         } else if let Ok(Ok(response)) = self.receiver.try_recv() {
             // It arrived just when the client disconnected.
-            self.driver.with(|hub, _| hub.handle_whep_undelivered(&response));
+            self.driver.with(|hub, now| hub.handle_whep_undelivered(now, &response));
         }
     }
 }

@@ -16,6 +16,7 @@ mod device;
 mod driver;
 mod headers;
 mod listener;
+mod metrics;
 mod network;
 mod openid;
 mod outbox;
@@ -37,6 +38,7 @@ mod whep;
 
 pub use config::{Asset, Config, Join, OpenidConnect, PlaceLimits, ProviderError, TrustProxy};
 pub use listener::{Entrance, Visitor};
+pub use metrics::Metrics;
 pub use porthole_signaling_core::{Limits, Rate, TurnConfig};
 pub use server::{Server, StartError};
 pub use store::{OpenError, ShareError, StoreError, TokenError, UserError};

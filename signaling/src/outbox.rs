@@ -61,6 +61,12 @@ impl Outbox {
         self.queue.try_send(json).map_err(|_| Full)
     }
 
+    /// Returns how many messages wait, and how many bytes they have.
+    pub(crate) fn queued(&self) -> (usize, usize) {
+        let messages = self.queue.max_capacity() - self.queue.capacity();
+        (messages, self.queued_bytes.load(Ordering::Relaxed))
+    }
+
     /// Closes the WebSocket once the queued messages are sent; at once if the peer is too slow.
     pub(crate) fn close(self, close: Close) {
         let too_slow = close == Close::TOO_SLOW;

@@ -88,6 +88,12 @@ impl Places {
         Some(Place(Arc::new(Guard { places: Arc::clone(self), id, lost })))
     }
 
+    /// Returns the number of places of strangers, and of owners.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let state = self.lock();
+        (state.strangers.len(), state.taken.len() - state.strangers.len())
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -17,6 +17,7 @@ use crate::config::{Config, OpenidConnect, ProviderError};
 use crate::device::Devices;
 use crate::driver::Driver;
 use crate::listener::{Admission, Entrance};
+use crate::metrics::Metrics;
 use crate::openid::Provider;
 use crate::places::Places;
 use crate::prefix::Prefix;
@@ -38,6 +39,7 @@ pub struct Server {
     app: Arc<App>,
     entrance: Entrance,
     setup_link: Option<String>,
+    metrics: Metrics,
 }
 
 /// An error when starting the server. Each sentence says what to do about it.
@@ -89,14 +91,8 @@ impl Server {
         })?;
         let address = listener.local_addr().map_err(|error| StartError::Listen(http, error))?;
         let store = Store::open(&data).await?;
-        let setup_link = match store.has_owner().await? {
-            true => None,
-            false => {
-                let base = public_url.clone().or_else(|| local_url(address));
-                let token = store.create_setup_token().await?;
-                base.map(|base| setup_link(&base, &token))
-            }
-        };
+        let base = public_url.clone().or_else(|| local_url(address));
+        let setup_link = first_setup_link(&store, base.as_ref()).await?;
         let dormant = store.dormant_rights().await?;
         if dormant > 0 {
             warn!(
@@ -113,17 +109,29 @@ impl Server {
         let driver = Driver::new(hub, stored, store, ended_sessions);
         let throttle = Mutex::default();
         let proxies = Proxies::new(trusts_proxy, public_url.as_ref());
-        let admission = Admission { prefix: prefix.clone(), proxies, places: Places::new(places) };
-        let base = public_url.clone().or_else(|| local_url(address));
+        let places = Places::new(places);
+        let admission =
+            Admission { prefix: prefix.clone(), proxies, places: Arc::clone(&places) };
         let site = Site::at(base.as_ref());
         let passkeys = Passkeys { site, challenges: Challenges::new(Instant::now()) };
         let provider =
             openid.map(|config| provider(config, base.as_ref(), &devices)).transpose()?;
-        let app = App { driver, public_url, prefix, assets, throttle, devices, passkeys, provider };
-        let app = Arc::new(app);
+        let responses = Mutex::default();
+        let app = Arc::new(App {
+            driver,
+            public_url,
+            prefix,
+            assets,
+            throttle,
+            devices,
+            passkeys,
+            provider,
+            responses,
+        });
         let (tasks, abort) = (app.driver.tasks.clone(), app.driver.abort.clone());
         let entrance = Entrance::new(router(&app), admission, tasks, abort);
-        Ok(Self { listener, address, app, entrance, setup_link })
+        let metrics = Metrics::new(Arc::clone(&app), places);
+        Ok(Self { listener, address, app, entrance, setup_link, metrics })
     }
 
     #[cfg(test)]
@@ -140,6 +148,11 @@ impl Server {
     /// served while the server runs.
     pub fn entrance(&self) -> Entrance {
         self.entrance.clone()
+    }
+
+    /// Returns a handle to the server's numbers, which can be read while it runs.
+    pub fn metrics(&self) -> Metrics {
+        self.metrics.clone()
     }
 
     /// Returns the URL at which the first admin can be created, once. `None` if there is an admin.
@@ -202,6 +215,15 @@ fn local_url(address: SocketAddr) -> Option<Url> {
         IpAddr::V6(ip) => format!("[{ip}]"),
     };
     Url::parse(&format!("http://{host}:{}", address.port())).ok()
+}
+
+/// Returns the setup link, if there is no owner yet.
+async fn first_setup_link(store: &Store, base: Option<&Url>) -> Result<Option<String>, StoreError> {
+    if store.has_owner().await? {
+        return Ok(None);
+    }
+    let token = store.create_setup_token().await?;
+    Ok(base.map(|base| setup_link(base, &token)))
 }
 
 /// Returns the setup link. Its token is in the fragment, which browsers do not send to servers.

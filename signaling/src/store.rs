@@ -16,9 +16,10 @@ pub(crate) mod users;
 mod uses;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use porthole_metrics::TimeHistogram;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -72,6 +73,44 @@ pub(crate) struct Store {
     write: SqlitePool,
     uses: Arc<uses::Uses>,
     refusals: Arc<audit::Refusals>,
+    times: Arc<Times>,
+}
+
+/// Upper bounds of the times of the database in milliseconds: a write waits for the disk.
+const TIME_BOUNDS_MS: &[u64] = &[1, 2, 5, 10, 25, 50, 100, 250, 1_000, 5_000];
+
+/// The times that the database has taken.
+#[derive(Debug)]
+pub(crate) struct Times {
+    /// Of write transactions, with the wait for their turn, up to their commit.
+    writes: Mutex<TimeHistogram>,
+    /// Of one query, which the server makes twice a second.
+    reads: Mutex<TimeHistogram>,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        let empty = || Mutex::new(TimeHistogram::new(TIME_BOUNDS_MS));
+        Self { writes: empty(), reads: empty() }
+    }
+}
+
+impl Times {
+    /// Returns the times of writes and of reads.
+    pub(crate) fn now(&self) -> (TimeHistogram, TimeHistogram) {
+        let copy = |times: &Mutex<TimeHistogram>| {
+            times.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        };
+        (copy(&self.writes), copy(&self.reads))
+    }
+
+    pub(crate) fn note_read(&self, since: Instant) {
+        note(&self.reads, since);
+    }
+}
+
+fn note(times: &Mutex<TimeHistogram>, since: Instant) {
+    times.lock().unwrap_or_else(PoisonError::into_inner).record(since.elapsed());
 }
 
 /// Returns the migrator of the program that knows these migrations.
@@ -88,6 +127,8 @@ fn migrator(migrations: &[(&'static str, &'static str)]) -> Migrator {
 struct Write {
     connection: PoolConnection<Sqlite>,
     committed: bool,
+    times: Arc<Times>,
+    began_at: Instant,
 }
 
 /// An error of a query or a write.
@@ -214,15 +255,24 @@ impl Store {
         migrator(migrations).run(&write).await.map_err(|e| not_migrated(data, e))?;
         let read = pool(READERS).min_connections(1).connect_with(options).await;
         let read = read.map_err(|e| not_opened(data, e))?;
-        Ok(Self { read, write, uses: Arc::default(), refusals: Arc::default() })
+        let (uses, refusals, times) = Default::default();
+        Ok(Self { read, write, uses, refusals, times })
     }
 
     async fn begin(&self) -> Result<Write, StoreError> {
+        let began_at = Instant::now();
         // Before it begins: whoever stops waiting for other writers closes the connection, which
         // would else be given back with a transaction that begins later.
-        let mut write = Write { connection: self.write.acquire().await?, committed: false };
+        let connection = self.write.acquire().await?;
+        let times = Arc::clone(&self.times);
+        let mut write = Write { connection, committed: false, times, began_at };
         sqlx::query("BEGIN IMMEDIATE").execute(write.db()).await?;
         Ok(write)
+    }
+
+    /// Returns the times that the database has taken.
+    pub(crate) fn times(&self) -> &Times {
+        &self.times
     }
 
     /// Checks that the database answers.
@@ -251,6 +301,7 @@ impl Write {
     async fn commit(mut self) -> Result<(), StoreError> {
         sqlx::query("COMMIT").execute(self.db()).await?;
         self.committed = true;
+        note(&self.times.writes, self.began_at);
         Ok(())
     }
 }

@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use porthole_metrics::{Tally, label};
 use porthole_signaling_core::{Bucket, Rate, Recent};
 use tokio::sync::Semaphore;
 
@@ -119,6 +120,19 @@ pub(crate) struct Throttle {
     codes: Recent<(i64, bool), Bucket>,
     flows: Recent<String, Bucket>,
     answers: Recent<Bringer, Bucket>,
+    outcomes: Tally<Outcome>,
+}
+
+label! {
+    /// The outcome of an attempt.
+    pub(crate) enum Outcome as "outcome" {
+        /// The attempt was allowed.
+        Allowed = "allowed",
+        /// The attempt had to wait, because many others try the same name.
+        Delayed = "delayed",
+        /// The attempt was refused.
+        Refused = "refused",
+    }
 }
 
 impl Default for Throttle {
@@ -130,6 +144,7 @@ impl Default for Throttle {
             devices: Recent::new(MAX_REMEMBERED),
             known: Recent::new(MAX_REMEMBERED),
             codes: Recent::new(MAX_REMEMBERED),
+            outcomes: Tally::default(),
             flows: Recent::new(MAX_REMEMBERED),
             answers: Recent::new(MAX_REMEMBERED),
         }
@@ -142,6 +157,22 @@ impl Throttle {
     /// # Errors
     /// The time after which it is allowed, if it is not.
     pub(crate) fn admit(&mut self, now: Instant, attempt: &Attempt<'_>) -> Result<Lane, Duration> {
+        let lane = self.lane(now, attempt);
+        let outcome = match lane {
+            Ok(Lane::Known | Lane::Stranger) => Outcome::Allowed,
+            Ok(Lane::Crowded) => Outcome::Delayed,
+            Err(_) => Outcome::Refused,
+        };
+        self.outcomes.add(outcome, 1);
+        lane
+    }
+
+    /// Returns how many attempts had each outcome.
+    pub(crate) fn outcomes(&self) -> &Tally<Outcome> {
+        &self.outcomes
+    }
+
+    fn lane(&mut self, now: Instant, attempt: &Attempt<'_>) -> Result<Lane, Duration> {
         if let Some(device) = attempt.device {
             let bucket = self.devices.entry(&device, || Bucket::new(DEVICE_RATE, now));
             take(bucket, now)?;
@@ -171,7 +202,10 @@ impl Throttle {
         is_known: bool,
     ) -> Result<(), Duration> {
         let bucket = self.codes.entry(&(user, is_known), || Bucket::new(CODE_RATE, now));
-        take(bucket, now)
+        let taken = take(bucket, now);
+        let outcome = if taken.is_ok() { Outcome::Allowed } else { Outcome::Refused };
+        self.outcomes.add(outcome, 1);
+        taken
     }
 
     /// Forgets the wrong codes of a user, because one was right.
@@ -400,7 +434,10 @@ mod tests {
                 Answered { address: address.parse().unwrap(), flow: &name, device: None };
             assert!(throttle.admit_answer(start, &answered).is_ok(), "{number}");
         }
-        let Throttle { networks, pairs, names, devices, known, codes, flows, answers } = &throttle;
+        let Throttle {
+            networks, pairs, names, devices, known, codes, flows, answers, outcomes
+        } = &throttle;
+        assert_eq!(outcomes.get(Outcome::Refused), 0);
         let lens = [networks.len(), pairs.len(), names.len(), devices.len(), codes.len()];
         for len in lens.into_iter().chain([known.len(), flows.len(), answers.len()]) {
             assert_eq!(len, MAX_REMEMBERED);

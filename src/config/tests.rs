@@ -179,6 +179,7 @@ fn s15_a_configuration_knows_if_it_has_secrets() {
         ("[turn]\nusers.bob = \"s3\"", true),
         ("[turn]\nold_secrets = [\"s3\"]", true),
         ("[turn]\nadmin_token = \"s3\"", true),
+        ("[admin]\ntoken = \"s3\"", true),
         ("[gateway]\nclaim = \"s3\"", true),
         ("[signaling]\nturn_secret = \"s3\"", true),
         ("[signaling.openid_connect]\nissuer = \"i\"\nclient_id = \"a\"", false),

@@ -108,13 +108,6 @@ pub fn for_sessions(mut config: Config) -> Config {
     config
 }
 
-/// Returns the configuration of the admin API, if it is enabled.
-pub fn admin_config(config: &Config) -> Option<porthole_admin::Config> {
-    let Turn { admin, admin_token, .. } = &config.turn;
-    let token = admin_token.as_ref().map(|token| token.reveal().to_owned().into());
-    admin.as_ref().map(|place| porthole_admin::Config { at: place.0.clone(), token })
-}
-
 /// Returns the changes of settings outside the TURN server, which need a restart.
 pub fn changes_at_restart(running: &Config, new: &Config) -> Vec<Change> {
     let (turn, new_turn) = (&running.turn, &new.turn);
@@ -130,6 +123,7 @@ pub fn changes_at_restart(running: &Config, new: &Config) -> Vec<Change> {
     [
         Change::at_restart("data", (&running.data, &new.data), |data| format!("{data:?}")),
         Change::at_restart("public_address", addresses, |ip| shown(ip.map(|ip| ip.to_string()))),
+        whole("admin", running.admin != new.admin),
         whole("public", running.public != new.public),
         whole("signaling", running.signaling != new.signaling),
         whole("gateway", running.gateway != new.gateway),

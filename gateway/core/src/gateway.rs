@@ -2,6 +2,7 @@
 
 mod admission;
 mod cameras;
+mod count;
 mod ladder;
 mod lost;
 mod network;
@@ -29,6 +30,7 @@ use crate::port_mapping::Mapping;
 use crate::question::{QuestionEvent, Registry};
 use crate::reflexive::ReflexiveGatherer;
 use crate::session::{Section, Session, SessionOutput};
+use crate::stats::{EndReason, Stats};
 use crate::{Core, IceServerEndpoint, Output, TurnClientId};
 use network::Remotes;
 use timed::Timed;
@@ -95,6 +97,8 @@ pub struct Gateway {
     facts: BTreeMap<CameraId, ControlFacts>,
     /// Cameras that fail, each with the time at which it is told to be lost.
     lost: BTreeMap<CameraId, Instant>,
+    /// The numbers of what has happened.
+    stats: Stats,
     outbox: VecDeque<Output>,
 }
 
@@ -129,6 +133,7 @@ impl Gateway {
             provisional: BTreeMap::new(),
             facts: BTreeMap::new(),
             lost: BTreeMap::new(),
+            stats: Stats::default(),
             outbox: VecDeque::new(),
         }
     }
@@ -150,7 +155,7 @@ impl Gateway {
     fn with_session(&mut self, now: Instant, id: &SessionId, act: impl FnOnce(&mut Session)) {
         let Some(session) = self.sessions.get_mut(id) else { return };
         if catch_panic(|| act(session)).is_none() {
-            self.end_session(now, id, PANIC_REASON);
+            self.end_session(now, id, EndReason::Fault, PANIC_REASON);
             return;
         }
         self.process_session_outputs(now, id);
@@ -180,8 +185,9 @@ impl Gateway {
                 SessionOutput::KeyFrame { section } => self.send_key_frame(now, id, section),
                 SessionOutput::Quiet => self.outbox.push_back(Output::DoubtLink),
                 SessionOutput::Line => self.follow_line(now, id),
-                SessionOutput::Ended(reason) => {
-                    self.end_session(now, id, &reason);
+                SessionOutput::FirstPacket(time) => self.stats.note_first_packet(time),
+                SessionOutput::Ended(reason, words) => {
+                    self.end_session(now, id, reason, &words);
                     return;
                 }
             }
@@ -207,6 +213,7 @@ impl Gateway {
 
     /// Sends the cached groups of pictures to a viewer whose session has just started.
     fn start_watching(&mut self, now: Instant, id: &SessionId) {
+        self.count_start(now, id);
         let Some(session) = self.sessions.get(id) else { return };
         let path = session.describe_path();
         let srtp = session.srtp_profile().map(SrtpProfile::name);
@@ -264,14 +271,15 @@ impl Gateway {
         if group.is_empty() {
             stream.request_key_frame(now);
         } else if catch_panic(|| send(session, now, section, group)).is_none() {
-            return self.end_session(now, id, PANIC_REASON);
+            return self.end_session(now, id, EndReason::Fault, PANIC_REASON);
         }
         self.collect_stream_outputs(&source);
     }
 
-    fn end_session(&mut self, now: Instant, id: &SessionId, reason: &str) {
+    /// Ends a session for this reason; the viewer is told the `words`.
+    fn end_session(&mut self, now: Instant, id: &SessionId, reason: EndReason, words: &str) {
         let Some(mut session) = self.sessions.remove(id) else { return };
-        info!(session = %id, stream = session.describe_sources(), "ended: {reason}");
+        self.count_end(now, id, &session, reason, words);
         // The session may have panicked; flushing its remaining output is best effort.
         let remaining = catch_panic(|| {
             session.close(now);
@@ -288,7 +296,7 @@ impl Gateway {
         self.remotes.forget(id);
         self.pending_whep_answers.remove(id);
         self.pending_whep_restarts.remove(id);
-        self.send_close(id, reason);
+        self.send_close(id, words);
         for source in session.sections().iter().map(Section::source) {
             if let Some(camera) = self.cameras.get_mut(&source.camera) {
                 camera.remove_session(now, id);
@@ -355,6 +363,7 @@ impl Gateway {
                 self.end_session(
                     now,
                     &id,
+                    EndReason::Codec,
                     "the camera now sends another codec than was negotiated",
                 );
             }
@@ -576,8 +585,12 @@ impl Core for Gateway {
     fn close(&mut self, now: Instant) {
         self.cancel_questions();
         for id in self.sessions.keys().cloned().collect::<Vec<_>>() {
-            self.end_session(now, &id, "the gateway is stopping");
+            self.end_session(now, &id, EndReason::Stopping, "the gateway is stopping");
         }
+    }
+
+    fn stats(&self) -> Stats {
+        self.current_stats()
     }
 
     fn poll_output(&mut self) -> Option<Output> {

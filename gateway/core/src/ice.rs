@@ -20,7 +20,7 @@ mod credentials;
 mod message;
 mod pair;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use porthole_turn_proto::stun::ParseError;
@@ -88,6 +88,25 @@ impl Path {
     pub const fn is_relayed(&self) -> bool {
         matches!(self.local_kind, CandidateKind::Relay)
             || matches!(self.remote_kind, CandidateKind::Relay)
+    }
+
+    /// Returns true if no NAT is on the way, as far as the candidates show it. A browser that hides
+    /// its address in a local network is known by its checks only.
+    pub fn is_untranslated(&self) -> bool {
+        let is_remote_host = match self.remote_kind {
+            CandidateKind::Host => true,
+            CandidateKind::PeerReflexive => is_local(self.remote.ip()),
+            CandidateKind::ServerReflexive | CandidateKind::Relay => false,
+        };
+        matches!(self.local_kind, CandidateKind::Host) && is_remote_host
+    }
+}
+
+/// Returns true for an address of this machine or of a local network.
+pub(crate) fn is_local(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(ip) => ip.is_private() || ip.is_loopback() || ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
     }
 }
 

@@ -26,6 +26,7 @@ pub mod rtsp;
 pub mod sdp;
 pub mod sealing;
 pub mod session;
+pub mod stats;
 pub mod store;
 pub mod transport;
 mod turn_clients;
@@ -41,6 +42,7 @@ use porthole_signaling_proto::{CameraId, SessionId};
 use crate::camera::{CameraChange, ControlFacts, SourceCommand, SourceEvent, StreamId};
 use crate::port_mapping::Mapping;
 use crate::question::{QuestionEvent, QuestionOutput};
+use crate::stats::Stats;
 
 pub use gateway::{Gateway, GatewayConfig};
 pub use turn_clients::{IceServerEndpoint, TurnTransport};
@@ -142,6 +144,10 @@ pub trait Core {
     fn poll_timeout(&mut self) -> Option<Instant>;
     /// Processes everything that is due.
     fn handle_timeout(&mut self, now: Instant);
+    /// Returns the numbers of what has happened and of what is there now.
+    fn stats(&self) -> Stats {
+        Stats::default()
+    }
     /// Ends every session; drain [`Self::poll_output`] once more for the last messages.
     fn close(&mut self, now: Instant);
     /// Returns the next output to apply.

@@ -20,6 +20,7 @@ use tracing::debug;
 
 use crate::congestion::Congestion;
 use crate::dtls_srtp::Identity;
+use crate::stats::EndReason;
 use crate::transport::{PeerTransport, TransportOutput};
 use crate::{Datagram, TurnTransportCommand};
 use transports::Transports;
@@ -73,8 +74,10 @@ pub enum SessionOutput {
     Quiet,
     /// News about the path of a viewer whose stream follows it; see [`Session::follow_line`].
     Line,
-    /// The session has ended, for this reason.
-    Ended(String),
+    /// The first packet of a track was sent, so long after the session was created.
+    FirstPacket(Duration),
+    /// The session has ended, for this reason and in these words.
+    Ended(EndReason, String),
 }
 
 /// One viewer's session. After every call that changes it, drain [`Self::poll_output`].
@@ -91,6 +94,9 @@ pub struct Session {
     ended: bool,
     /// The last restart for a port that a router forwards.
     mapping_restart: Option<Instant>,
+    created_at: Instant,
+    /// True once a packet of a track was sent.
+    has_sent: bool,
     /// Buffer for one packet before encryption.
     plain: Vec<u8>,
     outbox: VecDeque<SessionOutput>,
@@ -153,7 +159,7 @@ impl Session {
             return;
         }
         if now >= self.expires + EXPIRY_GRACE {
-            return self.end("the session expired and was not extended");
+            return self.end(EndReason::Expired, "the session expired and was not extended");
         }
         self.transports.iter_mut().for_each(|transport| transport.handle_timeout(now));
         self.send_due_packets(now);
@@ -173,10 +179,10 @@ impl Session {
         self.ended = true;
     }
 
-    fn end(&mut self, reason: &str) {
+    fn end(&mut self, reason: EndReason, words: &str) {
         if !self.ended {
             self.ended = true;
-            self.outbox.push_back(SessionOutput::Ended(reason.to_owned()));
+            self.outbox.push_back(SessionOutput::Ended(reason, words.to_owned()));
         }
     }
 
@@ -207,8 +213,10 @@ impl Session {
                 TransportOutput::Closed | TransportOutput::Failed(_) if index > 0 => {
                     debug!("a section apart from the picture has lost its transport");
                 }
-                TransportOutput::Closed => self.end("the viewer left"),
-                TransportOutput::Failed(reason) => self.end(&reason),
+                TransportOutput::Closed => self.end(EndReason::ViewerLeft, "the viewer left"),
+                TransportOutput::Failed(failure) => {
+                    self.end(EndReason::of(&failure), &failure.to_string());
+                }
             }
         }
     }

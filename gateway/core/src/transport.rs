@@ -21,6 +21,7 @@ use tracing::debug;
 
 use crate::dtls_srtp::{DtlsRole, DtlsSrtp, DtlsSrtpError, Fingerprint, Identity, SrtpProfile};
 use crate::ice::{Agent, Candidate, CandidateRefused, Credentials, LocalBase, Path, Role};
+use crate::stats::PathKind;
 use crate::turn_clients::{TurnClients, TurnTransport};
 use crate::{Datagram, TurnTransportCommand, ice};
 use datagrams::EarlyDatagram;
@@ -107,7 +108,30 @@ pub enum TransportOutput {
     /// The peer has closed the transport (close_notify).
     Closed,
     /// The transport has failed, for this reason.
-    Failed(String),
+    Failed(TransportFailure),
+}
+
+/// Reason for which a transport has failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TransportFailure {
+    /// No path was found, or the keys were not agreed, within [`SETUP_TIMEOUT`].
+    #[error("no connection to the viewer was established in time")]
+    Slow,
+    /// Nothing has arrived from the peer within [`SILENCE_TIMEOUT`].
+    #[error(
+        "nothing has arrived from the viewer; check that its network lets UDP out, or that it can \
+         reach the TURN server"
+    )]
+    Silent,
+    /// The path has not come back within [`LOST_TIMEOUT`].
+    #[error("the path to the viewer was lost")]
+    Lost,
+    /// ICE has failed.
+    #[error(transparent)]
+    Ice(ice::FailReason),
+    /// The handshake of DTLS has failed, or the peer is another one than it said.
+    #[error("{0}")]
+    Dtls(String),
 }
 
 /// The transport to one peer. After every call that changes it, drain [`Self::poll_output`].
@@ -137,6 +161,8 @@ pub struct PeerTransport {
     silent_until: Option<Instant>,
     setup_until: Instant,
     lost: Option<LostPath>,
+    /// Bytes that were sent through our TURN servers.
+    relayed_bytes: u64,
     outbox: VecDeque<TransportOutput>,
 }
 
@@ -182,6 +208,7 @@ impl PeerTransport {
             silent_until: None,
             setup_until: now + SETUP_TIMEOUT,
             lost: None,
+            relayed_bytes: 0,
             outbox: VecDeque::new(),
         };
         transport.process(now);
@@ -221,6 +248,25 @@ impl PeerTransport {
     /// Returns the path that carries the packets.
     pub fn path(&self) -> Option<Path> {
         self.agent.selected()
+    }
+
+    /// Returns the bytes that were sent through our TURN servers: media, checks and handshakes.
+    pub fn relayed_bytes(&self) -> u64 {
+        self.relayed_bytes
+    }
+
+    /// Returns the kind of the path that carries the packets.
+    pub fn path_kind(&self) -> Option<PathKind> {
+        let path = self.path()?;
+        Some(match path.base {
+            LocalBase::Allocation(index) => match self.turn_clients.transport(index) {
+                Some(TurnTransport::Tls | TurnTransport::Tcp) => PathKind::RelayTcp,
+                Some(TurnTransport::Udp) | None => PathKind::Relay,
+            },
+            LocalBase::Socket(_) if path.is_relayed() => PathKind::RelayOfViewer,
+            LocalBase::Socket(_) if path.is_untranslated() => PathKind::Host,
+            LocalBase::Socket(_) => PathKind::Reflexive,
+        })
     }
 
     /// Describes the path for logs, for example `direct` or `relayed over TCP`.
@@ -356,17 +402,14 @@ impl PeerTransport {
             return;
         }
         if !self.ready && now >= self.setup_until {
-            return self.fail("no connection to the viewer was established in time");
+            return self.fail(TransportFailure::Slow);
         }
         if !self.heard && self.silent_until.is_some_and(|until| now >= until) {
-            return self.fail(
-                "nothing has arrived from the viewer; check that its network lets UDP out, or that \
-                 it can reach the TURN server",
-            );
+            return self.fail(TransportFailure::Silent);
         }
         if let Some(lost) = &mut self.lost {
             if now >= lost.since + LOST_TIMEOUT {
-                return self.fail("the path to the viewer was lost");
+                return self.fail(TransportFailure::Lost);
             }
             if now >= lost.next_restart {
                 lost.next_restart = now + RESTART_INTERVAL;
@@ -378,7 +421,7 @@ impl PeerTransport {
         if let Some(dtls_srtp) = &mut self.dtls_srtp
             && let Err(error) = dtls_srtp.handle_timeout(now)
         {
-            return self.fail(&error.to_string());
+            return self.fail(TransportFailure::Dtls(error.to_string()));
         }
         self.process(now);
     }
@@ -399,8 +442,8 @@ impl PeerTransport {
         self.ended = true;
     }
 
-    fn fail(&mut self, reason: &str) {
-        self.end(TransportOutput::Failed(reason.to_owned()));
+    fn fail(&mut self, reason: TransportFailure) {
+        self.end(TransportOutput::Failed(reason));
     }
 
     fn end(&mut self, output: TransportOutput) {
@@ -432,7 +475,7 @@ impl PeerTransport {
                     self.lost = Some(LostPath { since: now, next_restart });
                     self.outbox.push_back(TransportOutput::PathLost);
                 }
-                ice::Event::Failed(reason) => self.fail(&reason.to_string()),
+                ice::Event::Failed(reason) => self.fail(TransportFailure::Ice(reason)),
             }
         }
         while let Some(transmit) = self.agent.poll_transmit() {
@@ -451,7 +494,7 @@ impl PeerTransport {
         if let Some(dtls_srtp) = &mut self.dtls_srtp
             && let Err(error) = dtls_srtp.start(now, path.rtt)
         {
-            self.fail(&error.to_string());
+            self.fail(TransportFailure::Dtls(error.to_string()));
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::lookup::Continuation;
 use crate::request::{Origin, PendingRequest, RequestKind};
 use crate::session::{no_such_session, whole_seconds};
 use crate::sessions::{Session, Viewer};
+use crate::stats::EndReason;
 use crate::timer::Timer;
 use crate::{Action, Admitted, Hub, Lookup};
 
@@ -46,7 +47,7 @@ impl Hub {
         let gateway_conn = self.reach(Address::Gateway(&params.peer))?;
         let session = Session::new(now, lifetime, granted, Viewer::Connected(conn));
         let session = session.with_sound(audio);
-        let session = self.add_session(session)?;
+        let session = self.add_session(now, session)?;
         let ice_servers = self.issue_ice_servers(&session, now);
         let params = ConnectDeviceParams {
             session: session.clone(),
@@ -71,10 +72,11 @@ impl Hub {
         let result = match outcome.and_then(rpc::read::<ConnectDeviceResult>) {
             Ok(result) => result,
             Err(fault) => {
-                self.end_session(id);
+                self.end_session(now, id, EndReason::Refused);
                 return self.refuse(origin, fault);
             }
         };
+        self.count_accepted(now, id);
         // Without a session, the client has disconnected meanwhile and the gateway was told.
         let Some(session) = self.sessions.get_mut(id) else { return };
         let ice_servers = session.accept();

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use porthole_clock::Now;
 use porthole_signaling_proto::method::RefusedCamera;
 use porthole_signaling_proto::{
-    Camera, CameraAddress, CameraId, CameraPermission, CameraReport, GatewayId, rest,
+    Camera, CameraAddress, CameraId, CameraPermission, CameraReport, CameraState, GatewayId, rest,
 };
 
 use crate::directory::gateway::Gateway;
@@ -292,6 +292,20 @@ impl Directory {
             a.report.name.cmp(&b.report.name).then_with(|| a.address.cmp(&b.address))
         });
         cameras
+    }
+
+    /// Returns for each gateway if it is connected, and the states of its cameras.
+    pub(crate) fn states(
+        &self,
+    ) -> impl Iterator<Item = (bool, impl Iterator<Item = CameraState>)> {
+        self.gateways.values().map(|known| {
+            let is_online = known.connection().is_some();
+            let state = move |camera: &CameraReport| match is_online {
+                true => camera.state,
+                false => CameraState::Offline,
+            };
+            (is_online, known.cameras().iter().map(state))
+        })
     }
 
     /// Returns all gateways, sorted by name.

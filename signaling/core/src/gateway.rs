@@ -18,6 +18,7 @@ use tracing::info;
 use crate::call::Call;
 use crate::directory::{Introduction, plain_name};
 use crate::lookup::Continuation;
+use crate::stats::EndReason;
 use crate::timer::Timer;
 use crate::{Admitted, Bucket, Close, ConnId, Enrolled, Everything, Granted, Hub, Lookup, Output};
 
@@ -144,7 +145,7 @@ impl Hub {
         let window = self.config.limits.reconnect_window;
         if self.directory.is_away(id, window, now.instant) {
             for session in self.sessions.of_gateway(id) {
-                self.forget_session(&session);
+                self.forget_session(now, &session);
             }
         }
     }
@@ -195,7 +196,7 @@ impl Hub {
 
     fn forget_gateway(&mut self, now: Now, gateway: &GatewayId) {
         for session in self.sessions.of_gateway(gateway) {
-            self.end_session_on_both_sides(&session);
+            self.end_session_on_both_sides(now, &session, EndReason::GatewayRemoved);
         }
         for session in self.forgotten.take_of_gateway(gateway) {
             self.end_forgotten(&session, gateway);

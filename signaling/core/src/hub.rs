@@ -19,6 +19,7 @@ use crate::links::{Connection, Links, Pace, Peer};
 use crate::lookup::Lookups;
 use crate::revoked::Revoked;
 use crate::sessions::Sessions;
+use crate::stats::Stats;
 use crate::timer::{Timer, Timers};
 use crate::{
     Close, ConnId, Limits, Origins, Output, Principal, SessionKey, TurnConfig, WhepRequestId,
@@ -88,6 +89,8 @@ pub struct Hub {
     pub(crate) whep_rates: Rates,
     pub(crate) list_pace: ListPace,
     pub(crate) timers: Timers,
+    /// The numbers of what has happened.
+    pub(crate) stats: Stats,
     outputs: VecDeque<Output>,
     rng: StdRng,
     last_client: u64,
@@ -109,6 +112,7 @@ impl Hub {
             whep_rates: Rates::default(),
             list_pace: ListPace::default(),
             timers: Timers::default(),
+            stats: Stats::default(),
             outputs: VecDeque::new(),
             rng: StdRng::from_seed(seed),
             last_client: 0,
@@ -200,7 +204,7 @@ impl Hub {
     }
 
     fn end_credential(&mut self, now: Now, credential: &str, close: Close) -> usize {
-        let ended = self.end_sessions_of_credential(credential)
+        let ended = self.end_sessions_of_credential(now, credential)
             + self.end_forgotten_of_credential(credential);
         for conn in self.links.of_credential(credential) {
             self.close_connection(now, conn, close.clone());
@@ -267,13 +271,17 @@ impl Hub {
         let refusal = match message {
             Ok(Message::Request { id, .. }) => Message::fault(Some(id), fault),
             Ok(Message::Notification { .. } | Message::Response { .. } | Message::Error(_))
-            | Err(_) => Message::Error(fault),
+            | Err(_) => {
+                self.count_fault(&fault);
+                Message::Error(fault)
+            }
         };
         self.send(conn, refusal);
     }
 
     pub(crate) fn send(&mut self, to: ConnId, message: Message) {
         if self.links.is_open(to) {
+            self.count_refusal(&message);
             self.outputs.push_back(Output::Send { to, message });
         }
     }
@@ -292,6 +300,9 @@ impl Hub {
         request: WhepRequestId,
         outcome: Result<WhepResponse, Fault>,
     ) {
+        if let Err(fault) = &outcome {
+            self.count_fault(fault);
+        }
         self.outputs.push_back(Output::WhepResponse { request, outcome });
     }
 

@@ -38,6 +38,7 @@ mod revoked;
 mod session;
 mod session_id;
 mod sessions;
+pub mod stats;
 mod timer;
 mod whep;
 

@@ -56,6 +56,11 @@ impl Links {
         self.connections.len()
     }
 
+    /// Returns the open connections.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Connection> {
+        self.connections.values()
+    }
+
     pub(crate) fn get(&self, conn: ConnId) -> Option<&Connection> {
         self.connections.get(&conn)
     }

@@ -159,7 +159,7 @@ impl Hub {
         match kind {
             RequestKind::Connect => self.handle_connect_result(now, &session, origin, outcome),
             RequestKind::Invite | RequestKind::Extend => self.forward_outcome(origin, outcome),
-            RequestKind::Offer => self.handle_offer_result(&session, origin, outcome),
+            RequestKind::Offer => self.handle_offer_result(now, &session, origin, outcome),
             RequestKind::Restart => self.handle_restart_result(now, &session, origin, outcome),
         }
     }

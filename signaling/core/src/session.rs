@@ -17,6 +17,7 @@ use crate::call::Call;
 use crate::reasons::for_viewers;
 use crate::request::{PendingRequest, RequestKind, shortened};
 use crate::sessions::Session;
+use crate::stats::EndReason;
 use crate::timer::Timer;
 use crate::{Admitted, ConnId, Hub, Output};
 
@@ -30,10 +31,10 @@ impl Hub {
     ///
     /// # Errors
     /// [`code::INSUFFICIENT_RESOURCES`] when its viewer or its gateway has too many.
-    pub(crate) fn add_session(&mut self, session: Session) -> Result<SessionId, Fault> {
+    pub(crate) fn add_session(&mut self, now: Now, session: Session) -> Result<SessionId, Fault> {
         for other in self.sessions.make_room(&session, &self.config.limits)? {
             debug!(session = %other, "a session without a picture makes room for another");
-            self.end_session_on_both_sides(&other);
+            self.end_session_on_both_sides(now, &other, EndReason::MadeRoom);
         }
         if !self.directory.knows(session.gateway()) {
             return Err(Fault::new(code::NOT_FOUND, "there is no such gateway"));
@@ -41,32 +42,39 @@ impl Hub {
         let nonce = self.random_bytes();
         let id = self.config.session_key.seal(nonce, session.granted().principal().credential());
         let (camera, expires_at) = (session.camera().clone(), session.expires_at());
+        let kind = session.viewer_kind();
         self.sessions.add(id.clone(), session, &self.config.limits)?;
         self.timers.set(expires_at, Timer::Session(id.clone()));
+        self.stats.begun.add(kind, 1);
         debug!(session = %id, %camera, "session starts");
         Ok(id)
     }
 
-    /// Removes a session that is over.
-    pub(crate) fn remove_session(&mut self, id: &SessionId) -> Option<Session> {
-        let session = self.take_session(id)?;
+    /// Removes a session that is over, for this reason.
+    pub(crate) fn remove_session(
+        &mut self,
+        now: Now,
+        id: &SessionId,
+        reason: EndReason,
+    ) -> Option<Session> {
+        let session = self.take_session(now, id, reason)?;
         self.note_ended(id);
         Some(session)
     }
 
     /// Forgets a session that may well go on between its peers, until its credential is revoked.
-    pub(crate) fn forget_session(&mut self, id: &SessionId) {
-        let Some(session) = self.take_session(id) else { return };
+    pub(crate) fn forget_session(&mut self, now: Now, id: &SessionId) {
+        let Some(session) = self.take_session(now, id, EndReason::Away) else { return };
         let credential = session.granted().principal().credential();
         let limit = self.config.limits.sessions_per_gateway;
         self.forgotten.add(session.gateway(), id.clone(), credential, limit);
     }
 
-    fn take_session(&mut self, id: &SessionId) -> Option<Session> {
+    fn take_session(&mut self, now: Now, id: &SessionId, reason: EndReason) -> Option<Session> {
         let session = self.sessions.remove(id)?;
         self.timers.cancel(&Timer::Session(id.clone()));
         self.timers.cancel(&Timer::ClientAway(id.clone()));
-        debug!(session = %id, camera = %session.camera(), "session ends");
+        self.count_end(now, id, &session, reason);
         Some(session)
     }
 
@@ -106,8 +114,8 @@ impl Hub {
     }
 
     /// Ends a session and tells its gateway.
-    pub(crate) fn end_session(&mut self, id: &SessionId) {
-        if let Some(session) = self.remove_session(id) {
+    pub(crate) fn end_session(&mut self, now: Now, id: &SessionId, reason: EndReason) {
+        if let Some(session) = self.remove_session(now, id, reason) {
             self.post(Address::Gateway(session.gateway()), session_closed(id));
         }
     }
@@ -129,7 +137,7 @@ impl Hub {
         self.reconcile_forgotten(gateway, reported);
         for id in self.sessions.unreported(now, gateway, reported) {
             self.post(Address::Client(&id), session_closed(&id));
-            self.remove_session(&id);
+            self.remove_session(now, &id, EndReason::Unreported);
         }
     }
 
@@ -178,14 +186,16 @@ impl Hub {
     /// Handles `portholeClose`: one side of a session ends it, and the other side is told.
     pub(crate) fn handle_close_session(
         &mut self,
-        _: Now,
+        now: Now,
         conn: ConnId,
         _: Admitted,
         params: Value,
     ) -> Result<(), Fault> {
         let SessionParams { session: id } = rpc::read(params)?;
+        let is_viewer = self.is_at(conn, Address::Client(&id));
+        let reason = if is_viewer { EndReason::Viewer } else { EndReason::Gateway };
         if self.post_to_other_side(conn, &id, session_closed(&id)) {
-            self.remove_session(&id);
+            self.remove_session(now, &id, reason);
         }
         Ok(())
     }
@@ -218,7 +228,7 @@ impl Hub {
         for id in self.sessions.detach_client(now, conn) {
             let Some(session) = self.sessions.get(&id) else { continue };
             if session.is_pending() {
-                self.end_session(&id);
+                self.end_session(now, &id, EndReason::Abandoned);
                 continue;
             }
             let gateway = session.gateway().clone();
@@ -243,22 +253,27 @@ impl Hub {
         if session.expires_at() > now.instant {
             return;
         }
-        self.end_session_on_both_sides(id);
+        self.end_session_on_both_sides(now, id, EndReason::Expired);
     }
 
     /// Ends every session that was started or extended with this credential.
-    pub(crate) fn end_sessions_of_credential(&mut self, credential: &str) -> usize {
+    pub(crate) fn end_sessions_of_credential(&mut self, now: Now, credential: &str) -> usize {
         let sessions = self.sessions.of_credential(credential);
         for id in &sessions {
-            self.end_session_on_both_sides(id);
+            self.end_session_on_both_sides(now, id, EndReason::Revoked);
         }
         sessions.len()
     }
 
     /// Ends a session and tells both its sides.
-    pub(crate) fn end_session_on_both_sides(&mut self, id: &SessionId) {
+    pub(crate) fn end_session_on_both_sides(
+        &mut self,
+        now: Now,
+        id: &SessionId,
+        reason: EndReason,
+    ) {
         let client = self.sessions.get(id).and_then(Session::client);
-        self.end_session(id);
+        self.end_session(now, id, reason);
         if let Some(client) = client {
             self.send(client, session_closed(id));
         }
@@ -271,7 +286,7 @@ impl Hub {
         // The gateway is not told: a client may close its WebSocket and go on watching (ONVIF
         // WebRTC 26.06 §5.6).
         if away {
-            self.forget_session(id);
+            self.forget_session(now, id);
         }
     }
 }

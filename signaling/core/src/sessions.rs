@@ -40,6 +40,10 @@ impl Sessions {
         self.all.len()
     }
 
+    pub(crate) fn values(&self) -> impl Iterator<Item = &Session> {
+        self.all.values()
+    }
+
     pub(crate) fn get(&self, id: &SessionId) -> Option<&Session> {
         self.all.get(id)
     }

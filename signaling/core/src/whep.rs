@@ -16,6 +16,7 @@ use crate::address::Address;
 use crate::request::{Origin, PendingRequest, RequestKind};
 use crate::session::whole_seconds;
 use crate::sessions::{Session, Viewer, WhepViewer};
+use crate::stats::EndReason;
 use crate::{Action, Admitted, GatewayCamera, Hub, WhepRequestId};
 
 /// HTTP status codes of WHEP refusals, in addition to those in `rpc::code`.
@@ -168,7 +169,7 @@ impl Hub {
         })?;
         let viewer = Viewer::Whep(WhepViewer::new(ufrags));
         let session = Session::new(now, lifetime, granted, viewer).with_sound(audio);
-        let session = self.add_session(session)?;
+        let session = self.add_session(now, session)?;
         let params = OfferParams {
             session: session.clone(),
             profile: camera,
@@ -184,7 +185,7 @@ impl Hub {
         let sent = self.send_request(now, conn, Offer::NAME, rpc::write(&params), request);
         if sent.is_err() {
             // The gateway has not heard of it.
-            self.remove_session(&session);
+            self.remove_session(now, &session, EndReason::Refused);
         }
         sent
     }
@@ -192,6 +193,7 @@ impl Hub {
     /// Handles the gateway's answer to a viewer's offer.
     pub(crate) fn handle_offer_result(
         &mut self,
+        now: Now,
         id: &SessionId,
         origin: Origin,
         outcome: Result<Value, Fault>,
@@ -199,11 +201,12 @@ impl Hub {
         let answer = match outcome.and_then(rpc::read::<OfferResult>) {
             Ok(OfferResult { answer }) => answer,
             Err(fault) => {
-                self.end_session(id);
+                self.end_session(now, id, EndReason::Refused);
                 return self.refuse(origin, fault);
             }
         };
         let Origin::Whep(request) = origin else { return };
+        self.count_accepted(now, id);
         let outcome = match self.sessions.get_mut(id) {
             Some(session) => {
                 let ice_servers = session.accept();
@@ -291,25 +294,25 @@ impl Hub {
         let allowed = self.check_sender(now, sender);
         let outcome = allowed.and_then(|()| self.check_owner(sender, session));
         if outcome.is_ok() {
-            self.end_session(session);
+            self.end_session(now, session, EndReason::Viewer);
         }
         self.respond_whep(request, outcome.map(|()| WhepResponse::Deleted));
     }
 
     /// Handles the disconnection of an HTTP client that still waits for its response. A session
     /// that its offer would have started is ended.
-    pub fn handle_whep_abandoned(&mut self, request: WhepRequestId) {
+    pub fn handle_whep_abandoned(&mut self, now: Now, request: WhepRequestId) {
         let is_offer = |request: &PendingRequest| request.kind == RequestKind::Offer;
         if let Some(pending) = self.links.take_request_of(request, is_offer) {
-            self.end_session(&pending.session);
+            self.end_session(now, &pending.session, EndReason::Abandoned);
         }
     }
 
     /// Handles the loss of a response on its way to an HTTP client that has just disconnected: the
     /// client does not know the session that was created for it, so the session is ended.
-    pub fn handle_whep_undelivered(&mut self, response: &WhepResponse) {
+    pub fn handle_whep_undelivered(&mut self, now: Now, response: &WhepResponse) {
         if let WhepResponse::Created { session, .. } = response {
-            self.end_session(session);
+            self.end_session(now, session, EndReason::Abandoned);
         }
     }
 

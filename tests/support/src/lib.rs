@@ -16,6 +16,7 @@
 //! - [`onvif`]: fake ONVIF cameras.
 //! - [`python`]: a Python interpreter with packages from PyPI.
 //! - [`memory`]: the memory of a program, for what must never be in it.
+//! - [`metrics`]: a strict reader of metrics, and their reference.
 //! - [`disk`]: a disk that can be filled.
 //! - [`viewer`]: the native viewer.
 //! - [`wait`]: waiting for a condition, with a deadline.
@@ -32,6 +33,7 @@ pub mod disk;
 pub mod http;
 pub mod lab;
 pub mod memory;
+pub mod metrics;
 pub mod nat;
 mod npm;
 pub mod onvif;

@@ -42,10 +42,18 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("porthole-turn-proto", &["porthole-clock"]),
     ("porthole-turn-fastpath", &[]),
     ("porthole-web", &[]),
-    ("porthole-signaling-core", &["porthole-clock", "porthole-signaling-proto"]),
+    (
+        "porthole-signaling-core",
+        &["porthole-clock", "porthole-metrics", "porthole-signaling-proto"],
+    ),
     (
         "porthole-signaling",
-        &["porthole-clock", "porthole-signaling-core", "porthole-signaling-proto"],
+        &[
+            "porthole-clock",
+            "porthole-metrics",
+            "porthole-signaling-core",
+            "porthole-signaling-proto",
+        ],
     ),
     ("porthole-signaling-bench", &["porthole-signaling", "porthole-signaling-proto"]),
     ("porthole-turn-server", &["porthole-clock", "porthole-turn-fastpath", "porthole-turn-proto"]),
@@ -56,10 +64,18 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &["porthole-admin", "porthole-metrics", "porthole-turn-proto", "porthole-turn-server"],
     ),
     ("porthole-turn-bench", &["porthole-turn-proto", "porthole-turn-server"]),
-    ("porthole-gateway-core", &["porthole-signaling-proto", "porthole-turn-proto"]),
+    (
+        "porthole-gateway-core",
+        &["porthole-metrics", "porthole-signaling-proto", "porthole-turn-proto"],
+    ),
     (
         "porthole-gateway",
-        &["porthole-gateway-core", "porthole-signaling-proto", "porthole-turn-proto"],
+        &[
+            "porthole-gateway-core",
+            "porthole-metrics",
+            "porthole-signaling-proto",
+            "porthole-turn-proto",
+        ],
     ),
     (
         "porthole-gateway-bench",

@@ -3,6 +3,7 @@
 use porthole_tidy::{report, root};
 
 const TURN: &str = "tests/program/tests/operating/turn_settings.rs";
+const ADMIN: &str = "tests/program/tests/operating/admin_api.rs";
 const GENERAL: &str = "tests/program/tests/operating/general_settings.rs";
 const PUBLIC: &str = "tests/program/tests/operating/public_port.rs";
 const ACME: &str = "tests/program/tests/operating/public_port/acme.rs";
@@ -21,6 +22,8 @@ const REFUSALS: &str = "turn-server/proto/src/server/tests/refusals.rs";
 const EFFECTS: &[(&str, &str, &str)] = &[
     ("data", GENERAL, "every_general_gateway_and_camera_setting_takes_effect"),
     ("data", "src/config/tests.rs", "the_environment_overrides_the_file_and_a_flag_overrides_both"),
+    ("admin.listen", ADMIN, "one_admin_api_has_the_numbers_of_all_roles_of_up"),
+    ("admin.token", ADMIN, "one_admin_api_has_the_numbers_of_all_roles_of_up"),
     ("public_address", "src/turn.rs", "ice_server_urls_have_the_public_address"),
     ("public_address", SIGNALING, "the_dashboard_url_is_the_public_url_else_the_public_address"),
     ("public.listen", PUBLIC, "one_port_serves_the_dashboard_websockets_players_and_turn"),

@@ -282,7 +282,7 @@ impl ViewerSession {
             | TransportOutput::PathLost
             | TransportOutput::PathRestored => {}
             TransportOutput::Closed => self.end("the gateway has closed the session"),
-            TransportOutput::Failed(reason) => self.end(&reason),
+            TransportOutput::Failed(reason) => self.end(&reason.to_string()),
         }
     }
 

@@ -16,7 +16,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_util::sync::CancellationToken;
 
 const TOKEN: &str = "0123456789abcdef";
-const REFERENCE: &str = include_str!("../../../docs/ref/turn-admin.md");
+const REFERENCE: &str = include_str!("../../../docs/ref/admin.md");
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn turn_config() -> porthole_turn_server::Config {
@@ -150,7 +150,7 @@ async fn sessions_are_listed_and_ended() -> Result<()> {
         assert!(!session[key].is_null(), "{key} is missing in {session}");
         assert!(
             REFERENCE.contains(&format!("\"{key}\":")),
-            "{key} is missing in docs/ref/turn-admin.md"
+            "{key} is missing in docs/ref/admin.md"
         );
     }
 

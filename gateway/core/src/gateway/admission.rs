@@ -17,6 +17,7 @@ use crate::media::{Codec, Format};
 use crate::sdp;
 use crate::sdp::{MediaKind, OfferedCodec, SdpError};
 use crate::session::{Section, SectionConfig, Session, SessionConfig, SessionError};
+use crate::stats::Refused;
 
 /// Time for which a viewer waits for the first picture of a stream that has not sent one since the
 /// gateway started. The server gives up after 10 s.
@@ -218,6 +219,7 @@ impl Gateway {
                 }
             };
             if let Err(fault) = begun {
+                self.stats.refused.add(Refused::of(fault.code), 1);
                 self.signal(Message::fault(Some(id), fault));
             }
             self.forget_viewer_without_session(now, &stream, &session);
@@ -251,6 +253,7 @@ impl Gateway {
         };
         self.forget_viewer_without_session(now, &stream, session);
         let fault = Fault::new(code::GONE, "the viewer left before there was a picture");
+        self.stats.refused.add(Refused::Gone, 1);
         self.signal(Message::fault(Some(id), fault));
     }
 

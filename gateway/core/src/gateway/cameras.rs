@@ -11,6 +11,7 @@ use super::admission::no_camera;
 use super::{Gateway, REPORT_DELAY};
 use crate::camera::{Camera, CameraChange, CameraSettings};
 use crate::session::Section;
+use crate::stats::EndReason;
 
 impl Gateway {
     /// Applies a change of the configuration. Viewers of other cameras notice nothing.
@@ -62,7 +63,7 @@ impl Gateway {
         let watching = sessions.filter(|(_, session)| session.sections().iter().any(is_of_camera));
         let watching: Vec<SessionId> = watching.map(|(session, _)| session.clone()).collect();
         for session in watching {
-            self.end_session(now, &session, reason);
+            self.end_session(now, &session, EndReason::Camera, reason);
         }
         let mut refused = Vec::new();
         self.pending_viewers.retain(|viewer| {

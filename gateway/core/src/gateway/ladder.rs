@@ -4,7 +4,6 @@
 //! chosen the sub stream keeps it. The [`Session`] decides from what the viewer reports; here, the
 //! streams are connected, measured and exchanged.
 
-use std::net::IpAddr;
 use std::time::Instant;
 
 use porthole_signaling_proto::{CameraState, SessionId, StreamRole};
@@ -13,9 +12,11 @@ use tracing::info;
 use super::Gateway;
 use crate::camera::{Stream, StreamId, Viewer};
 use crate::congestion::{Decision, Rates, Rung};
+use crate::ice;
 use crate::ice::Path;
 use crate::media::{MediaPacket, TrackCodec};
 use crate::session::Session;
+use crate::stats::EndReason;
 
 impl Gateway {
     /// Prepares the sub stream for a viewer whose picture follows its path, so that its pictures
@@ -52,7 +53,12 @@ impl Gateway {
         match session.follow_line(now, &rates) {
             Decision::Stay => {}
             Decision::Down(rung) => self.go_down(now, id, section, rung),
-            Decision::Up(_) => self.stand_by_for_main(id, section, &source),
+            Decision::Up(rung) => {
+                if rung == Rung::Sub {
+                    self.stats.changes.add(rung.into(), 1);
+                }
+                self.stand_by_for_main(id, section, &source);
+            }
         }
     }
 
@@ -90,8 +96,9 @@ impl Gateway {
         );
         let change = |session: &mut Session| session.go_down(now, rung, sub.clone(), group);
         if super::catch_panic(|| change(session)).is_none() {
-            return self.end_session(now, id, super::PANIC_REASON);
+            return self.end_session(now, id, EndReason::Fault, super::PANIC_REASON);
         }
+        self.stats.changes.add(rung.into(), 1);
         if source.role == StreamRole::Main {
             self.exchange(id, section, &source, &sub);
         }
@@ -142,6 +149,7 @@ impl Gateway {
             }
             info!(session = %session, camera = %id.camera, rung = name(Rung::Main),
                 "the viewer's path carries the main stream again");
+            self.stats.changes.add(Rung::Main.into(), 1);
             self.exchange(&session, section, &source, id);
             self.with_session(now, &session, |it| it.go_up(now, id.clone(), packets));
         }
@@ -163,11 +171,5 @@ fn name(rung: Rung) -> &'static str {
 
 /// Returns true if a path stays in the local network.
 fn is_local(path: &Path) -> bool {
-    !path.is_relayed()
-        && match path.remote.ip().to_canonical() {
-            IpAddr::V4(ip) => ip.is_private() || ip.is_loopback() || ip.is_link_local(),
-            IpAddr::V6(ip) => {
-                ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local()
-            }
-        }
+    !path.is_relayed() && ice::is_local(path.remote.ip())
 }

@@ -18,6 +18,7 @@ use super::{Gateway, PendingRequest};
 use crate::Output;
 use crate::question::Question;
 use crate::session::Session;
+use crate::stats::{EndReason, Refused};
 
 /// Lifetime of a session for which the server names none.
 pub(super) const DEFAULT_LIFETIME: Duration = Duration::from_secs(24 * 3600);
@@ -57,6 +58,7 @@ impl Gateway {
             },
         };
         if let Err(fault) = handled {
+            self.stats.refused.add(Refused::of(fault.code), 1);
             self.signal(Message::fault(Some(id), fault));
         }
     }
@@ -78,7 +80,7 @@ impl Gateway {
             Close::NAME => {
                 if let Ok(SessionParams { session }) = rpc::read(params) {
                     self.remove_pending_viewer(now, &session);
-                    self.end_session(now, &session, "the viewer left");
+                    self.end_session(now, &session, EndReason::ViewerLeft, "the viewer left");
                 }
             }
             Cancel::NAME => {
@@ -160,7 +162,8 @@ impl Gateway {
                 let started = self.sessions.get(id).is_some_and(Session::is_started);
                 // A refused restart leaves the current path as it is.
                 if !started {
-                    self.end_session(now, id, &format!("no answer to the offer: {fault}"));
+                    let words = format!("no answer to the offer: {fault}");
+                    self.end_session(now, id, EndReason::NoAnswer, &words);
                 }
             }
         }

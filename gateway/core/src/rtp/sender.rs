@@ -93,6 +93,8 @@ pub struct SenderStatistics {
     pub retransmitted_bytes: u64,
     /// Payload bytes sent again without a request, to probe the path.
     pub padding_bytes: u64,
+    /// Packets that the viewer has reported as lost, at most as many as were sent.
+    pub lost: u64,
     /// Packets that the viewer requested again.
     pub nacks: u64,
     /// Picture loss indications, including those that came too often.
@@ -255,6 +257,8 @@ impl Sender {
             round_trip,
         };
         self.statistics.report = Some(report);
+        let lost = u64::try_from(block.lost).unwrap_or(0).min(self.statistics.packets);
+        self.statistics.lost = self.statistics.lost.max(lost);
         Some(report)
     }
 

@@ -7,6 +7,7 @@ use crate::camera::StreamId;
 use crate::congestion::Congestion;
 use crate::media::MediaPacket;
 use crate::rtp::rtcp;
+use crate::stats::{EndReason, SessionTraffic};
 use crate::transport::PeerTransport;
 
 impl Session {
@@ -33,8 +34,9 @@ impl Session {
         let Some(transport) = self.transports.ready(section.transport()) else { return };
         let send = numbered(now, &mut self.congestion, transport);
         if let Err(error) = section.send_live(now, packets, &mut self.plain, send) {
-            self.end(&error.to_string());
+            self.end(EndReason::Packets, &error.to_string());
         }
+        self.note_first_packet(now);
         self.send_due_packets(now);
         self.process_transport(now);
     }
@@ -81,9 +83,35 @@ impl Session {
             }
         }
         self.send_padding(now);
+        self.note_first_packet(now);
         if let Some(error) = failed {
-            self.end(&error.to_string());
+            self.end(EndReason::Packets, &error.to_string());
         }
+    }
+
+    /// Tells when the first packet was sent.
+    fn note_first_packet(&mut self, now: Instant) {
+        if !self.has_sent && self.sections.iter().any(|section| section.statistics().packets > 0) {
+            self.has_sent = true;
+            let time = now.saturating_duration_since(self.created_at);
+            self.outbox.push_back(SessionOutput::FirstPacket(time));
+        }
+    }
+
+    /// Returns what was sent to the viewer until now.
+    #[must_use]
+    pub fn traffic(&self) -> SessionTraffic {
+        let mut traffic = SessionTraffic::default();
+        for statistics in self.sections.iter().map(Section::statistics) {
+            traffic.packets += statistics.packets;
+            traffic.bytes += statistics.bytes;
+            traffic.retransmitted_packets += statistics.retransmitted;
+            traffic.retransmitted_bytes += statistics.retransmitted_bytes;
+            traffic.padding_bytes += statistics.padding_bytes;
+            traffic.lost_packets += statistics.lost;
+        }
+        traffic.relayed_bytes = self.transports.iter().map(PeerTransport::relayed_bytes).sum();
+        traffic
     }
 
     /// Ends the stream of each section (RFC 3550 §6.6).
@@ -114,7 +142,7 @@ impl Session {
         }
         self.handle_line(now, &packets, report);
         if goodbye {
-            self.end("the viewer left");
+            self.end(EndReason::ViewerLeft, "the viewer left");
         }
         self.send_due_packets(now);
     }

@@ -20,6 +20,7 @@ use crate::sdp::{
     AnswerConfig, Description, LocalMedia, LocalTransport, MediaKind, Negotiated,
     NegotiatedTransport, OfferConfig, OfferedSection, SdpError, Setup, Transport,
 };
+use crate::stats::EndReason;
 use crate::transport::{PeerTransport, RemoteTransport, TransportConfig};
 
 /// Reason for which a description or a restart is refused.
@@ -111,6 +112,8 @@ impl Session {
             started: false,
             ended: false,
             mapping_restart: None,
+            created_at: now,
+            has_sent: false,
             plain: Vec::new(),
             outbox: VecDeque::new(),
         }
@@ -146,7 +149,7 @@ impl Session {
     /// ends the session.
     pub fn handle_answer(&mut self, now: Instant, answer: &str) {
         if let Err(error) = self.try_answer(now, answer) {
-            self.end(&error.to_string());
+            self.end(EndReason::Description, &error.to_string());
         }
         self.process_transport(now);
     }
@@ -203,7 +206,7 @@ impl Session {
         let config = self.answer_config(setup, &media, &transports);
         match sdp::answer(offer, &config) {
             Ok(answer) => self.outbox.push_back(SessionOutput::Answer(answer.text)),
-            Err(error) => self.end(&error.to_string()),
+            Err(error) => self.end(EndReason::Description, &error.to_string()),
         }
     }
 

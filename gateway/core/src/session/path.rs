@@ -10,6 +10,7 @@ use crate::TurnTransport;
 use crate::dtls_srtp::SrtpProfile;
 use crate::ice::{LocalBase, Path};
 use crate::port_mapping::Mapping;
+use crate::stats::PathKind;
 
 /// Shortest time between two restarts of a session for ports that a router forwards: whoever can
 /// write as the router is no reason to negotiate all the time.
@@ -38,6 +39,16 @@ impl Session {
     /// Returns the path that carries the packets.
     pub fn path(&self) -> Option<Path> {
         self.transports.first().path()
+    }
+
+    /// Returns the kind of the path that carries the packets.
+    pub fn path_kind(&self) -> Option<PathKind> {
+        self.transports.first().path_kind()
+    }
+
+    /// Returns the time since the session was created.
+    pub fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.created_at)
     }
 
     /// Describes the path for logs, for example `direct` or `relayed over TCP`.

@@ -10,7 +10,7 @@ use super::single_units::{SingleUnits, are_whole};
 use crate::camera::StreamId;
 use crate::media::{Codec, MediaPacket, TrackCodec};
 use crate::rtp::rtcp::Packet;
-use crate::rtp::{Clock, Feedback, Pace, Pacer, Sender, SenderConfig};
+use crate::rtp::{Clock, Feedback, Pace, Pacer, Sender, SenderConfig, SenderStatistics};
 use crate::sdp::{Direction, LocalMedia, MediaKind, NegotiatedSection, OfferedCodec, TrackIds};
 
 /// Largest group of pictures that is sent for recovery: half a second on a path of 8 Mbit/s.
@@ -364,6 +364,12 @@ impl Section {
     /// section.
     pub(super) fn handle_feedback(&mut self, now: Instant, packets: &[Packet]) -> Feedback {
         self.sender().map(|sender| sender.handle_feedback(now, packets)).unwrap_or_default()
+    }
+
+    /// Returns what was sent of this section until now.
+    #[must_use]
+    pub fn statistics(&self) -> SenderStatistics {
+        self.negotiated.as_ref().map(|it| it.sender.statistics()).unwrap_or_default()
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use porthole_turn_proto::stun::{Class, Message, attribute};
 use tracing::trace;
 
-use super::{PeerTransport, TransportOutput};
+use super::{PeerTransport, TransportFailure, TransportOutput};
 use crate::Datagram;
 use crate::ice::LocalBase;
 
@@ -142,7 +142,7 @@ impl PeerTransport {
     fn handle_dtls(&mut self, now: Instant, datagram: &[u8]) {
         let Some(dtls_srtp) = &mut self.dtls_srtp else { return };
         if let Err(error) = dtls_srtp.handle_dtls(now, datagram) {
-            return self.fail(&error.to_string());
+            return self.fail(TransportFailure::Dtls(error.to_string()));
         }
         if dtls_srtp.is_closed() {
             return self.end(TransportOutput::Closed);
@@ -232,6 +232,7 @@ impl PeerTransport {
                 self.outbox.push_back(TransportOutput::Datagram(Datagram { from, to, bytes }));
             }
             LocalBase::Allocation(index) => {
+                self.relayed_bytes += bytes.len() as u64;
                 self.turn_clients.send(now, index, to, &bytes);
                 self.flush_turn_clients(now);
             }

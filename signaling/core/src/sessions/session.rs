@@ -6,6 +6,7 @@ use porthole_clock::Now;
 use porthole_signaling_proto::{CameraId, GatewayId, IceServer};
 
 use crate::request::RequestKind;
+use crate::stats::ViewerKind;
 use crate::{ConnId, GatewayCamera, Granted};
 
 /// A session between a viewer and a gateway.
@@ -141,6 +142,19 @@ impl Session {
     /// Returns the user or token that the session belongs to.
     pub(crate) fn subject(&self) -> &str {
         self.granted.principal().subject()
+    }
+
+    /// Returns the time since the session began.
+    pub(crate) fn age(&self, now: Now) -> Duration {
+        now.instant.saturating_duration_since(self.started_at)
+    }
+
+    pub(crate) fn viewer_kind(&self) -> ViewerKind {
+        match self.viewer {
+            Viewer::Connected(_) => ViewerKind::Client,
+            Viewer::Disconnected { .. } => ViewerKind::Away,
+            Viewer::Whep(_) => ViewerKind::Whep,
+        }
     }
 
     pub(crate) fn started_at(&self) -> Instant {

@@ -1,5 +1,6 @@
 //! Operating a server: what its settings do, reloading them, its certificates and its logs.
 
+mod admin_api;
 mod backup;
 mod certificate;
 mod data_folder;

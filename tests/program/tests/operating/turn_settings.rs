@@ -286,7 +286,7 @@ fn the_admin_api_listens_where_configured_and_requires_its_token() {
             "admin = '0.0.0.0:0'\nadmin_token = '0123456789abcdef'",
             "loopback",
         )?;
-        check_start_fails(scene, "bare", "admin = '127.0.0.1:0'", "turn.admin_token")
+        check_start_fails(scene, "bare", "admin = '127.0.0.1:0'", "admin.token")
     });
 }
 

@@ -135,8 +135,9 @@ impl Pair {
                 self.transmit(datagram);
             }
             SessionOutput::KeyFrame { .. } => self.key_frames_requested += 1,
-            SessionOutput::Ended(reason) => self.ended.push(reason),
+            SessionOutput::Ended(_, reason) => self.ended.push(reason),
             SessionOutput::Started
+            | SessionOutput::FirstPacket(_)
             | SessionOutput::Answer(_)
             | SessionOutput::Fragment(_)
             | SessionOutput::Quiet

@@ -791,7 +791,7 @@ fn whep_trickles_restarts_and_ends_a_session() {
     let now = world.now;
     world.hub.handle_whep_offer(now, WhepRequestId(102), offer);
     world.apply_outputs();
-    world.hub.handle_whep_abandoned(WhepRequestId(102));
+    world.hub.handle_whep_abandoned(world.now, WhepRequestId(102));
     world.apply_outputs();
     assert_eq!(world.hub.counts().1, 0, "no session is left");
 }

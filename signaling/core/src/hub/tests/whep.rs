@@ -279,9 +279,9 @@ fn a_response_that_nobody_waits_for_leaves_no_session() {
         ice_servers: Vec::new(),
         etag: String::new(),
     };
-    player.world.hub.handle_whep_undelivered(&WhepResponse::Trickled);
+    player.world.hub.handle_whep_undelivered(player.world.now, &WhepResponse::Trickled);
     assert_eq!(player.world.hub.counts().1, 1);
-    player.world.hub.handle_whep_undelivered(&response);
+    player.world.hub.handle_whep_undelivered(player.world.now, &response);
     player.world.apply_outputs();
     let close = Message::notification::<Close>(&SessionParams { session: player.session });
     assert_eq!(player.world.take(player.gateway), [close]);

@@ -1,0 +1,61 @@
+//! The metrics of the process itself.
+
+use std::sync::OnceLock;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use porthole_metrics::Exposition;
+
+use crate::open_files;
+
+/// Size of a page of memory in bytes, on every system that the program is built for.
+const PAGE_BYTES: u64 = 4096;
+
+/// The time at which the program was started, in seconds since 1970.
+static STARTED_AT: OnceLock<u64> = OnceLock::new();
+
+/// Returns the time of the first call.
+fn started_at() -> u64 {
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+    *STARTED_AT.get_or_init(now)
+}
+
+/// Writes the metrics of the process.
+pub fn write(out: &mut Exposition) {
+    let version = format!("version=\"{}\"", env!("CARGO_PKG_VERSION"));
+    out.gauges("porthole_build_info", "The program, by its version", &[(version, 1)]);
+    let help = "Time at which the program was started, since 1970";
+    out.gauge("porthole_start_time_seconds", help, started_at());
+    let memory = resident_bytes().unwrap_or_default();
+    out.gauge("porthole_resident_memory_bytes", "Memory in use", memory);
+    out.gauge("porthole_open_files", "Open files and sockets", open_count().unwrap_or_default());
+    let limit = open_files::soft_limit().unwrap_or_default();
+    out.gauge("porthole_open_files_limit", "Most open files and sockets", limit);
+}
+
+/// Notes that the program starts now.
+pub fn note_start() {
+    started_at();
+}
+
+fn resident_bytes() -> Option<u64> {
+    let pages = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let resident: u64 = pages.split(' ').nth(1)?.parse().ok()?;
+    Some(resident * PAGE_BYTES)
+}
+
+fn open_count() -> Option<u64> {
+    u64::try_from(std::fs::read_dir("/proc/self/fd").ok()?.count()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_process_uses_memory_and_has_files() {
+        assert!(resident_bytes().unwrap() > 1_000_000);
+        let (count, limit) = (open_count().unwrap(), open_files::soft_limit().unwrap());
+        assert!((3..=limit).contains(&count), "{count} {limit}");
+    }
+}

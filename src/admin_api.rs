@@ -144,7 +144,10 @@ mod tests {
             ("[turn]\nadmin = 'unix:/a'", Some("unix:/a")),
             ("[admin]\nlisten = 'unix:/b'", Some("unix:/b")),
             ("[turn]\nadmin = 'unix:/a'\n[admin]\nlisten = 'unix:/b'", Some("unix:/b")),
-            ("[turn]\nadmin = '127.0.0.1:1'\n[admin]\ntoken = '0123456789abcdef'", Some("127.0.0.1:1")),
+            (
+                "[turn]\nadmin = '127.0.0.1:1'\n[admin]\ntoken = '0123456789abcdef'",
+                Some("127.0.0.1:1"),
+            ),
         ] {
             let found = configuration(&toml::from_str(text).unwrap());
             assert!(found.as_ref().is_none_or(|config| config.check().is_ok()), "{text}");

@@ -12,7 +12,7 @@ use porthole_signaling_proto::GatewayId;
 use serde::Serialize;
 use url::Url;
 
-use crate::config::{Account, CameraFlag, Network, Ports, PublicName, Tree};
+use crate::config::{Account, CameraFlag, LogFormat, Network, Ports, PublicName, Tree};
 
 pub use access::{
     Claim, Invite, NewShare, NewToken, ResetUser, Role, Share, Token, User, UserAccess, UserRole,
@@ -28,6 +28,10 @@ pub struct Cli {
     /// Configuration file [default: ./porthole.toml, else porthole.toml in the data folder].
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
+
+    /// Form of the log: text, or json with one object a line [default: text].
+    #[arg(long, global = true, value_name = "FORM")]
+    log_format: Option<LogFormat>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -379,16 +383,24 @@ pub struct Probe {
 
 #[derive(Debug, Subcommand)]
 pub enum Config {
-    /// Check the configuration and print its first error.
+    /// Check the configuration and print everything that is wrong with it.
     Check(DataFlag),
-    /// Print the effective configuration without secrets.
+    /// Print the effective configuration without secrets, and where each value came from.
     Show(DataFlag),
+    /// Print the JSON Schema of the configuration file, for editors.
+    Schema,
 }
 
 /// The flags whose values contain secrets.
 const SECRET_FLAGS: [&str; 3] = ["--camera ", "--claim ", "--user "];
 
 impl Cli {
+    /// Adds the flags to the configuration.
+    pub fn configure(&self, tree: &mut Tree) {
+        tree.add_flag("--log-format", &["log_format"], self.log_format);
+        self.command.configure(tree);
+    }
+
     /// Parses the command line; prints a usage message and exits if it is invalid.
     pub fn from_command_line() -> Self {
         Self::try_parse().unwrap_or_else(|error| without_secrets(error).exit())
@@ -435,6 +447,7 @@ impl Command {
             Self::Backup(flags) => flags.data.configure(tree),
             Self::Restore(flags) => flags.data.configure(tree),
             Self::Config(Config::Check(flags) | Config::Show(flags)) => flags.configure(tree),
+            Self::Config(Config::Schema) => {}
         }
     }
 }

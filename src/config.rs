@@ -3,7 +3,10 @@
 //! Each key is a field below, and is described in `docs/ref/config.md` and
 //! `deploy/porthole.example.toml`; tests compare the three.
 
+mod check;
 mod read;
+mod schema;
+mod shown;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -17,21 +20,25 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use porthole_signaling_proto::CameraId;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+pub use check::{AllErrors, check};
 pub use read::InvalidSetting;
-pub use tree::{SyntaxError, Tree};
+pub use schema::schema;
+pub use shown::shown;
+pub use tree::{Origins, SyntaxError, Tree};
 pub use types::{
-    Account, AdminAddress, Bounded, CameraFlag, ExternalAddress, IceServerHost, Join, Network,
-    OnvifService, PortMapping, Ports, PublicName, Rotation, Secret, Source, Span,
+    Account, AdminAddress, Bounded, CameraFlag, ExternalAddress, IceServerHost, Join, LogFormat,
+    Network, OnvifService, PortMapping, Ports, PublicName, Rotation, Secret, Source, Span,
 };
 
 /// The name of the configuration file in the working directory and in the data folder.
 const FILE_NAME: &str = "porthole.toml";
 
 /// The whole configuration.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// The folder for the database, keys and secrets.
@@ -43,6 +50,8 @@ pub struct Config {
     /// key.
     #[serde(skip)]
     pub other_public_address: Option<IpAddr>,
+    /// The form of the log.
+    pub log_format: LogFormat,
     /// The table `[admin]`.
     pub admin: AdminSettings,
     /// The table `[public]`.
@@ -54,11 +63,12 @@ pub struct Config {
     /// The table `[gateway]`.
     pub gateway: Gateway,
     /// The tables `[camera.ID]`: the gateway's cameras by id.
+    #[schemars(with = "BTreeMap<String, Camera>")]
     pub camera: BTreeMap<CameraId, Camera>,
 }
 
 /// Settings of the admin API of all roles.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdminSettings {
     /// The loopback address or Unix socket to listen on; the API is off without it.
@@ -70,7 +80,7 @@ pub struct AdminSettings {
 }
 
 /// Settings of the public port, where everything is served over TLS.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Public {
     /// The addresses and ports to listen on; without any, there is no public port.
@@ -119,7 +129,7 @@ impl Default for Public {
 }
 
 /// Settings of the signaling server, which also serves the dashboard.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Signaling {
     /// The address and port to listen on.
@@ -142,7 +152,7 @@ pub struct Signaling {
 }
 
 /// Settings of a provider of OpenID Connect.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OpenidConnect {
     /// The URL of the provider, as it writes it itself.
@@ -210,7 +220,7 @@ fn this_machine() -> Vec<Network> {
 }
 
 /// Settings of the STUN and TURN server.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Turn {
     /// The addresses and ports to listen on, UDP and TCP.
@@ -348,7 +358,7 @@ impl Default for Turn {
 }
 
 /// Settings of the gateway.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Gateway {
     /// The URL of the signaling server; `up` uses its own.
@@ -400,7 +410,7 @@ impl Default for Gateway {
 }
 
 /// Settings of one camera.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Camera {
     /// The display name; if absent, the id.
@@ -464,11 +474,12 @@ pub enum Error {
     NoDataFolder,
 }
 
-/// The configuration, and the path of its file if there is one.
+/// The configuration, the path of its file if there is one, and where its values came from.
 #[derive(Debug)]
 pub struct Loaded {
     pub config: Config,
     pub file: Option<PathBuf>,
+    pub origins: Origins,
 }
 
 /// Loads all layers: the file, the environment, and the flags, which `flags` adds to the tree.
@@ -478,12 +489,15 @@ pub struct Loaded {
 /// Fails if the file cannot be read or is not TOML, if a key is unknown or a value invalid, or if
 /// there is no data folder.
 pub fn load(file: Option<&Path>, flags: impl Fn(&mut Tree)) -> Result<Loaded, Error> {
-    // Variables that are not Unicode are not Porthole's.
+    load_with(file, &environment(), flags)
+}
+
+/// Returns the variables of the environment. Those that are not Unicode are not Porthole's.
+fn environment() -> Vec<(String, String)> {
     let unicode = |(key, value): (OsString, OsString)| {
         Some((key.into_string().ok()?, value.into_string().ok()?))
     };
-    let environment: Vec<_> = std::env::vars_os().filter_map(unicode).collect();
-    load_with(file, &environment, flags)
+    std::env::vars_os().filter_map(unicode).collect()
 }
 
 fn load_with(
@@ -491,29 +505,55 @@ fn load_with(
     environment: &[(String, String)],
     flags: impl Fn(&mut Tree),
 ) -> Result<Loaded, Error> {
-    // The environment or a flag may set the data folder, in which the file is looked for.
-    let mut above = Tree::default();
-    above.add_env(environment.iter().cloned());
-    flags(&mut above);
-    let default_data = default_data(environment);
-    let file = match file {
-        Some(file) => Some(file.to_owned()),
-        None => find_file(above.top_level_text("data").map(PathBuf::from).or(default_data.clone())),
-    };
+    let layers = Layers::read(file, environment, flags)?;
+    if let Some(error) = layers.syntax.first() {
+        return Err(Error::Syntax(error.clone()));
+    }
+    let config = layers.tree.clone().deserialize()?;
+    layers.finish(config)
+}
 
-    let mut tree = Tree::default();
-    if let Some(path) = &file {
-        let text = std::fs::read_to_string(path)
-            .map_err(|cause| Error::Unreadable { path: path.clone(), cause })?;
-        tree.add_file(path, &text)?;
+/// All layers, merged and not read yet.
+struct Layers {
+    tree: Tree,
+    file: Option<PathBuf>,
+    default_data: Option<PathBuf>,
+    /// What is wrong with the file as TOML.
+    syntax: Vec<SyntaxError>,
+}
+
+impl Layers {
+    fn read(
+        file: Option<&Path>,
+        environment: &[(String, String)],
+        flags: impl Fn(&mut Tree),
+    ) -> Result<Self, Error> {
+        // The environment or a flag may set the data folder, in which the file is looked for.
+        let mut above = Tree::default();
+        above.add_env(environment.iter().cloned());
+        flags(&mut above);
+        let default_data = default_data(environment);
+        let data = above.top_level_text("data").map(PathBuf::from).or(default_data.clone());
+        let file = file.map(Path::to_owned).or_else(|| find_file(data));
+
+        let (mut tree, mut syntax) = (Tree::default(), Vec::new());
+        if let Some(path) = &file {
+            let text = std::fs::read_to_string(path)
+                .map_err(|cause| Error::Unreadable { path: path.clone(), cause })?;
+            syntax = tree.add_file(path, &text);
+        }
+        tree.add_env(environment.iter().cloned());
+        flags(&mut tree);
+        Ok(Self { tree, file, default_data, syntax })
     }
-    tree.add_env(environment.iter().cloned());
-    flags(&mut tree);
-    let mut config: Config = tree.deserialize()?;
-    if config.data.as_os_str().is_empty() {
-        config.data = default_data.ok_or(Error::NoDataFolder)?;
+
+    /// Completes a configuration that was read from the tree.
+    fn finish(self, mut config: Config) -> Result<Loaded, Error> {
+        if config.data.as_os_str().is_empty() {
+            config.data = self.default_data.ok_or(Error::NoDataFolder)?;
+        }
+        Ok(Loaded { config, file: self.file, origins: self.tree.origins() })
     }
-    Ok(Loaded { config, file })
 }
 
 /// Returns the first configuration file that exists, in the working directory or the data folder.

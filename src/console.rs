@@ -9,6 +9,7 @@ use std::io;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
@@ -17,6 +18,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config;
+use crate::config::LogFormat;
 
 /// The environment variable with the log filter.
 const LOG_VARIABLE: &str = "PORTHOLE_LOG";
@@ -30,19 +32,31 @@ const WITHOUT_TRACE: [&str; 2] = ["tungstenite", "tokio_tungstenite"];
 /// The exit code for an invalid command line, as clap uses it.
 const USAGE: u8 = 2;
 
+/// The form of the log; unset until it is known.
+static FORMAT: OnceLock<LogFormat> = OnceLock::new();
+
 /// Starts logging to standard error.
-pub fn start_logging() {
+pub fn start_logging(format: LogFormat) {
     let filter = EnvFilter::builder()
         .with_env_var(LOG_VARIABLE)
         .try_from_env()
         .unwrap_or_else(|_| EnvFilter::new(DEFAULT_LOG));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(Paint::of(&io::stderr()).0)
-        .finish()
-        .with(filter_fn(has_no_secrets))
-        .init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    match FORMAT.get_or_init(|| format) {
+        LogFormat::Text => {
+            let ansi = Paint::of(&io::stderr()).0;
+            log.with_ansi(ansi).finish().with(filter_fn(has_no_secrets)).init();
+        }
+        LogFormat::Json => {
+            let log = log.json().flatten_event(true).with_current_span(false).finish();
+            log.with(filter_fn(has_no_secrets)).init();
+        }
+    }
+}
+
+/// Returns true if standard error is for programs, and every line of it is JSON.
+fn is_json() -> bool {
+    FORMAT.get() == Some(&LogFormat::Json)
 }
 
 /// Returns false for what would log whole messages.
@@ -60,16 +74,27 @@ pub fn print_line(text: impl fmt::Display) -> anyhow::Result<()> {
 
 /// Prints what the program is doing.
 pub fn print_progress(text: impl fmt::Display) {
+    if is_json() {
+        return tracing::info!("{text}");
+    }
     eprintln!("{text}");
 }
 
 /// Prints in one sentence why the program ends, and returns its exit code.
 pub fn print_failure(error: &anyhow::Error) -> ExitCode {
-    eprintln!("porthole: {}", sentence(error));
+    match is_json() {
+        true => tracing::error!("{}", sentence(error)),
+        false => eprintln!("porthole: {}", sentence(error)),
+    }
     match error.downcast_ref() {
         Some(config::Error::Invalid(error)) if error.is_usage_error() => ExitCode::from(USAGE),
+        None if is_usage(error) => ExitCode::from(USAGE),
         _ => ExitCode::FAILURE,
     }
+}
+
+fn is_usage(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<config::AllErrors>().is_some_and(config::AllErrors::are_usage_errors)
 }
 
 /// Joins an error and its causes. A cause that an earlier message contains is not repeated.

@@ -34,9 +34,8 @@ pub async fn run(config: &Config, load_config: LoadConfig) -> anyhow::Result<()>
         changes.extend(reload::at_restart(&running, &new, Role::Gateway));
         anyhow::Ok(changes)
     };
-    let reload = reload::on_hangup(Arc::new(move || {
-        apply().map_err(|error| format!("{error:#}"))
-    }))?;
+    let reload =
+        reload::on_hangup(Arc::new(move || apply().map_err(|error| format!("{error:#}"))))?;
     let roles = Roles { gateway: Some(gateway.metrics()), ..Roles::default() };
     let _serving = admin.serve(roles, reload, &stop);
     service_manager::report_ready(&stop);

@@ -41,10 +41,6 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 fn main() -> ExitCode {
     let cli = Arc::new(Cli::from_command_line());
     admin_api::note_start();
-    console::start_logging();
-    if !porthole_names::use_files_and_dns() {
-        tracing::warn!("names are looked up with the modules of this machine");
-    }
     match prepare(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => console::print_failure(&error),
@@ -52,15 +48,27 @@ fn main() -> ExitCode {
 }
 
 fn prepare(cli: &Arc<Cli>) -> anyhow::Result<()> {
+    if matches!(cli.command, Command::Config(cli::Config::Check(_)))
+        && let Err(errors) = config::check(cli.config.as_deref(), |tree| cli.configure(tree))
+    {
+        return Err(config::AllErrors(errors).into());
+    }
+    if matches!(cli.command, Command::Config(cli::Config::Schema)) {
+        return console::print_line(serde_json::to_string_pretty(&config::schema())?);
+    }
     let loaded = load(cli)?;
+    console::start_logging(loaded.config.log_format);
+    if !porthole_names::use_files_and_dns() {
+        tracing::warn!("names are looked up with the modules of this machine");
+    }
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run(cli, loaded))
 }
 
 fn load(cli: &Cli) -> Result<Loaded, config::Error> {
-    config::load(cli.config.as_deref(), |tree| cli.command.configure(tree))
+    config::load(cli.config.as_deref(), |tree| cli.configure(tree))
 }
 
-async fn run(cli: &Arc<Cli>, Loaded { config, file }: Loaded) -> anyhow::Result<()> {
+async fn run(cli: &Arc<Cli>, Loaded { config, file, origins }: Loaded) -> anyhow::Result<()> {
     let load_config: LoadConfig = {
         let cli = Arc::clone(cli);
         Arc::new(move || {
@@ -98,8 +106,10 @@ async fn run(cli: &Arc<Cli>, Loaded { config, file }: Loaded) -> anyhow::Result<
         Command::Restore(flags) => backup::restore(&config, flags),
         Command::Audit(_) => admin::audit(&config).await,
         Command::Config(cli::Config::Check(_)) => console::print_valid(file.as_deref(), &readable),
+        // Handled before the configuration was loaded.
+        Command::Config(cli::Config::Schema) => Ok(()),
         Command::Config(cli::Config::Show(_)) => {
-            console::print_line(toml::to_string(&config)?.trim_end())
+            console::print_line(config::shown(&config, &origins)?.trim())
         }
     }
 }

@@ -123,16 +123,8 @@ impl Metrics {
         let attempts = throttle.outcomes().clone();
         drop(throttle);
         let (writes, reads) = driver.store.times().now();
-        let measures = Measures {
-            stats,
-            queues,
-            slow_peers,
-            connections,
-            responses,
-            attempts,
-            writes,
-            reads,
-        };
+        let measures =
+            Measures { stats, queues, slow_peers, connections, responses, attempts, writes, reads };
         write(&measures, out);
     }
 }
@@ -219,16 +211,7 @@ mod tests {
         writes.record(Duration::from_millis(500));
         reads.record(Duration::from_millis(1));
         let slow_peers = 17;
-        Measures {
-            stats,
-            queues,
-            slow_peers,
-            connections,
-            responses,
-            attempts,
-            writes,
-            reads,
-        }
+        Measures { stats, queues, slow_peers, connections, responses, attempts, writes, reads }
     }
 
     #[test]

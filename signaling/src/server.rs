@@ -110,8 +110,7 @@ impl Server {
         let throttle = Mutex::default();
         let proxies = Proxies::new(trusts_proxy, public_url.as_ref());
         let places = Places::new(places);
-        let admission =
-            Admission { prefix: prefix.clone(), proxies, places: Arc::clone(&places) };
+        let admission = Admission { prefix: prefix.clone(), proxies, places: Arc::clone(&places) };
         let site = Site::at(base.as_ref());
         let passkeys = Passkeys { site, challenges: Challenges::new(Instant::now()) };
         let provider =

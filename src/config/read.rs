@@ -20,6 +20,8 @@ pub struct InvalidSetting {
     /// The keys from the root to the place; filled in from the innermost key outwards.
     path: Vec<String>,
     origin: Option<Origin>,
+    /// The index of the item if the value is a list of which one item is invalid.
+    item: Option<usize>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -36,6 +38,36 @@ impl InvalidSetting {
         match &self.problem {
             Problem::UnknownKey { known, .. } => Some(known),
             Problem::MissingKey(_) | Problem::InvalidValue(_) => None,
+        }
+    }
+
+    /// Returns the path of what has to go so that the rest can be read.
+    pub(super) fn culprit(&self) -> Vec<String> {
+        let last = match &self.problem {
+            Problem::UnknownKey { key, .. } => Some(key.clone()),
+            Problem::MissingKey(_) => None,
+            Problem::InvalidValue(_) => self.item.map(|index| index.to_string()),
+        };
+        self.path.iter().cloned().chain(last).collect()
+    }
+
+    /// Returns the path of the key that is missing, if one is.
+    pub(super) fn missing(&self) -> Option<Vec<String>> {
+        match &self.problem {
+            Problem::MissingKey(key) => Some(
+                self.path.iter().map(String::as_str).chain([*key]).map(str::to_owned).collect(),
+            ),
+            Problem::UnknownKey { .. } | Problem::InvalidValue(_) => None,
+        }
+    }
+
+    /// Returns the place of the error, for sorting: the lines of the file come first.
+    pub(super) fn place(&self) -> (u8, usize, Vec<String>) {
+        match &self.origin {
+            Some(Origin::File(_, line)) => (0, *line, self.culprit()),
+            Some(Origin::Env(_)) => (1, 0, self.culprit()),
+            Some(Origin::Flag(_)) => (2, 0, self.culprit()),
+            None => (3, 0, self.culprit()),
         }
     }
 
@@ -82,14 +114,35 @@ impl fmt::Display for InvalidSetting {
                 f.write_str(" is missing")
             }
             (Problem::InvalidValue(message), Some(origin @ (Origin::Env(_) | Origin::Flag(_)))) => {
-                write!(f, "{origin}: {message}")
+                write!(f, "{origin}: {}", plain(message))
             }
             (Problem::InvalidValue(message), _) => {
                 self.write_key(f, None)?;
-                write!(f, ": {message}")
+                write!(f, ": {}", plain(message))
             }
         }
     }
+}
+
+/// Returns a message of a library in plain words, with the form that is right.
+fn plain(message: &str) -> String {
+    /// Ends of messages, and what they become.
+    const ENDS: &[(&str, &str)] = &[
+        ("expected u16", "expected a whole number from 0 to 65535"),
+        ("expected u32", "expected a whole number from 0 to 4294967295"),
+        ("expected a nonzero u32", "expected a whole number from 1 to 4294967295"),
+        ("expected a boolean", "expected true or false"),
+        ("expected path string", "expected a path in quotes"),
+        ("expected a string", "expected text in quotes"),
+        ("expected a sequence", "expected a list such as [\"a\", \"b\"]"),
+        ("expected a map", "expected a table"),
+        ("invalid socket address syntax", "expected an address and a port such as 127.0.0.1:8080"),
+        ("invalid IP address syntax", "expected an address such as 203.0.113.7 or 2001:db8::7"),
+        ("relative URL without a base", "expected a whole URL such as https://example.org"),
+    ];
+    let found = ENDS.iter().find_map(|(end, plain)| Some((message.strip_suffix(end)?, plain)));
+    let Some((before, plain)) = found else { return message.to_owned() };
+    format!("{before}{plain}")
 }
 
 /// Returns the known key that is most similar to an unknown one.
@@ -103,16 +156,16 @@ impl std::error::Error for InvalidSetting {}
 impl de::Error for InvalidSetting {
     fn custom<T: fmt::Display>(message: T) -> Self {
         let problem = Problem::InvalidValue(message.to_string());
-        Self { problem, path: Vec::new(), origin: None }
+        Self { problem, path: Vec::new(), origin: None, item: None }
     }
 
     fn unknown_field(key: &str, known: &'static [&'static str]) -> Self {
         let problem = Problem::UnknownKey { key: key.to_owned(), known };
-        Self { problem, path: Vec::new(), origin: None }
+        Self { problem, path: Vec::new(), origin: None, item: None }
     }
 
     fn missing_field(key: &'static str) -> Self {
-        Self { problem: Problem::MissingKey(key), path: Vec::new(), origin: None }
+        Self { problem: Problem::MissingKey(key), path: Vec::new(), origin: None, item: None }
     }
 }
 
@@ -148,9 +201,11 @@ impl<'de> MapAccess<'de> for Table {
     ) -> Result<Option<K::Value>, InvalidSetting> {
         let Some((key, node)) = self.rest.next() else { return Ok(None) };
         let known = seed.deserialize(key.as_str().into_deserializer());
-        let known = known.map_err(|error: InvalidSetting| InvalidSetting {
-            origin: Some(node.origin.clone()),
-            ..error
+        let known = known.map_err(|mut error: InvalidSetting| {
+            if let Problem::InvalidValue(_) = &error.problem {
+                error.path.insert(0, key.clone());
+            }
+            InvalidSetting { origin: Some(node.origin.clone()), ..error }
         })?;
         self.current = Some((key, node));
         Ok(Some(known))
@@ -168,7 +223,10 @@ impl<'de> MapAccess<'de> for Table {
 }
 
 /// Iterates over the items of a list.
-struct List(vec::IntoIter<Node>);
+struct List {
+    rest: vec::IntoIter<Node>,
+    index: usize,
+}
 
 impl List {
     /// Splits a comma-separated list, as in the environment.
@@ -176,7 +234,11 @@ impl List {
         let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
         let node =
             |item: &str| Node { origin: origin.clone(), value: Value::Untyped(item.to_owned()) };
-        Self(items.map(node).collect::<Vec<_>>().into_iter())
+        Self::new(items.map(node).collect())
+    }
+
+    fn new(items: Vec<Node>) -> Self {
+        Self { rest: items.into_iter(), index: 0 }
     }
 }
 
@@ -187,10 +249,12 @@ impl<'de> SeqAccess<'de> for List {
         &mut self,
         seed: T,
     ) -> Result<Option<T::Value>, InvalidSetting> {
-        let Some(node) = self.0.next() else { return Ok(None) };
-        let origin = node.origin.clone();
+        let Some(node) = self.rest.next() else { return Ok(None) };
+        let (origin, index) = (node.origin.clone(), self.index);
+        self.index += 1;
         let item = seed.deserialize(node).map_err(|mut error: InvalidSetting| {
             error.origin.get_or_insert(origin);
+            error.item = Some(index);
             error
         });
         item.map(Some)
@@ -223,7 +287,7 @@ impl<'de> Deserializer<'de> for Node {
             Value::Integer(number) => visitor.visit_i64(number),
             Value::Float(number) => visitor.visit_f64(number),
             Value::Boolean(truth) => visitor.visit_bool(truth),
-            Value::List(list) => visitor.visit_seq(List(list.into_iter())),
+            Value::List(list) => visitor.visit_seq(List::new(list)),
             Value::Table(table) => visitor.visit_map(Table::new(table.into_iter())),
         }
     }

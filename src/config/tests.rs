@@ -6,7 +6,9 @@ fn environment(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
 
 fn read(file: &str, env: &[(&str, &str)]) -> Result<Config, String> {
     let mut tree = Tree::default();
-    tree.add_file(Path::new("porthole.toml"), file).map_err(|error| error.to_string())?;
+    if let Some(error) = tree.add_file(Path::new("porthole.toml"), file).first() {
+        return Err(error.to_string());
+    }
     tree.add_env(environment(env));
     tree.deserialize().map_err(|error: InvalidSetting| error.to_string())
 }
@@ -33,7 +35,7 @@ fn an_error_in_the_file_is_one_sentence_with_its_line() {
         ),
         (
             "[turn]\nworkers = true",
-            "porthole.toml:2: `turn.workers`: invalid type: boolean `true`, expected u32",
+            "porthole.toml:2: `turn.workers`: invalid type: boolean `true`, expected a whole number from 0 to 4294967295",
         ),
         ("[turn]\nworkers = 256", "porthole.toml:2: `turn.workers`: 256 is not between 0 and 255"),
         (
@@ -48,7 +50,7 @@ fn an_error_in_the_file_is_one_sentence_with_its_line() {
         ),
         (
             "[signaling]\nhttp = \"8080\"",
-            "porthole.toml:2: `signaling.http`: invalid socket address syntax",
+            "porthole.toml:2: `signaling.http`: expected an address and a port such as 127.0.0.1:8080",
         ),
         (
             "[camera.door]\nsource = \"test:\"\nrotation = 45",
@@ -68,7 +70,10 @@ fn an_error_in_the_file_is_one_sentence_with_its_line() {
             "porthole.toml:4: `signaling.openid_connect.join`: unknown variant `owner`, expected \
              one of `nobody`, `without_cameras`, `viewer`",
         ),
-        ("data = 7", "porthole.toml:1: `data`: invalid type: integer `7`, expected path string"),
+        (
+            "data = 7",
+            "porthole.toml:1: `data`: invalid type: integer `7`, expected a path in quotes",
+        ),
     ] {
         assert_eq!(read(file, &[]).unwrap_err(), sentence);
     }
@@ -89,6 +94,97 @@ fn a_file_that_is_not_toml_is_one_sentence_with_its_line() {
 }
 
 #[test]
+fn all_errors_are_named_at_once_in_the_order_of_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("porthole.toml");
+    let text = "data = \"/d\"\nlog_format = \"xml\"\n[turn]\nrelm = \"a\"\nworkers = 256\n\
+        allow_peers = [\"10.0.0.0/8\", \"fe80::/129\",\n  \"x\"]\nrelay_ports = \"9-1\"\n\
+        [gateway]\ncamera_connect_timeout = \"10\"\nturn_only = 1\nudp_port = 65536\n\
+        [camera.door]\nname = \"Door\"\nsub_sorce = \"test:\"\n\
+        [camera.\"a b\"]\nsource = \"test:\"\n[camera.yard]\nsource = \"ftp://x\"";
+    std::fs::write(&file, text).unwrap();
+    let env = environment(&[
+        ("PORTHOLE__SIGNALING__HTTP", "8080"),
+        ("PORTHOLE__SIGNALING__PUBLIC_UR", "https://example.org"),
+    ]);
+    let flags = |tree: &mut Tree| tree.add_flag("--workers", &["turn", "drain_s"], Some("soon"));
+    let errors = check::check_with(Some(&file), &env, flags).unwrap_err();
+    let place = format!("{}:", file.display());
+    let found: Vec<_> = errors.iter().map(|error| error.to_string().replace(&place, "")).collect();
+    let expected = [
+        "2: `log_format`: unknown variant `xml`, expected `text` or `json`",
+        "4: unknown key `turn.relm`; the nearest known key is `turn.realm`",
+        "5: `turn.workers`: 256 is not between 0 and 255",
+        "6: `turn.allow_peers`: \"fe80::/129\" is not an address block like 10.0.0.0/8 or \
+         2001:db8::/32",
+        "7: `turn.allow_peers`: \"x\" is not an address block like 10.0.0.0/8 or 2001:db8::/32",
+        "8: `turn.relay_ports`: `9-1` is not a range of ports such as 49152-65535",
+        "10: `gateway.camera_connect_timeout`: `10` is not a length of time such as 90s, 15m, 1h \
+         or 30d",
+        "11: `gateway.turn_only`: invalid type: integer `1`, expected true or false",
+        "12: `gateway.udp_port`: invalid value: integer `65536`, expected a whole number from 0 \
+         to 65535",
+        "13: the key `camera.door.source` is missing",
+        "15: unknown key `camera.door.sub_sorce`; the nearest known key is \
+         `camera.door.sub_source`",
+    ];
+    assert_eq!(found.get(..expected.len()), Some(&expected.map(str::to_owned)[..]), "{found:#?}");
+    let rest = found.get(expected.len()..).unwrap();
+    for (error, start) in rest.iter().zip([
+        "16: `camera.a b`: ",
+        "19: `camera.yard.source`: ",
+        "PORTHOLE__SIGNALING__HTTP: expected an address and a port such as 127.0.0.1:8080",
+        "unknown key `PORTHOLE__SIGNALING__PUBLIC_UR`; the nearest known key is \
+         `PORTHOLE__SIGNALING__PUBLIC_URL`",
+        "--workers: ",
+    ]) {
+        assert!(error.starts_with(start), "{error} does not start with {start}");
+    }
+    assert_eq!(rest.len(), 5, "{rest:#?}");
+}
+
+#[test]
+fn several_lines_that_are_not_toml_are_named_and_the_rest_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("porthole.toml");
+    std::fs::write(&file, "[turn]\nrealm =\nworkers = 999\nmobility = maybe\n").unwrap();
+    let errors = check::check_with(Some(&file), &environment(&[("HOME", "/h")]), |_| {});
+    let errors: Vec<_> = errors.unwrap_err().iter().map(ToString::to_string).collect();
+    for line in [":2: ", ":3: `turn.workers`: 999 is not between 0 and 255", ":4: "] {
+        assert!(errors.iter().any(|error| error.contains(line)), "{line} in {errors:#?}");
+    }
+}
+
+#[test]
+fn the_shown_configuration_names_the_origin_of_each_value_and_no_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("porthole.toml");
+    let text = "data = \"/d\"\n[turn]\nsecret = \"s3\"\nlisten = [\"1.1.1.1:1\"]\n\
+        [camera.\"front.door\"]\nsource = \"rtsp://user:s3@10.0.0.9/1\"";
+    std::fs::write(&file, text).unwrap();
+    let env = environment(&[("PORTHOLE__TURN__REALM", "home")]);
+    let flags = |tree: &mut Tree| tree.add_flag("--workers", &["turn", "workers"], Some("2"));
+    let Loaded { config, origins, .. } = load_with(Some(&file), &env, flags).unwrap();
+    let shown = shown(&config, &origins).unwrap();
+    let place = file.display();
+    for line in [
+        format!("data = \"/d\" # {place}:1"),
+        format!("secret = \"…\" # {place}:3"),
+        format!("listen = [\"1.1.1.1:1\"] # {place}:4"),
+        "[camera.\"front.door\"]".to_owned(),
+        format!("source = \"rtsp://user:***@10.0.0.9/1\" # {place}:6"),
+        "realm = \"home\" # PORTHOLE__TURN__REALM".to_owned(),
+        "workers = 2 # --workers".to_owned(),
+        "name = \"gateway\" # default".to_owned(),
+    ] {
+        assert!(shown.lines().any(|found| found == line), "{line} is not in:\n{shown}");
+    }
+    assert!(!shown.contains("s3"), "{shown}");
+    let again: Config = toml::from_str(&shown).unwrap();
+    assert_eq!((again.turn.realm, again.camera.len()), (config.turn.realm, 1));
+}
+
+#[test]
 fn an_error_in_the_environment_is_one_sentence_with_its_variable() {
     for (name, value, sentence) in [
         (
@@ -101,7 +197,7 @@ fn an_error_in_the_environment_is_one_sentence_with_its_variable() {
         (
             "PORTHOLE__TURN__WORKERS",
             "many",
-            "PORTHOLE__TURN__WORKERS: invalid value: string \"many\", expected u32",
+            "PORTHOLE__TURN__WORKERS: invalid value: string \"many\", expected a whole number from 0 to 4294967295",
         ),
     ] {
         assert_eq!(read("", &[(name, value)]).unwrap_err(), sentence);
@@ -124,7 +220,7 @@ fn the_environment_overrides_the_file_and_a_flag_overrides_both() {
         ("PORTHOLE_LOG", "debug"),
     ]);
     let flags = |tree: &mut Tree| tree.add_flag("--realm", &["turn", "realm"], Some("flag"));
-    let Loaded { config, file: found } = load_with(None, &env, flags).unwrap();
+    let Loaded { config, file: found, .. } = load_with(None, &env, flags).unwrap();
     assert_eq!(found, Some(file), "not the file in the data folder");
     assert_eq!(config.turn.realm, "flag");
     let listen: Vec<_> = config.turn.listen.iter().map(ToString::to_string).collect();
@@ -220,7 +316,7 @@ fn values_are_parsed() {
 }
 
 /// Returns all known keys, taken from the errors for unknown ones.
-fn known_keys() -> Vec<String> {
+pub(super) fn known_keys() -> Vec<String> {
     let known = |path: &[&str]| {
         let mut tree = Tree::default();
         tree.add_flag("--x", &[path, &["?"]].concat(), Some("?"));

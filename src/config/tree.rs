@@ -61,7 +61,7 @@ pub struct Tree {
 }
 
 /// A file that is not TOML.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{path}:{line}: {message}")]
 pub struct SyntaxError {
     path: String,
@@ -70,17 +70,25 @@ pub struct SyntaxError {
 }
 
 impl Tree {
-    /// Adds the configuration file, replacing everything added before.
-    pub fn add_file(&mut self, path: &Path, text: &str) -> Result<(), SyntaxError> {
+    /// Adds what can be read of the configuration file, replacing everything added before. Returns
+    /// what is wrong with it as TOML.
+    pub fn add_file(&mut self, path: &Path, text: &str) -> Vec<SyntaxError> {
         let name = path.display().to_string();
-        let table = DeTable::parse(text).map_err(|error| SyntaxError {
-            path: name.clone(),
-            line: line_of(text, error.span().map_or(0, |span| span.start)),
-            message: one_line(error.message()),
-        })?;
-        let file = SourceFile { name: name.into(), text };
-        self.root = file.table(table.get_ref())?;
-        Ok(())
+        let (table, errors) = DeTable::parse_recoverable(text);
+        let mut errors: Vec<_> = errors
+            .into_iter()
+            .map(|error| SyntaxError {
+                path: name.clone(),
+                line: line_of(text, error.span().map_or(0, |span| span.start)),
+                message: one_line(error.message()),
+            })
+            .collect();
+        errors.sort_by_key(|error| error.line);
+        // The parser goes on behind an error, and may complain about one line twice.
+        errors.dedup_by_key(|error| error.line);
+        let mut file = SourceFile { name: name.into(), text, errors };
+        self.root = file.table(table.get_ref());
+        file.errors
     }
 
     /// Adds the variables that begin with [`ENV_PREFIX`].
@@ -125,6 +133,19 @@ impl Tree {
         }
     }
 
+    /// Removes what is at a path, of which the last part may be the index in a list. Returns false
+    /// if there is nothing.
+    pub(super) fn remove(&mut self, path: &[String]) -> bool {
+        remove(&mut self.root, path)
+    }
+
+    /// Returns where each value came from.
+    pub(super) fn origins(&self) -> Origins {
+        let mut origins = BTreeMap::new();
+        collect_origins(&self.root, &mut Vec::new(), &mut origins);
+        Origins(origins)
+    }
+
     /// Puts a node at a path; a value that is not a table is replaced on the way.
     fn set(&mut self, path: &[&str], node: Node) {
         let Some((last, above)) = path.split_last() else { return };
@@ -144,48 +165,100 @@ impl Tree {
     }
 }
 
-/// The text of a configuration file, with its name for [`Origin`].
+fn remove(table: &mut BTreeMap<String, Node>, path: &[String]) -> bool {
+    let Some((first, rest)) = path.split_first() else { return false };
+    let inside = match table.get_mut(first).map(|node| &mut node.value) {
+        Some(Value::Table(inner)) if !rest.is_empty() => Some(remove(inner, rest)),
+        Some(Value::List(list)) if !rest.is_empty() => {
+            let index = rest.first().and_then(|index| index.parse().ok());
+            let index = index.filter(|index| *index < list.len());
+            Some(index.map(|index: usize| list.remove(index)).is_some())
+        }
+        // The item of a list that is written as text: all of it goes.
+        Some(_) | None => None,
+    };
+    inside.unwrap_or_else(|| table.remove(first).is_some())
+}
+
+/// The places that the values of a configuration came from, by their keys.
+#[derive(Debug, Clone, Default)]
+pub struct Origins(BTreeMap<Vec<String>, Origin>);
+
+impl Origins {
+    /// Returns where the value of a key came from; `None` for a default.
+    pub(super) fn of(&self, path: &[String]) -> Option<&Origin> {
+        self.0.get(path)
+    }
+}
+
+fn collect_origins(
+    table: &BTreeMap<String, Node>,
+    path: &mut Vec<String>,
+    origins: &mut BTreeMap<Vec<String>, Origin>,
+) {
+    for (key, node) in table {
+        path.push(key.clone());
+        if let Value::Table(inner) = &node.value {
+            collect_origins(inner, path, origins);
+        } else {
+            origins.insert(path.clone(), node.origin.clone());
+        }
+        path.pop();
+    }
+}
+
+/// The text of a configuration file, with its name for [`Origin`], and what is wrong with it.
 struct SourceFile<'a> {
     name: Arc<str>,
     text: &'a str,
+    errors: Vec<SyntaxError>,
 }
 
 impl SourceFile<'_> {
-    fn table(&self, table: &DeTable<'_>) -> Result<BTreeMap<String, Node>, SyntaxError> {
-        let node = |(key, value): (&toml::Spanned<_>, &toml::Spanned<DeValue<'_>>)| {
-            let key: &toml::Spanned<std::borrow::Cow<'_, str>> = key;
+    fn table(&mut self, table: &DeTable<'_>) -> BTreeMap<String, Node> {
+        let mut nodes = BTreeMap::new();
+        for (key, value) in table {
             let line = line_of(self.text, key.span().start);
-            Ok((key.get_ref().to_string(), self.node(value.get_ref(), line)?))
-        };
-        table.iter().map(node).collect()
+            if let Some(node) = self.node(value.get_ref(), line) {
+                nodes.insert(key.get_ref().to_string(), node);
+            }
+        }
+        nodes
     }
 
-    fn node(&self, value: &DeValue<'_>, line: usize) -> Result<Node, SyntaxError> {
+    /// Returns a value, or notes why it is none.
+    fn node(&mut self, value: &DeValue<'_>, line: usize) -> Option<Node> {
         let value = match value {
             DeValue::String(text) => Value::String(text.to_string()),
             DeValue::Integer(number) => {
-                let parsed = i64::from_str_radix(number.as_str(), number.radix());
-                Value::Integer(parsed.map_err(|_| self.error_at(line, "the number is too large"))?)
+                match i64::from_str_radix(number.as_str(), number.radix()) {
+                    Ok(number) => Value::Integer(number),
+                    Err(_) => return self.refuse(line, "the number is too large"),
+                }
             }
-            DeValue::Float(number) => {
-                let parsed = number.as_str().parse();
-                Value::Float(parsed.map_err(|_| self.error_at(line, "this is not a number"))?)
-            }
+            DeValue::Float(number) => match number.as_str().parse() {
+                Ok(number) => Value::Float(number),
+                Err(_) => return self.refuse(line, "this is not a number"),
+            },
             DeValue::Boolean(truth) => Value::Boolean(*truth),
             DeValue::Datetime(time) => Value::String(time.to_string()),
             DeValue::Array(list) => {
-                let node = |item: &toml::Spanned<DeValue<'_>>| {
-                    self.node(item.get_ref(), line_of(self.text, item.span().start))
-                };
-                Value::List(list.iter().map(node).collect::<Result<_, _>>()?)
+                let mut nodes = Vec::with_capacity(list.len());
+                for item in list {
+                    let line = line_of(self.text, item.span().start);
+                    nodes.extend(self.node(item.get_ref(), line));
+                }
+                Value::List(nodes)
             }
-            DeValue::Table(table) => Value::Table(self.table(table)?),
+            DeValue::Table(table) => Value::Table(self.table(table)),
         };
-        Ok(Node { origin: Origin::File(self.name.clone(), line), value })
+        Some(Node { origin: Origin::File(self.name.clone(), line), value })
     }
 
-    fn error_at(&self, line: usize, message: &str) -> SyntaxError {
-        SyntaxError { path: self.name.to_string(), line, message: message.to_owned() }
+    fn refuse(&mut self, line: usize, message: &str) -> Option<Node> {
+        let (path, message) = (self.name.to_string(), message.to_owned());
+        self.errors.push(SyntaxError { path, line, message });
+        None
     }
 }
 

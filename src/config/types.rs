@@ -1,5 +1,6 @@
 //! Types of single settings, which are parsed and checked when they are loaded.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -10,6 +11,7 @@ use porthole_gateway::port_mapping::{Protocol, Protocols};
 use porthole_gateway::{AllowedIceServer, InvalidIceServer, ingest};
 use porthole_signaling_proto::{CameraId, ROTATIONS};
 use porthole_turn_proto::server::{Cidr, InvalidCidr};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize, Serializer};
 use url::Host;
 
@@ -46,9 +48,30 @@ impl Serialize for Secret {
     }
 }
 
+/// Implements the JSON Schema of a type that is written as text.
+macro_rules! schema_of_text {
+    ($type:ty) => {
+        impl JsonSchema for $type {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($type).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "type": "string" })
+            }
+        }
+    };
+}
+
 /// Implements the conversions from and to `String` that serde uses, by `FromStr` and `Display`.
 macro_rules! convert_as_string {
     ($type:ty) => {
+        schema_of_text!($type);
+
         impl TryFrom<String> for $type {
             type Error = <Self as FromStr>::Err;
 
@@ -64,6 +87,9 @@ macro_rules! convert_as_string {
         }
     };
 }
+
+schema_of_text!(Secret);
+schema_of_text!(Source);
 
 /// A range of UDP ports, including both ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -193,6 +219,20 @@ impl<const MIN: u32, const MAX: u32> TryFrom<u32> for Bounded<MIN, MAX> {
 impl<const MIN: u32, const MAX: u32> From<Bounded<MIN, MAX>> for u32 {
     fn from(bounded: Bounded<MIN, MAX>) -> Self {
         bounded.0
+    }
+}
+
+impl<const MIN: u32, const MAX: u32> JsonSchema for Bounded<MIN, MAX> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("From{MIN}To{MAX}").into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "integer", "minimum": MIN, "maximum": MAX })
     }
 }
 
@@ -371,7 +411,7 @@ impl fmt::Display for IceServerHost {
 convert_as_string!(IceServerHost);
 
 /// The rights of somebody who signs in at a provider and is not known.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Join {
     /// No rights: an invitation is needed.
@@ -384,7 +424,7 @@ pub enum Join {
 }
 
 /// The way in which a gateway asks the router to forward its UDP port.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum PortMapping {
     /// With all protocols.
@@ -413,6 +453,43 @@ impl PortMapping {
     }
 }
 
+/// The form of the log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The error for another form.
+#[derive(Debug, thiserror::Error)]
+#[error("the form of the log is text or json")]
+pub struct InvalidLogFormat;
+
+impl FromStr for LogFormat {
+    type Err = InvalidLogFormat;
+
+    fn from_str(text: &str) -> Result<Self, InvalidLogFormat> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err(InvalidLogFormat),
+        }
+    }
+}
+
+impl fmt::Display for LogFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        })
+    }
+}
+
 /// The degrees by which a picture is turned clockwise.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "u16", into = "u16")]
@@ -422,6 +499,20 @@ impl Rotation {
     /// Returns the degrees.
     pub fn degrees(self) -> u16 {
         self.0
+    }
+}
+
+impl JsonSchema for Rotation {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Rotation".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "enum": ROTATIONS })
     }
 }
 

@@ -10,7 +10,7 @@ use porthole_turn_server::{
     BandwidthLimits, Change, Cidr, Effect, OauthKey, QuotaLimits, TlsFiles,
 };
 
-use crate::config::{Bounded, Config, Ports, Secret, Turn};
+use crate::config::{Bounded, Config, Ports, Secret};
 
 /// Returns the configuration of the TURN server. Short-lived credentials are derived from `secret`.
 ///

@@ -295,9 +295,7 @@ impl Directory {
     }
 
     /// Returns for each gateway if it is connected, and the states of its cameras.
-    pub(crate) fn states(
-        &self,
-    ) -> impl Iterator<Item = (bool, impl Iterator<Item = CameraState>)> {
+    pub(crate) fn states(&self) -> impl Iterator<Item = (bool, impl Iterator<Item = CameraState>)> {
         self.gateways.values().map(|known| {
             let is_online = known.connection().is_some();
             let state = move |camera: &CameraReport| match is_online {

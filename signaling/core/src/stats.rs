@@ -6,9 +6,9 @@ use porthole_signaling_proto::rpc::{Fault, Message, code};
 use porthole_signaling_proto::{CameraState, SessionId};
 use tracing::info;
 
+use crate::Hub;
 use crate::links::Peer;
 use crate::sessions::Session;
-use crate::Hub;
 
 /// Upper bounds of the times of a set-up in milliseconds: the goal is below 500, and a gateway has
 /// at most 20 s to respond.

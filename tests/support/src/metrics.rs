@@ -4,7 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Labels that would have values which a client, a camera or a gateway chooses.
 const FORBIDDEN: [&str; 10] = [
-    "user", "username", "client", "peer_address", "address", "session", "camera", "gateway", "name",
+    "user",
+    "username",
+    "client",
+    "peer_address",
+    "address",
+    "session",
+    "camera",
+    "gateway",
+    "name",
     "id",
 ];
 /// The most series of one component.
@@ -68,7 +76,8 @@ impl Reader {
         if self.described.take().as_deref() != Some(name) {
             self.complain(line, "its help must stand before it");
         }
-        let is_plain = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+        let is_plain =
+            name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
         if !is_plain || !name.starts_with(prefix) {
             self.complain(line, "the name is not one of ours");
         }
@@ -107,7 +116,8 @@ impl Reader {
             return self.complain(line, "its type must stand before it");
         };
         match (family.kind.as_str(), suffix) {
-            ("histogram", Some("_bucket" | "_sum" | "_count")) | ("counter" | "gauge", Some("")) => {}
+            ("histogram", Some("_bucket" | "_sum" | "_count"))
+            | ("counter" | "gauge", Some("")) => {}
             _ => wrong.push("it stands in another family"),
         }
         family.has_samples = true;
@@ -139,10 +149,14 @@ impl Reader {
         if self.series.len() > MAX_SERIES {
             self.complaints.push(format!("{} series are too many", self.series.len()));
         }
-        let shown: BTreeSet<String> = self.families.iter().map(|(name, family)| {
-            let labels: Vec<_> = family.labels.iter().map(String::as_str).collect();
-            format!("{name} {} {}", family.kind, labels.join(" "))
-        }).collect();
+        let shown: BTreeSet<String> = self
+            .families
+            .iter()
+            .map(|(name, family)| {
+                let labels: Vec<_> = family.labels.iter().map(String::as_str).collect();
+                format!("{name} {} {}", family.kind, labels.join(" "))
+            })
+            .collect();
         let documented: BTreeSet<String> =
             reference.lines().filter_map(|line| documented(line, prefix)).collect();
         for lacking in shown.difference(&documented) {

@@ -22,6 +22,7 @@ const REFUSALS: &str = "turn-server/proto/src/server/tests/refusals.rs";
 const EFFECTS: &[(&str, &str, &str)] = &[
     ("data", GENERAL, "every_general_gateway_and_camera_setting_takes_effect"),
     ("data", "src/config/tests.rs", "the_environment_overrides_the_file_and_a_flag_overrides_both"),
+    ("log_format", LOGS, "a_log_in_json_has_one_object_a_line"),
     ("admin.listen", ADMIN, "one_admin_api_has_the_numbers_of_all_roles_of_up"),
     ("admin.token", ADMIN, "one_admin_api_has_the_numbers_of_all_roles_of_up"),
     ("public_address", "src/turn.rs", "ice_server_urls_have_the_public_address"),

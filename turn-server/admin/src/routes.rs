@@ -50,7 +50,10 @@ async fn sessions(
     Ok(Json(SessionPage::new(found, limit)))
 }
 
-async fn end(State(server): State<Arc<Server>>, Path(id): Path<String>) -> Result<StatusCode, Refusal> {
+async fn end(
+    State(server): State<Arc<Server>>,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Refusal> {
     let id = parse(&id)?;
     if answered(move || server.end_session(id)).await? {
         tracing::info!(session = %id, "an operator ended a TURN session");

@@ -73,6 +73,29 @@ fn the_finest_log_has_no_credentials_of_turn_and_no_passwords_of_ice() {
 }
 
 #[test]
+fn a_log_in_json_has_one_object_a_line() {
+    scene("a_log_in_json_has_one_object_a_line", &PROGRAM, |scene| {
+        let turn = TurnServer::start_with(scene, "json", "", |command| {
+            command.args(["--log-format", "json"]);
+        })?;
+        let log = turn.program.output()?;
+        ensure!(log.contains("\"message\":\"the TURN server is running;"), "{log}");
+        for line in log.lines() {
+            let event: serde_json::Value = serde_json::from_str(line)?;
+            ensure!(event["level"].is_string() && event["message"].is_string(), "{line}");
+        }
+        turn.write_config("relm = 'x'")?;
+        turn.program.hang_up()?;
+        wait::until("the refusal", DEADLINE, || {
+            let log = turn.program.output()?;
+            let refused = log.lines().find(|line| line.contains("turn.relm"));
+            Ok(refused.map(serde_json::from_str::<serde_json::Value>).transpose()?)
+        })?;
+        Ok(())
+    });
+}
+
+#[test]
 fn logs_have_colours_on_a_terminal_unless_no_color_is_set() {
     let name = "logs_have_colours_on_a_terminal_unless_no_color_is_set";
     scene(name, &PROGRAM, |scene| {

@@ -204,7 +204,10 @@ impl Run {
                 let request = self.whep_request();
                 self.world.hub.handle_whep_delete(now, request, &delete);
             }
-            Step::Abandon => self.world.hub.handle_whep_abandoned(self.world.now, WhepRequestId(self.last_request)),
+            Step::Abandon => self
+                .world
+                .hub
+                .handle_whep_abandoned(self.world.now, WhepRequestId(self.last_request)),
             Step::Garbage { from, text } => {
                 if let Some(conn) = self.pick(from) {
                     let message = Message::from_json(&text);

@@ -4,6 +4,7 @@
 //! `deploy/porthole.example.toml`; tests compare the three.
 
 mod check;
+mod log_format;
 mod read;
 mod schema;
 mod shown;
@@ -25,13 +26,16 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 pub use check::{AllErrors, check};
+pub use log_format::LogFormat;
 pub use read::InvalidSetting;
 pub use schema::schema;
 pub use shown::shown;
+#[cfg(test)]
+pub use tests::known_keys;
 pub use tree::{Origins, SyntaxError, Tree};
 pub use types::{
-    Account, AdminAddress, Bounded, CameraFlag, ExternalAddress, IceServerHost, Join, LogFormat,
-    Network, OnvifService, PortMapping, Ports, PublicName, Rotation, Secret, Source, Span,
+    Account, AdminAddress, Bounded, CameraFlag, ExternalAddress, IceServerHost, Join, Network,
+    OnvifService, PortMapping, Ports, PublicName, Rotation, Secret, Source, Span,
 };
 
 /// The name of the configuration file in the working directory and in the data folder.
@@ -518,7 +522,7 @@ struct Layers {
     tree: Tree,
     file: Option<PathBuf>,
     default_data: Option<PathBuf>,
-    /// What is wrong with the file as TOML.
+    /// Errors of the file as TOML.
     syntax: Vec<SyntaxError>,
 }
 

@@ -1,6 +1,5 @@
 //! `porthole gateway`, and the gateway of `porthole up`.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -11,12 +10,11 @@ use url::Url;
 
 use crate::admin_api::{AdminApi, Roles};
 use crate::config::Config;
-use crate::reload::Role;
-use crate::turn::LoadConfig;
+use crate::reload::{Loader, Role};
 use crate::{admin_api, authorities, console, data, reload, service_manager, shutdown};
 
 /// Runs a gateway until the program is told to stop. SIGHUP reloads its cameras.
-pub async fn run(config: &Config, load_config: LoadConfig) -> anyhow::Result<()> {
+pub async fn run(config: &Config, source: Loader) -> anyhow::Result<()> {
     data::prepare(&config.data)?;
     let stop = shutdown::on_signal()?;
     let server = config.gateway.server.clone();
@@ -25,17 +23,14 @@ pub async fn run(config: &Config, load_config: LoadConfig) -> anyhow::Result<()>
     let admin = AdminApi::bind(config).await?;
     let gateway = start(config, server, claim)?;
     let (cameras, running) = (gateway.cameras().clone(), config.clone());
-    let apply = move || {
-        let new = load_config()?;
+    let reload = reload::follow(source, move |new| {
         if let Some(admin) = admin_api::configuration(&new) {
             admin.check()?;
         }
         let mut changes = changes_of(&set_cameras(&cameras, &new)?);
         changes.extend(reload::at_restart(&running, &new, Role::Gateway));
-        anyhow::Ok(changes)
-    };
-    let reload =
-        reload::on_hangup(Arc::new(move || apply().map_err(|error| format!("{error:#}"))))?;
+        Ok(changes)
+    })?;
     let roles = Roles { gateway: Some(gateway.metrics()), ..Roles::default() };
     let _serving = admin.serve(roles, reload, &stop);
     service_manager::report_ready(&stop);

@@ -30,7 +30,7 @@ use std::sync::Arc;
 
 use cli::{Cli, Command};
 use config::Loaded;
-use turn::LoadConfig;
+use reload::Loader;
 
 /// Returns memory to the system when many sessions have ended, unlike the system's allocator, which
 /// keeps most of it.
@@ -69,9 +69,9 @@ fn load(cli: &Cli) -> Result<Loaded, config::Error> {
 }
 
 async fn run(cli: &Arc<Cli>, Loaded { config, file, origins }: Loaded) -> anyhow::Result<()> {
-    let load_config: LoadConfig = {
+    let source = {
         let cli = Arc::clone(cli);
-        Arc::new(move || {
+        Loader::new(file.clone(), move || {
             reload::check_can_change(cli.config.as_deref())?;
             Ok(load(&cli)?.config)
         })
@@ -84,13 +84,13 @@ async fn run(cli: &Arc<Cli>, Loaded { config, file, origins }: Loaded) -> anyhow
         console::warn_of_readable(&readable);
     }
     match &cli.command {
-        Command::Up(_) => up::run(&config, load_config).await,
+        Command::Up(_) => up::run(&config, source).await,
         Command::Gateway(cli::Gateway { manage: Some(manage), .. }) => {
             admin::gateways(&config, manage).await
         }
-        Command::Gateway(_) => gateway::run(&config, load_config).await,
-        Command::Signaling(_) => signaling::run(&config, load_config).await,
-        Command::Turn(_) => turn::run(&config, load_config).await,
+        Command::Gateway(_) => gateway::run(&config, source).await,
+        Command::Signaling(_) => signaling::run(&config, source).await,
+        Command::Turn(_) => turn::run(&config, source).await,
         Command::Netcheck(flags) => netcheck::run(flags).await,
         Command::Doctor(flags) => doctor::run(&config, file.as_deref(), flags).await,
         Command::Health(flags) => health::run(&config, flags).await,

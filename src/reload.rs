@@ -1,8 +1,10 @@
-//! SIGHUP: the configuration is read again.
+//! SIGHUP, or a change of the file: the configuration is read again.
 
 use std::ffi::OsStr;
-use std::path::Path;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use porthole_admin::{Change, Reload};
@@ -13,6 +15,9 @@ use crate::config::Config;
 
 /// The variable with the folder in which systemd puts its copies for a service (`LoadCredential`).
 const COPIES: &str = "CREDENTIALS_DIRECTORY";
+
+/// Interval at which the file is looked at. A change counts once two looks have found it.
+const WATCH_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Checks that reading the configuration file again can bring in a change.
 pub fn check_can_change(file: Option<&Path>) -> anyhow::Result<()> {
@@ -43,6 +48,7 @@ pub fn at_restart(running: &Config, new: &Config, role: Role) -> Vec<Change> {
     let shown = |admin: Option<porthole_admin::Config>| admin.map(|admin| admin.at.to_string());
     let common = [
         ("data", running.data != new.data),
+        ("log_format", running.log_format != new.log_format),
         ("admin", running.admin != new.admin || shown(admin) != shown(new_admin)),
     ];
     let own = match role {
@@ -62,74 +68,95 @@ pub fn at_restart(running: &Config, new: &Config, role: Role) -> Vec<Change> {
     changed.map(change).collect()
 }
 
-/// Calls `reload` on each SIGHUP, and logs its result: the number of changes, or the reason for
-/// which nothing was changed. Returns the function for others to call; one call runs at a time.
-pub fn on_hangup(reload: Reload) -> anyhow::Result<Reload> {
+/// The way to load the configuration again, from the same file, environment and flags.
+#[derive(Clone)]
+pub struct Loader {
+    load: Arc<dyn Fn() -> anyhow::Result<Config> + Send + Sync>,
+    file: Option<PathBuf>,
+}
+
+impl Loader {
+    /// Creates the source of a configuration, with its file if there is one.
+    pub fn new(
+        file: Option<PathBuf>,
+        load: impl Fn() -> anyhow::Result<Config> + Send + Sync + 'static,
+    ) -> Self {
+        Self { load: Arc::new(load), file }
+    }
+
+    /// Returns the source whose configurations are completed.
+    #[must_use]
+    pub fn completed(self, complete: impl Fn(Config) -> Config + Send + Sync + 'static) -> Self {
+        let load = self.load;
+        Self { load: Arc::new(move || Ok(complete(load()?))), file: self.file }
+    }
+}
+
+/// Loads the configuration again and passes it to `apply`, on each SIGHUP and after each change of
+/// the file. Logs the result: the number of changes, or the reason for which nothing was changed.
+/// Returns the function for others to call; one call runs at a time.
+pub fn follow(
+    source: Loader,
+    apply: impl Fn(Config) -> anyhow::Result<Vec<Change>> + Send + Sync + 'static,
+) -> anyhow::Result<Reload> {
     let mut hangup = signal(SignalKind::hangup()).context("cannot listen for signals")?;
-    let one_at_a_time = Mutex::new(());
-    let reload: Reload = Arc::new(move || {
-        // The configuration that is loaded last must also be applied last.
-        let _guard = one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner);
-        reload()
-    });
+    let Loader { load, file } = source;
+    let loaded = Arc::new(Mutex::new(file.as_deref().and_then(contents)));
+    let reload: Reload = {
+        let (loaded, file) = (Arc::clone(&loaded), file.clone());
+        Arc::new(move || {
+            // The configuration that is loaded last must also be applied last.
+            let mut loaded = loaded.lock().unwrap_or_else(PoisonError::into_inner);
+            *loaded = file.as_deref().and_then(contents);
+            load().and_then(&apply).map_err(|error| format!("{error:#}"))
+        })
+    };
     let called = Arc::clone(&reload);
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
-            let reload = Arc::clone(&called);
-            match tokio::task::spawn_blocking(move || reload()).await {
-                Ok(Ok(changes)) => {
-                    tracing::info!(changes = changes.len(), "configuration reloaded");
-                }
-                Ok(Err(reason)) => tracing::error!("the configuration was not reloaded: {reason}"),
-                Err(error) => tracing::error!(%error, "the reload has panicked"),
-            }
+            call(&called).await;
         }
     });
+    if let Some(file) = file {
+        tokio::spawn(watch(file, loaded, Arc::clone(&reload)));
+    }
     Ok(reload)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_role_tells_of_its_own_settings_that_take_a_restart() {
-        let settings = |text: &str, role| -> Vec<String> {
-            let new = toml::from_str(text).unwrap();
-            let changes = at_restart(&Config::default(), &new, role);
-            assert!(changes.iter().all(|change| change.needs_restart));
-            changes.into_iter().map(|change| change.setting).collect()
-        };
-        for (text, of_gateway, of_signaling) in [
-            ("", &[][..], &[][..]),
-            ("data = '/d'", &["data"], &["data"]),
-            ("[admin]\nlisten = 'unix:/a'", &["admin"], &["admin"]),
-            ("[turn]\nadmin = 'unix:/a'", &["admin"], &["admin"]),
-            ("[turn]\nrealm = 'a'", &[], &[]),
-            ("[gateway]\nname = 'a'", &["gateway"], &[]),
-            ("[signaling]\nhttp = '127.0.0.1:1'", &[], &["signaling"]),
-            ("public_address = '1.2.3.4'", &[], &["public_address"]),
-            ("[public]\nlisten = ['0.0.0.0:443']", &[], &["public"]),
-        ] {
-            assert_eq!(settings(text, Role::Gateway), of_gateway, "{text}");
-            assert_eq!(settings(text, Role::Signaling), of_signaling, "{text}");
-        }
+async fn call(reload: &Reload) {
+    let reload = Arc::clone(reload);
+    match tokio::task::spawn_blocking(move || reload()).await {
+        Ok(Ok(changes)) => tracing::info!(changes = changes.len(), "configuration reloaded"),
+        Ok(Err(reason)) => tracing::error!("the configuration was not reloaded: {reason}"),
+        Err(error) => tracing::error!(%error, "the reload has panicked"),
     }
+}
 
-    #[test]
-    fn a_copy_that_systemd_has_made_at_the_start_is_not_read_again() {
-        for (file, copies, is_read) in [
-            (Some("/run/credentials/porthole.service/porthole.toml"), None, true),
-            (Some("/etc/porthole/porthole.toml"), Some("/run/credentials/porthole.service"), true),
-            (None, Some("/run/credentials/porthole.service"), true),
-            (
-                Some("/run/credentials/porthole.service/porthole.toml"),
-                Some("/run/credentials/porthole.service"),
-                false,
-            ),
-        ] {
-            let result = refuse_copy(file.map(Path::new), copies.map(OsStr::new));
-            assert_eq!(result.is_ok(), is_read, "{file:?} {copies:?}");
+/// Calls `reload` when the file has other contents than those that were `loaded` last, and they
+/// have stayed the same for one look: an editor may not be done before.
+async fn watch(file: PathBuf, loaded: Arc<Mutex<Option<u64>>>, reload: Reload) {
+    let mut before = None;
+    loop {
+        tokio::time::sleep(WATCH_INTERVAL).await;
+        let path = file.clone();
+        let found = tokio::task::spawn_blocking(move || contents(&path)).await.ok().flatten();
+        // While it is being replaced there is no file, and what is in effect stays so.
+        let Some(found) = found else { continue };
+        let is_settled = before.replace(found) == Some(found);
+        // While a reload runs, the next look decides.
+        let is_new = loaded.try_lock().is_ok_and(|loaded| *loaded != Some(found));
+        if is_settled && is_new {
+            call(&reload).await;
         }
     }
 }
+
+/// Returns a number that stands for the contents of a file; `None` if it cannot be read.
+fn contents(file: &Path) -> Option<u64> {
+    let mut hasher = DefaultHasher::new();
+    std::fs::read(file).ok()?.hash(&mut hasher);
+    Some(hasher.finish())
+}
+
+#[cfg(test)]
+mod tests;

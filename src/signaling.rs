@@ -14,8 +14,7 @@ use url::Url;
 use crate::admin_api::{AdminApi, Roles};
 use crate::config::{Config, Join, Network, OpenidConnect};
 use crate::public::PublicPort;
-use crate::reload::Role;
-use crate::turn::LoadConfig;
+use crate::reload::{Loader, Role};
 use crate::{
     admin_api, authorities, console, data, open_files, public, reload, service_manager, shutdown,
 };
@@ -24,7 +23,7 @@ use crate::{
 pub const TURN_CREDENTIALS_LIFETIME: Duration = Duration::from_secs(10 * 60);
 
 /// Runs a signaling server until the program is told to stop. SIGHUP reads its configuration again.
-pub async fn run(config: &Config, load_config: LoadConfig) -> anyhow::Result<()> {
+pub async fn run(config: &Config, source: Loader) -> anyhow::Result<()> {
     data::prepare(&config.data)?;
     let stop = shutdown::on_signal()?;
     let places = open_files::raise_limit().map_or_else(PlaceLimits::default, PlaceLimits::within);
@@ -42,10 +41,9 @@ pub async fn run(config: &Config, load_config: LoadConfig) -> anyhow::Result<()>
         public.open(server.entrance(), None, &stop);
     }
     console::print_welcome(&dashboard_url(config), server.setup_link().as_deref())?;
-    let reload = reload::on_hangup(Arc::new(move || {
-        let new = load_config().and_then(check_reloaded).map_err(|error| format!("{error:#}"))?;
-        Ok(reload::at_restart(&running, &new, Role::Signaling))
-    }))?;
+    let reload = reload::follow(source, move |new| {
+        Ok(reload::at_restart(&running, &check_reloaded(new)?, Role::Signaling))
+    })?;
     let roles = Roles { signaling: Some(server.metrics()), ..Roles::default() };
     let _serving = admin.serve(roles, reload, &stop);
     service_manager::report_ready(&stop);

@@ -17,26 +17,26 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin_api::{AdminApi, Roles};
 use crate::config::{Config, Secret};
+use crate::reload::Loader;
 use crate::signaling::TURN_CREDENTIALS_LIFETIME;
 use crate::{admin_api, console, public, reload, service_manager, shutdown};
 
 pub use external::resolve_public_address;
 pub use settings::for_sessions;
-
-/// Loads the configuration again, from the same file, environment and flags.
-pub type LoadConfig = Arc<dyn Fn() -> anyhow::Result<Config> + Send + Sync>;
+#[cfg(test)]
+pub use settings::{changes_at_restart, server_config};
 
 /// Applies the other parts of a configuration that was reloaded.
 pub type ApplyRest = Arc<dyn Fn(&Config) -> anyhow::Result<Vec<Change>> + Send + Sync>;
 
 /// Runs a TURN server until the program is told to stop.
-pub async fn run(config: &Config, load_config: LoadConfig) -> anyhow::Result<()> {
+pub async fn run(config: &Config, source: Loader) -> anyhow::Result<()> {
     let stop = shutdown::on_signal()?;
     let config = resolve_public_address(config).await?;
     let secret = config.turn.secret.as_ref();
     let nothing: ApplyRest = Arc::new(|_| Ok(Vec::new()));
     let admin = AdminApi::bind(&config).await?;
-    let turn = TurnServer::start(&config, secret, load_config, nothing)?;
+    let turn = TurnServer::start(&config, secret, source, nothing)?;
     let roles = Roles { turn: Some(turn.server()), ..Roles::default() };
     // It stops last, because it reports the progress.
     let _serving = admin.serve(roles, turn.reload(), &CancellationToken::new());
@@ -57,7 +57,7 @@ impl TurnServer {
     pub fn start(
         config: &Config,
         secret: Option<&Secret>,
-        load_config: LoadConfig,
+        source: Loader,
         apply_rest: ApplyRest,
     ) -> anyhow::Result<Self> {
         let turn = &config.turn;
@@ -67,8 +67,7 @@ impl TurnServer {
             listening.join(", ")
         ));
         let server = Arc::new(start(config, secret)?);
-        let reload = reload_handler(config, secret, &server, load_config, apply_rest);
-        let reload = reload::on_hangup(reload)?;
+        let reload = reload::follow(source, apply(config, secret, &server, apply_rest))?;
         let drain = Duration::from_secs(turn.drain_s.get().into());
         Ok(Self { server, drain, reload })
     }
@@ -118,38 +117,33 @@ fn start(config: &Config, secret: Option<&Secret>) -> anyhow::Result<Server> {
     })
 }
 
-/// Returns the function that reloads the configuration and applies the TURN server's part of it,
-/// then the rest.
-fn reload_handler(
+/// Returns the function that applies a configuration that was loaded again: the TURN server's part
+/// of it, then the rest.
+fn apply(
     config: &Config,
     secret: Option<&Secret>,
     server: &Arc<Server>,
-    load_config: LoadConfig,
     apply_rest: ApplyRest,
-) -> Reload {
+) -> impl Fn(Config) -> anyhow::Result<Vec<Change>> + Send + Sync + 'static {
     let server = Arc::clone(server);
     let runtime = Handle::current();
     let running = config.clone();
     // The secret that `up` has generated is not in the file. A secret of the file is no longer
     // valid once it is removed there.
     let generated_secret = secret.filter(|_| config.turn.secret.is_none()).cloned();
-    Arc::new(move || {
-        let apply = || -> anyhow::Result<Vec<Change>> {
-            let new = complete_reloaded(load_config()?, &running, &runtime)?;
-            let secret = new.turn.secret.clone().or_else(|| generated_secret.clone());
-            let mut changes = server.reload(settings::server_config(&new, secret.as_ref())?)?;
-            let at_restart = settings::changes_at_restart(&running, &new);
-            for change in &at_restart {
-                tracing::warn!("the configuration: {change}");
-            }
-            changes.extend(at_restart);
-            let mut changes: Vec<_> =
-                changes.into_iter().map(porthole_turn_admin::change).collect();
-            changes.extend(apply_rest(&new)?);
-            Ok(changes)
-        };
-        apply().map_err(|error| format!("{error:#}"))
-    })
+    move |new| {
+        let new = complete_reloaded(new, &running, &runtime)?;
+        let secret = new.turn.secret.clone().or_else(|| generated_secret.clone());
+        let mut changes = server.reload(settings::server_config(&new, secret.as_ref())?)?;
+        let at_restart = settings::changes_at_restart(&running, &new);
+        for change in &at_restart {
+            tracing::warn!("the configuration: {change}");
+        }
+        changes.extend(at_restart);
+        let mut changes: Vec<_> = changes.into_iter().map(porthole_turn_admin::change).collect();
+        changes.extend(apply_rest(&new)?);
+        Ok(changes)
+    }
 }
 
 /// Checks a reloaded configuration as a start would, and fills in the public address found at the

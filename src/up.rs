@@ -14,20 +14,21 @@ use url::Url;
 use crate::admin_api::{AdminApi, Roles};
 use crate::config::Config;
 use crate::public::PublicPort;
-use crate::turn::{ApplyRest, LoadConfig, TurnServer};
+use crate::reload::Loader;
+use crate::turn::{ApplyRest, TurnServer};
 use crate::{console, data, gateway, public, service_manager, shutdown, signaling, turn};
 
 /// Capacity of the queue of sessions that are over: all of a large server at once.
 const ENDED_QUEUE: usize = 4096;
 
 /// Runs everything until the program is told to stop.
-pub async fn run(config: &Config, load_config: LoadConfig) -> anyhow::Result<()> {
+pub async fn run(config: &Config, source: Loader) -> anyhow::Result<()> {
     data::prepare(&config.data)?;
     let stop = shutdown::on_signal()?;
     let complete = |config| turn::for_sessions(public::with_turn(config));
     let config = turn::resolve_public_address(&complete(config.clone())).await?;
     let config = &public::with_address(config).await?;
-    let load_config: LoadConfig = Arc::new(move || Ok(complete(load_config()?)));
+    let source = source.completed(complete);
 
     let secret = match &config.turn.secret {
         Some(secret) => secret.clone(),
@@ -37,7 +38,7 @@ pub async fn run(config: &Config, load_config: LoadConfig) -> anyhow::Result<()>
     let public = PublicPort::bind(config)?;
     let cameras = Arc::new(OnceLock::new());
     let apply_rest = apply_cameras(&cameras);
-    let turn_server = TurnServer::start(config, Some(&secret), load_config, apply_rest)?;
+    let turn_server = TurnServer::start(config, Some(&secret), source, apply_rest)?;
     let urls = turn::ice_server_urls(config)?;
     let allowing = allow_own_ice_servers(config, &urls);
     let turn_config = signaling::turn_config(urls, secret.reveal());

@@ -1,5 +1,5 @@
-//! What components count, and its text form: counters by label, histograms of times, and the text
-//! format of Prometheus.
+//! Numbers that components count, and their text form: counters by label, histograms of times, and
+//! the text format of Prometheus.
 //!
 //! A core counts in plain values of its own; a driver reads them and writes an [`Exposition`].
 //!

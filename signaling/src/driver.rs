@@ -85,7 +85,7 @@ struct State {
 pub(crate) struct Queues {
     /// Messages that wait to be sent, on all WebSockets.
     pub(crate) messages: usize,
-    /// Their bytes.
+    /// The bytes of these messages.
     pub(crate) bytes: usize,
     /// WHEP requests that wait for their response.
     pub(crate) whep_requests: usize,

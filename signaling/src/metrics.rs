@@ -30,7 +30,7 @@ label! {
         NotFound = "404",
         /// The object cannot be changed so now.
         Conflict = "409",
-        /// There are too many requests or connections.
+        /// Too many requests or connections.
         TooMany = "429",
         /// Any other request that was refused.
         Refused = "4xx",

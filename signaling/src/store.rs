@@ -82,9 +82,9 @@ const TIME_BOUNDS_MS: &[u64] = &[1, 2, 5, 10, 25, 50, 100, 250, 1_000, 5_000];
 /// The times that the database has taken.
 #[derive(Debug)]
 pub(crate) struct Times {
-    /// Of write transactions, with the wait for their turn, up to their commit.
+    /// Times of write transactions, with the wait for their turn, up to their commit.
     writes: Mutex<TimeHistogram>,
-    /// Of one query, which the server makes twice a second.
+    /// Times of one query, which the server makes twice a second.
     reads: Mutex<TimeHistogram>,
 }
 

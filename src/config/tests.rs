@@ -35,7 +35,8 @@ fn an_error_in_the_file_is_one_sentence_with_its_line() {
         ),
         (
             "[turn]\nworkers = true",
-            "porthole.toml:2: `turn.workers`: invalid type: boolean `true`, expected a whole number from 0 to 4294967295",
+            "porthole.toml:2: `turn.workers`: invalid type: boolean `true`, \
+             expected a whole number from 0 to 4294967295",
         ),
         ("[turn]\nworkers = 256", "porthole.toml:2: `turn.workers`: 256 is not between 0 and 255"),
         (
@@ -50,7 +51,8 @@ fn an_error_in_the_file_is_one_sentence_with_its_line() {
         ),
         (
             "[signaling]\nhttp = \"8080\"",
-            "porthole.toml:2: `signaling.http`: expected an address and a port such as 127.0.0.1:8080",
+            "porthole.toml:2: `signaling.http`: \
+             expected an address and a port such as 127.0.0.1:8080",
         ),
         (
             "[camera.door]\nsource = \"test:\"\nrotation = 45",
@@ -197,7 +199,8 @@ fn an_error_in_the_environment_is_one_sentence_with_its_variable() {
         (
             "PORTHOLE__TURN__WORKERS",
             "many",
-            "PORTHOLE__TURN__WORKERS: invalid value: string \"many\", expected a whole number from 0 to 4294967295",
+            "PORTHOLE__TURN__WORKERS: invalid value: string \"many\", \
+             expected a whole number from 0 to 4294967295",
         ),
     ] {
         assert_eq!(read("", &[(name, value)]).unwrap_err(), sentence);
@@ -316,7 +319,7 @@ fn values_are_parsed() {
 }
 
 /// Returns all known keys, taken from the errors for unknown ones.
-pub(super) fn known_keys() -> Vec<String> {
+pub fn known_keys() -> Vec<String> {
     let known = |path: &[&str]| {
         let mut tree = Tree::default();
         tree.add_flag("--x", &[path, &["?"]].concat(), Some("?"));

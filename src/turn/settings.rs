@@ -123,6 +123,7 @@ pub fn changes_at_restart(running: &Config, new: &Config) -> Vec<Change> {
     [
         Change::at_restart("data", (&running.data, &new.data), |data| format!("{data:?}")),
         Change::at_restart("public_address", addresses, |ip| shown(ip.map(|ip| ip.to_string()))),
+        whole("log_format", running.log_format != new.log_format),
         whole("admin", running.admin != new.admin),
         whole("public", running.public != new.public),
         whole("signaling", running.signaling != new.signaling),

@@ -37,7 +37,7 @@ label! {
         ViewerLeft = "viewer_left",
         /// No path was found, or not in time.
         NoPath = "no_path",
-        /// Nothing has arrived from the viewer.
+        /// Silence of the viewer from the beginning.
         Silent = "silent",
         /// The path was lost and has not come back.
         PathLost = "path_lost",
@@ -81,7 +81,7 @@ label! {
     pub enum Refused as "reason" {
         /// The camera gives no picture.
         NoVideo = "no_video",
-        /// There is no such camera or session.
+        /// No such camera or session.
         NotFound = "not_found",
         /// The gateway has as many viewers as it may have.
         Full = "full",
@@ -113,9 +113,9 @@ label! {
     pub enum State as "state" {
         /// Not connected, because nobody watches.
         Idle = "idle",
-        /// Being connected.
+        /// The camera is being connected.
         Connecting = "connecting",
-        /// Sending video.
+        /// The camera sends video.
         Live = "live",
         /// Not to be reached or used.
         Failed = "failed",

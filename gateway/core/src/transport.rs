@@ -117,7 +117,7 @@ pub enum TransportFailure {
     /// No path was found, or the keys were not agreed, within [`SETUP_TIMEOUT`].
     #[error("no connection to the viewer was established in time")]
     Slow,
-    /// Nothing has arrived from the peer within [`SILENCE_TIMEOUT`].
+    /// Silence of the peer for [`SILENCE_TIMEOUT`].
     #[error(
         "nothing has arrived from the viewer; check that its network lets UDP out, or that it can \
          reach the TURN server"
@@ -161,6 +161,8 @@ pub struct PeerTransport {
     silent_until: Option<Instant>,
     setup_until: Instant,
     lost: Option<LostPath>,
+    /// The path that was selected last, for logs of when it is lost.
+    last_path: Option<Path>,
     /// Bytes that were sent through our TURN servers.
     relayed_bytes: u64,
     outbox: VecDeque<TransportOutput>,
@@ -208,6 +210,7 @@ impl PeerTransport {
             silent_until: None,
             setup_until: now + SETUP_TIMEOUT,
             lost: None,
+            last_path: None,
             relayed_bytes: 0,
             outbox: VecDeque::new(),
         };
@@ -269,9 +272,10 @@ impl PeerTransport {
         })
     }
 
-    /// Describes the path for logs, for example `direct` or `relayed over TCP`.
+    /// Describes the path for logs, for example `direct` or `relayed over TCP`: the last one if it
+    /// is lost.
     pub fn describe_path(&self) -> String {
-        let Some(path) = self.path() else { return "none".to_owned() };
+        let Some(path) = self.path().or(self.last_path) else { return "none".to_owned() };
         match path.base {
             LocalBase::Allocation(index) => match self.turn_clients.transport(index) {
                 Some(TurnTransport::Tls) => "relayed over TLS".to_owned(),
@@ -485,6 +489,7 @@ impl PeerTransport {
 
     /// Handles the selection of a path.
     fn handle_path(&mut self, now: Instant, path: Path) {
+        self.last_path = Some(path);
         if self.lost.take().is_some() {
             self.outbox.push_back(TransportOutput::PathRestored);
         }

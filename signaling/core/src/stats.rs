@@ -17,11 +17,11 @@ const SETUP_BOUNDS_MS: &[u64] = &[50, 100, 200, 300, 500, 750, 1_000, 2_000, 5_0
 label! {
     /// The peer on a WebSocket.
     pub enum PeerKind as "peer" {
-        /// Nobody has registered yet.
+        /// A peer that has not registered yet.
         Unregistered = "unregistered",
         /// A client: a browser or another viewer.
         Client = "client",
-        /// A gateway.
+        /// A gateway beside its cameras.
         Gateway = "gateway",
     }
 }
@@ -29,7 +29,7 @@ label! {
 label! {
     /// The state of a gateway.
     pub enum Presence as "state" {
-        /// Connected.
+        /// The gateway is connected.
         Online = "online",
         /// Known, and not connected.
         Offline = "offline",
@@ -41,9 +41,9 @@ label! {
     pub enum State as "state" {
         /// Not connected, because nobody watches.
         Idle = "idle",
-        /// Being connected.
+        /// The camera is being connected.
         Connecting = "connecting",
-        /// Sending video.
+        /// The camera sends video.
         Live = "live",
         /// Not to be reached or used.
         Failed = "failed",
@@ -119,13 +119,13 @@ label! {
         Conflict = "conflict",
         /// The peer has left.
         Gone = "gone",
-        /// There are too many requests.
+        /// Too many requests in too short a time.
         TooMany = "too_many_requests",
         /// The gateway is not connected.
         Unavailable = "unavailable",
         /// The camera gives no picture.
         NoVideo = "no_video",
-        /// There is no room for one more.
+        /// No room for one more.
         Full = "full",
         /// The server has failed.
         Internal = "internal",

@@ -38,6 +38,27 @@ fn sighup_reloads_the_configuration() {
 }
 
 #[test]
+fn a_changed_file_is_loaded_by_itself_and_an_invalid_one_changes_nothing() {
+    let name = "a_changed_file_is_loaded_by_itself_and_an_invalid_one_changes_nothing";
+    scene(name, &[Need::Program], |scene| {
+        let mut turn = TurnServer::start(scene, "")?;
+        turn.write_config("users.berta = 'geheim-4711'\nrelm = 'x'")?;
+        turn.program.wait_for("the error is logged", DEADLINE, |program| {
+            Ok(program.output()?.contains("not reloaded").then_some(()))
+        })?;
+        turn.check_refuses("berta:geheim-4711")?;
+        turn.write_config("users.berta = 'geheim-4711'")?;
+        turn.program.wait_for("the reload is logged", DEADLINE, |program| {
+            Ok(program.output()?.contains("configuration reloaded").then_some(()))
+        })?;
+        turn.check_accepts("berta:geheim-4711")?;
+        let log = turn.program.output()?;
+        ensure!(log.matches("not reloaded").count() == 1, "it is told once: {log}");
+        Ok(())
+    });
+}
+
+#[test]
 fn under_systemd_a_reload_of_its_old_copy_is_refused_with_what_to_do() {
     let name = "under_systemd_a_reload_of_its_old_copy_is_refused_with_what_to_do";
     scene(name, &[Need::Program], |scene| {

@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 
 use anyhow::{Context as _, bail, ensure};
-use porthole_turn_admin::Place;
+use porthole_admin::Place;
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::cli::{self, DoctorRole};
 use crate::config::Config;
-use crate::{doctor, netcheck};
+use crate::{admin_api, doctor, netcheck};
 
 /// Asks the server of the role, by the configuration that it runs with.
 ///
@@ -16,14 +16,14 @@ use crate::{doctor, netcheck};
 ///
 /// Fails with the reason if it does not answer as a server that is alive.
 pub async fn run(config: &Config, flags: &cli::Health) -> anyhow::Result<()> {
-    match flags.role.unwrap_or_else(|| doctor::role_of(config)) {
-        DoctorRole::Up | DoctorRole::Signaling => ask_over_tcp(config.signaling.http).await,
-        DoctorRole::Turn => match &config.turn.admin {
-            Some(admin) => ask_admin(&admin.0).await,
-            None => ask_stun(config).await,
-        },
-        DoctorRole::Gateway => bail!(
-            "a gateway does not listen for such a question; whoever started it sees if it runs"
+    let role = flags.role.unwrap_or_else(|| doctor::role_of(config));
+    match (role, admin_api::configuration(config)) {
+        (DoctorRole::Up | DoctorRole::Signaling, _) => ask_over_tcp(config.signaling.http).await,
+        (DoctorRole::Turn | DoctorRole::Gateway, Some(admin)) => ask_admin(&admin.at).await,
+        (DoctorRole::Turn, None) => ask_stun(config).await,
+        (DoctorRole::Gateway, None) => bail!(
+            "a gateway does not listen for such a question unless admin.listen is set; set it, or \
+             ask whoever started the gateway if it runs"
         ),
     }
 }

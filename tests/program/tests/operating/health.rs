@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
-use porthole_test_support::porthole::{Server, binary};
+use anyhow::{Context as _, Result, ensure};
+use porthole_test_support::porthole::{Gateway, Server, binary};
 use porthole_test_support::ports::free_port;
 use porthole_test_support::program::{Place, Program};
 use porthole_test_support::scene::{Need, scene};
+use porthole_test_support::wait;
 
 /// A server starts in milliseconds; this is for a loaded machine.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -44,7 +45,18 @@ fn health_is_that_of_the_server_on_this_machine() {
             ensure!(health(&file, role)? == Ok(()), "{role}");
         }
         let reason = health(&file, "gateway")?;
-        ensure!(reason.is_err_and(|text| text.contains("does not listen")), "a gateway");
+        ensure!(reason.is_err_and(|text| text.contains("set it, or ask")), "a gateway");
+        let socket = scene.folder().join("gateway.sock");
+        std::fs::write(&file, format!("[admin]\nlisten = 'unix:{}'\n", socket.display()))?;
+        let config = ["--config", file.to_str().context("a path in UTF-8")?];
+        let gateway = Gateway::start(scene, "gateway", Place::Here, &server, &[], &config)?;
+        wait::until("the gateway is healthy", DEADLINE, || {
+            Ok(health(&file, "gateway")?.is_ok().then_some(()))
+        })?;
+        drop(gateway);
+        let reason = health(&file, "gateway")?;
+        ensure!(reason.is_err_and(|text| text.contains("is not healthy")), "no gateway");
+        std::fs::write(&file, format!("[signaling]\nhttp = '{}'\n", server.http()))?;
         server.stop()?;
         let reason = health(&file, "up")?;
         ensure!(reason.is_err_and(|text| text.contains("is not healthy")), "up");

@@ -11,7 +11,7 @@ use porthole_admin::{Change, Reload};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::admin_api;
-use crate::config::Config;
+use crate::config::{Config, Signaling};
 
 /// The variable with the folder in which systemd puts its copies for a service (`LoadCredential`).
 const COPIES: &str = "CREDENTIALS_DIRECTORY";
@@ -56,7 +56,7 @@ pub fn at_restart(running: &Config, new: &Config, role: Role) -> Vec<Change> {
         Role::Signaling => vec![
             ("public_address", running.public_address != new.public_address),
             ("public", running.public != new.public),
-            ("signaling", running.signaling != new.signaling),
+            ("signaling", running.signaling != without_turn_servers(new, running)),
         ],
     };
     let changed = common.into_iter().chain(own).filter(|(_, differs)| *differs);
@@ -66,6 +66,15 @@ pub fn at_restart(running: &Config, new: &Config, role: Role) -> Vec<Change> {
         Change { setting: setting.to_owned(), what, needs_restart: true }
     };
     changed.map(change).collect()
+}
+
+/// Returns the settings of a signaling server with the TURN servers of the running one: others
+/// count at once.
+fn without_turn_servers(new: &Config, running: &Config) -> Signaling {
+    let mut signaling = new.signaling.clone();
+    signaling.turn_urls.clone_from(&running.signaling.turn_urls);
+    signaling.turn_secret.clone_from(&running.signaling.turn_secret);
+    signaling
 }
 
 /// The way to load the configuration again, from the same file, environment and flags.
@@ -86,9 +95,12 @@ impl Loader {
 
     /// Returns the source whose configurations are completed.
     #[must_use]
-    pub fn completed(self, complete: impl Fn(Config) -> Config + Send + Sync + 'static) -> Self {
+    pub fn completed(
+        self,
+        complete: impl Fn(Config) -> anyhow::Result<Config> + Send + Sync + 'static,
+    ) -> Self {
         let load = self.load;
-        Self { load: Arc::new(move || Ok(complete(load()?))), file: self.file }
+        Self { load: Arc::new(move || complete(load()?)), file: self.file }
     }
 }
 

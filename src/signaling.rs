@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::ensure;
+use porthole_admin::Change;
 use porthole_signaling::{PlaceLimits, Server, TrustProxy, TurnConfig};
 use porthole_signaling_proto::SessionId;
 use tokio::sync::mpsc;
@@ -41,8 +42,12 @@ pub async fn run(config: &Config, source: Loader) -> anyhow::Result<()> {
         public.open(server.entrance(), None, &stop);
     }
     console::print_welcome(&dashboard_url(config), server.setup_link().as_deref())?;
+    let turn_servers = server.turn_servers();
     let reload = reload::follow(source, move |new| {
-        Ok(reload::at_restart(&running, &check_reloaded(new)?, Role::Signaling))
+        let turn = check_reloaded(&new)?;
+        let mut changes = change_of(turn_servers.replace(turn));
+        changes.extend(reload::at_restart(&running, &new, Role::Signaling));
+        Ok(changes)
     })?;
     let roles = Roles { signaling: Some(server.metrics()), ..Roles::default() };
     let _serving = admin.serve(roles, reload, &stop);
@@ -51,15 +56,25 @@ pub async fn run(config: &Config, source: Loader) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Checks a configuration that was read again as far as the start of a server would.
-fn check_reloaded(config: Config) -> anyhow::Result<Config> {
-    external_turn_config(&config)?;
-    if let Some(admin) = admin_api::configuration(&config) {
+/// Checks a configuration that was read again as far as the start of a server would. Returns its
+/// TURN servers.
+fn check_reloaded(config: &Config) -> anyhow::Result<Option<TurnConfig>> {
+    if let Some(admin) = admin_api::configuration(config) {
         admin.check()?;
     }
     let provider = config.signaling.openid_connect.as_ref();
     provider.map(openid_connect).transpose()?;
-    Ok(config)
+    external_turn_config(config)
+}
+
+/// Returns the change of the TURN servers, if they have changed.
+fn change_of(turn_is_new: bool) -> Vec<Change> {
+    let change = || Change {
+        setting: "signaling.turn_urls".to_owned(),
+        what: "new sessions get other TURN servers or another secret".to_owned(),
+        needs_restart: false,
+    };
+    turn_is_new.then(change).into_iter().collect()
 }
 
 /// Starts a signaling server that issues ICE servers according to `turn`, for so many connections,

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin_api::{AdminApi, Roles};
-use crate::config::{Config, Secret};
+use crate::config::Config;
 use crate::reload::Loader;
 use crate::signaling::TURN_CREDENTIALS_LIFETIME;
 use crate::{admin_api, console, public, reload, service_manager, shutdown};
@@ -33,10 +33,9 @@ pub type ApplyRest = Arc<dyn Fn(&Config) -> anyhow::Result<Vec<Change>> + Send +
 pub async fn run(config: &Config, source: Loader) -> anyhow::Result<()> {
     let stop = shutdown::on_signal()?;
     let config = resolve_public_address(config).await?;
-    let secret = config.turn.secret.as_ref();
     let nothing: ApplyRest = Arc::new(|_| Ok(Vec::new()));
     let admin = AdminApi::bind(&config).await?;
-    let turn = TurnServer::start(&config, secret, source, nothing)?;
+    let turn = TurnServer::start(&config, source, nothing)?;
     let roles = Roles { turn: Some(turn.server()), ..Roles::default() };
     // It stops last, because it reports the progress.
     let _serving = admin.serve(roles, turn.reload(), &CancellationToken::new());
@@ -53,21 +52,16 @@ pub struct TurnServer {
 }
 
 impl TurnServer {
-    /// Starts the server. Short-lived credentials are derived from `secret`.
-    pub fn start(
-        config: &Config,
-        secret: Option<&Secret>,
-        source: Loader,
-        apply_rest: ApplyRest,
-    ) -> anyhow::Result<Self> {
+    /// Starts the server.
+    pub fn start(config: &Config, source: Loader, apply_rest: ApplyRest) -> anyhow::Result<Self> {
         let turn = &config.turn;
         let listening: Vec<_> = turn.listen.iter().map(ToString::to_string).collect();
         console::print_progress(format_args!(
             "starting STUN/TURN on {}, UDP and TCP",
             listening.join(", ")
         ));
-        let server = Arc::new(start(config, secret)?);
-        let reload = reload::follow(source, apply(config, secret, &server, apply_rest))?;
+        let server = Arc::new(start(config)?);
+        let reload = reload::follow(source, apply(config, &server, apply_rest))?;
         let drain = Duration::from_secs(turn.drain_s.get().into());
         Ok(Self { server, drain, reload })
     }
@@ -108,8 +102,8 @@ impl TurnServer {
     }
 }
 
-fn start(config: &Config, secret: Option<&Secret>) -> anyhow::Result<Server> {
-    Server::start(settings::server_config(config, secret)?).map_err(|error| {
+fn start(config: &Config) -> anyhow::Result<Server> {
+    Server::start(settings::server_config(config)?).map_err(|error| {
         if matches!(error, StartError::NoRelayAddress) {
             return anyhow!("{error}; set it with --public-address or turn.relay_address");
         }
@@ -121,20 +115,15 @@ fn start(config: &Config, secret: Option<&Secret>) -> anyhow::Result<Server> {
 /// of it, then the rest.
 fn apply(
     config: &Config,
-    secret: Option<&Secret>,
     server: &Arc<Server>,
     apply_rest: ApplyRest,
 ) -> impl Fn(Config) -> anyhow::Result<Vec<Change>> + Send + Sync + 'static {
     let server = Arc::clone(server);
     let runtime = Handle::current();
     let running = config.clone();
-    // The secret that `up` has generated is not in the file. A secret of the file is no longer
-    // valid once it is removed there.
-    let generated_secret = secret.filter(|_| config.turn.secret.is_none()).cloned();
     move |new| {
         let new = complete_reloaded(new, &running, &runtime)?;
-        let secret = new.turn.secret.clone().or_else(|| generated_secret.clone());
-        let mut changes = server.reload(settings::server_config(&new, secret.as_ref())?)?;
+        let mut changes = server.reload(settings::server_config(&new)?)?;
         let at_restart = settings::changes_at_restart(&running, &new);
         for change in &at_restart {
             tracing::warn!("the configuration: {change}");

@@ -2,10 +2,11 @@
 //! with a claim code, like any other gateway, so that there is only one way in.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use porthole_gateway::{Cameras, Gateway};
-use porthole_signaling::{PlaceLimits, Server, admin};
+use porthole_signaling::{PlaceLimits, Server, TurnConfig, TurnServers, admin};
 use porthole_turn_proto::uri::ServerUri;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -25,34 +26,30 @@ const ENDED_QUEUE: usize = 4096;
 pub async fn run(config: &Config, source: Loader) -> anyhow::Result<()> {
     data::prepare(&config.data)?;
     let stop = shutdown::on_signal()?;
-    let complete = |config| turn::for_sessions(public::with_turn(config));
-    let config = turn::resolve_public_address(&complete(config.clone())).await?;
+    let data = config.data.clone();
+    let complete = move |config| with_secret(turn::for_sessions(public::with_turn(config)), &data);
+    let config = turn::resolve_public_address(&complete(config.clone())?).await?;
     let config = &public::with_address(config).await?;
     let source = source.completed(complete);
 
-    let secret = match &config.turn.secret {
-        Some(secret) => secret.clone(),
-        None => data::turn_secret(&config.data)?,
-    };
     let admin = AdminApi::bind(config).await?;
     let public = PublicPort::bind(config)?;
-    let cameras = Arc::new(OnceLock::new());
-    let apply_rest = apply_cameras(&cameras);
-    let turn_server = TurnServer::start(config, Some(&secret), source, apply_rest)?;
     let urls = turn::ice_server_urls(config)?;
     let allowing = allow_own_ice_servers(config, &urls);
-    let turn_config = signaling::turn_config(urls, secret.reveal());
+    let turn_config = turn_config(config, urls.clone());
+    let running = Arc::new(OnceLock::new());
+    let turn_server = TurnServer::start(config, source, apply_rest(&running, urls))?;
     let (ended, sessions) = mpsc::channel(ENDED_QUEUE);
     turn_server.end_users(sessions);
     // The TURN server needs open files, too.
     let places = PlaceLimits::default();
-    let signaling = signaling::bind(config, Some(turn_config), places, Some(ended)).await?;
+    let signaling = signaling::bind(config, turn_config, places, Some(ended)).await?;
     if let Some(public) = public {
         public.open(signaling.entrance(), Some(turn_server.server()), &stop);
     }
     let gateway = start_gateway(&allowing, signaling.local_addr()).await?;
     // It is set once.
-    let _ = cameras.set(gateway.cameras().clone());
+    let _ = running.set((gateway.cameras().clone(), signaling.turn_servers()));
     console::print_welcome(&signaling::dashboard_url(config), signaling.setup_link().as_deref())?;
 
     let roles = Roles {
@@ -68,12 +65,27 @@ pub async fn run(config: &Config, source: Loader) -> anyhow::Result<()> {
     ended
 }
 
-/// Returns the function that applies the cameras of a reloaded configuration, once the gateway is
-/// there.
-fn apply_cameras(cameras: &Arc<OnceLock<Cameras>>) -> ApplyRest {
-    let cameras = Arc::clone(cameras);
+/// Returns the configuration with the secret of the data folder, which is generated there, unless
+/// it has one.
+fn with_secret(mut config: Config, data: &Path) -> anyhow::Result<Config> {
+    if config.turn.secret.is_none() {
+        config.turn.secret = Some(data::turn_secret(data)?);
+    }
+    Ok(config)
+}
+
+/// Returns the TURN servers to name in sessions, with their secret.
+fn turn_config(config: &Config, urls: Vec<String>) -> Option<TurnConfig> {
+    config.turn.secret.as_ref().map(|secret| signaling::turn_config(urls, secret.reveal()))
+}
+
+/// Returns the function that applies the cameras and the secret of a reloaded configuration, once
+/// gateway and signaling server are there. The TURN server accepts the secret by then.
+fn apply_rest(running: &Arc<OnceLock<(Cameras, TurnServers)>>, urls: Vec<String>) -> ApplyRest {
+    let running = Arc::clone(running);
     Arc::new(move |new: &Config| {
-        let Some(cameras) = cameras.get() else { return Ok(Vec::new()) };
+        let Some((cameras, turn_servers)) = running.get() else { return Ok(Vec::new()) };
+        turn_servers.replace(turn_config(new, urls.clone()));
         Ok(gateway::changes_of(&gateway::set_cameras(cameras, new)?))
     })
 }

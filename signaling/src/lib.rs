@@ -40,5 +40,5 @@ pub use config::{Asset, Config, Join, OpenidConnect, PlaceLimits, ProviderError,
 pub use listener::{Entrance, Visitor};
 pub use metrics::Metrics;
 pub use porthole_signaling_core::{Limits, Rate, TurnConfig};
-pub use server::{Server, StartError};
+pub use server::{Server, StartError, TurnServers};
 pub use store::{OpenError, ShareError, StoreError, TokenError, UserError};

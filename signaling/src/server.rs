@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use porthole_signaling_core::{Hub, Origins, SessionKey};
+use porthole_signaling_core::{Hub, Origins, SessionKey, TurnConfig};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -40,6 +40,20 @@ pub struct Server {
     entrance: Entrance,
     setup_link: Option<String>,
     metrics: Metrics,
+}
+
+/// The TURN servers that a running server names, which can be replaced.
+#[derive(Debug, Clone)]
+pub struct TurnServers {
+    driver: Arc<Driver>,
+}
+
+impl TurnServers {
+    /// Names these servers, and signs with this secret, from now on. Sessions that run keep what
+    /// they have until they look for another path. Returns false if nothing has changed.
+    pub fn replace(&self, turn: Option<TurnConfig>) -> bool {
+        self.driver.with(|hub, _| hub.set_turn(turn))
+    }
 }
 
 /// An error when starting the server. Each sentence says what to do about it.
@@ -152,6 +166,11 @@ impl Server {
     /// Returns a handle to the server's numbers, which can be read while it runs.
     pub fn metrics(&self) -> Metrics {
         self.metrics.clone()
+    }
+
+    /// Returns a handle by which its TURN servers are replaced while it runs.
+    pub fn turn_servers(&self) -> TurnServers {
+        TurnServers { driver: Arc::clone(&self.app.driver) }
     }
 
     /// Returns the URL at which the first admin can be created, once. `None` if there is an admin.

@@ -46,6 +46,8 @@ const OTHERS: &[(&str, &str)] = &[
     ("turn.drain_s", "turn.drain_s = 7"),
     ("turn.admin", "turn.admin = 'unix:/a'"),
     ("turn.admin_token", "turn.admin_token = '0123456789abcdef'"),
+    ("signaling.turn_urls", "signaling.turn_urls = ['stun:203.0.113.8:3478']"),
+    ("signaling.turn_secret", "signaling.turn_secret = 'geheim'"),
 ];
 /// The tables whose keys all count from the next start on.
 const AT_RESTART: [(&str, &str); 4] = [
@@ -55,7 +57,8 @@ const AT_RESTART: [(&str, &str); 4] = [
     ("gateway.", "gateway.name = 'north'"),
 ];
 
-/// Returns true if a change of a key counts at once; the TURN server itself decides on its own.
+/// Returns true if a change of a key counts at once; the TURN server itself decides on its own, and
+/// the signaling server's keys are those of `porthole signaling`.
 fn counts_at_once(server: &Server, base: &Config, key: &str) -> bool {
     // Cameras are given to the gateway as a whole; tests of the program change each of their keys.
     if key.starts_with("camera.") {
@@ -65,13 +68,17 @@ fn counts_at_once(server: &Server, base: &Config, key: &str) -> bool {
     let other = OTHERS.iter().find(|(other, _)| *other == key).or(table);
     let (_, toml) = other.unwrap_or_else(|| panic!("{key} has no other value in this test"));
     let mut new: Config = toml::from_str(toml).unwrap();
+    if key.starts_with("signaling.") {
+        assert_ne!(new.signaling, base.signaling, "{key}");
+        return at_restart(base, &new, Role::Signaling).is_empty();
+    }
     if !toml.starts_with("turn.listen =") {
         new.turn.listen.clone_from(&base.turn.listen);
     }
     if key != "turn.workers" {
         new.turn.workers = base.turn.workers;
     }
-    let settings = |config| server_config(config, config.turn.secret.as_ref()).unwrap();
+    let settings = |config| server_config(config).unwrap();
     // What the server refuses alone, such as files that are not there, does not count at once.
     let Ok(mut changes) = server.reload(settings(&new)) else { return false };
     server.reload(settings(base)).unwrap();
@@ -85,7 +92,7 @@ fn the_reference_says_which_keys_count_at_once() {
     let mut base = Config::default();
     base.turn.listen = vec!["127.0.0.1:0".parse().unwrap()];
     base.turn.workers = crate::config::Bounded::new(1);
-    let server = Server::start(server_config(&base, None).unwrap()).unwrap();
+    let server = Server::start(server_config(&base).unwrap()).unwrap();
     let found: BTreeSet<String> =
         known_keys().into_iter().filter(|key| counts_at_once(&server, &base, key)).collect();
     let reference = include_str!("../../docs/ref/config.md");
@@ -113,6 +120,7 @@ fn a_role_tells_of_its_own_settings_that_take_a_restart() {
         ("[turn]\nrealm = 'a'", &[], &[]),
         ("[gateway]\nname = 'a'", &["gateway"], &[]),
         ("[signaling]\nhttp = '127.0.0.1:1'", &[], &["signaling"]),
+        ("[signaling]\nturn_urls = ['stun:a:1']\nturn_secret = 'b'", &[], &[]),
         ("public_address = '1.2.3.4'", &[], &["public_address"]),
         ("[public]\nlisten = ['0.0.0.0:443']", &[], &["public"]),
     ] {

@@ -12,16 +12,13 @@ use porthole_turn_server::{
 
 use crate::config::{Bounded, Config, Ports, Secret};
 
-/// Returns the configuration of the TURN server. Short-lived credentials are derived from `secret`.
+/// Returns the configuration of the TURN server.
 ///
 /// # Errors
 ///
 /// Fails if settings contradict each other, or if an OAuth key is not base64.
 #[allow(clippy::needless_update, reason = "the server may have settings without a key")]
-pub fn server_config(
-    config: &Config,
-    secret: Option<&Secret>,
-) -> anyhow::Result<porthole_turn_server::Config> {
+pub fn server_config(config: &Config) -> anyhow::Result<porthole_turn_server::Config> {
     let turn = &config.turn;
     let defaults = porthole_turn_server::Config::default();
     let per_user = turn.max_allocations_per_user;
@@ -30,7 +27,7 @@ pub fn server_config(
     let Ports { first, last } = turn.relay_ports;
     let account =
         |(name, password): (&String, &Secret)| (name.clone(), password.reveal().to_owned());
-    let secrets = secret.into_iter().chain(&turn.old_secrets);
+    let secrets = turn.secret.iter().chain(&turn.old_secrets);
     let blocks = |networks: &[crate::config::Network]| -> Vec<Cidr> {
         networks.iter().map(|network| network.0).collect()
     };
@@ -205,15 +202,15 @@ mod tests {
     fn the_old_secrets_come_after_the_current_one() {
         let mut config = Config::default();
         config.turn.old_secrets = vec!["old".to_owned().into()];
-        let secret = Secret::from("new".to_owned());
-        assert_eq!(server_config(&config, Some(&secret)).unwrap().rest_secrets, ["new", "old"]);
-        assert_eq!(server_config(&config, None).unwrap().rest_secrets, ["old"]);
+        assert_eq!(server_config(&config).unwrap().rest_secrets, ["old"]);
+        config.turn.secret = Some("new".to_owned().into());
+        assert_eq!(server_config(&config).unwrap().rest_secrets, ["new", "old"]);
     }
 
     #[test]
     fn a_session_of_up_has_no_tcp_small_quotas_and_a_rate_unless_the_owner_says_otherwise() {
         let limits = |config: Config| {
-            let server = server_config(&for_sessions(config), None).unwrap();
+            let server = server_config(&for_sessions(config)).unwrap();
             let rate = server.bandwidth.per_user.map(NonZeroU64::get);
             (server.tcp_relaying, server.quota.per_user, rate)
         };
@@ -227,7 +224,7 @@ mod tests {
         ] {
             assert_eq!(limits(config(text)), expected, "{text}");
         }
-        let alone = server_config(&Config::default(), None).unwrap();
+        let alone = server_config(&Config::default()).unwrap();
         assert!(alone.tcp_relaying && alone.quota.per_user == 128, "of `porthole turn`");
     }
 
@@ -238,7 +235,7 @@ mod tests {
         {
             let mut config = Config::default();
             config.turn.oauth_keys.insert("north".into(), written.to_owned().into());
-            let keys = server_config(&config, None).map(|settings| settings.oauth_keys);
+            let keys = server_config(&config).map(|settings| settings.oauth_keys);
             let keys =
                 keys.ok().map(|keys| keys.into_iter().map(|key| key.key).collect::<Vec<_>>());
             assert_eq!(keys, wanted.map(|key| vec![key.to_vec()]), "{written}");
@@ -260,8 +257,8 @@ mod tests {
         config.turn.max_bytes_per_s_per_allocation = 7;
         config.turn.max_bytes_per_s_per_user = Some(9);
         let (given, before) = (
-            server_config(&config, None).unwrap(),
-            server_config(&Config::default(), None).unwrap(),
+            server_config(&config).unwrap(),
+            server_config(&Config::default()).unwrap(),
         );
         assert_ne!(given.tcp_relaying, before.tcp_relaying);
         assert_ne!(given.mobility, before.mobility);
@@ -304,7 +301,7 @@ mod tests {
 
     #[test]
     fn the_defaults_of_the_configuration_are_those_of_the_server() {
-        let ours = server_config(&Config::default(), None).unwrap();
+        let ours = server_config(&Config::default()).unwrap();
         let theirs = porthole_turn_server::Config::default();
         assert_eq!(ours.realm, theirs.realm);
         assert_eq!(ours.relay_ports, theirs.relay_ports);

@@ -26,7 +26,7 @@ use crate::{
     WhepResponse,
 };
 
-/// Settings of a hub, fixed for its lifetime.
+/// Settings of a hub, fixed for its lifetime but for its TURN servers.
 #[derive(Debug, Clone, Default)]
 pub struct Config {
     /// The bounds on what one connection, client or gateway may use.

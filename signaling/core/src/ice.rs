@@ -20,7 +20,7 @@ use crate::Hub;
 const USERS_OF_SUBJECT: u64 = 8;
 
 /// The TURN server to issue credentials for.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct TurnConfig {
     /// `stun:…`, `turn:…?transport=udp`, `turn:…?transport=tcp` (RFC 7064, RFC 7065).
     pub urls: Vec<String>,
@@ -78,6 +78,14 @@ impl TurnConfig {
 }
 
 impl Hub {
+    /// Replaces the TURN servers and the secret. Credentials that were issued stay as they are.
+    /// Returns false if they are the same as before.
+    pub fn set_turn(&mut self, turn: Option<TurnConfig>) -> bool {
+        let is_new = self.config.turn != turn;
+        self.config.turn = turn;
+        is_new
+    }
+
     /// Issues the ICE servers of a new session: returns them for the gateway and keeps them for
     /// the viewer, which gets the same.
     pub(crate) fn issue_ice_servers(&mut self, session: &SessionId, now: Now) -> Vec<IceServer> {
@@ -105,6 +113,35 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
+    use crate::Config;
+
+    #[test]
+    fn another_secret_or_server_counts_for_credentials_from_then_on() {
+        let turn = |url: &str, secret: &str| {
+            let (urls, secret) = (vec![url.to_owned()], secret.as_bytes().to_vec());
+            Some(TurnConfig { urls, secret, lifetime: Duration::from_secs(600) })
+        };
+        let now = Now { instant: Instant::now(), unix_s: 1_000_000_000 };
+        let config = Config { turn: turn("turn:h", "north"), ..Config::default() };
+        let mut hub = Hub::new(config, [7; 32]);
+        let session: SessionId = "s1".parse().unwrap();
+        let mut before = hub.ice_servers(&session, now);
+        for (next, is_new) in [
+            (turn("turn:h", "north"), false),
+            (turn("turn:h", "south"), true),
+            (turn("turn:h", "south"), false),
+            (turn("turn:i", "south"), true),
+            (None, true),
+            (None, false),
+            (turn("turn:h", "north"), true),
+        ] {
+            assert_eq!(hub.set_turn(next.clone()), is_new, "{next:?}");
+            let after = hub.ice_servers(&session, now);
+            assert_eq!(after != before, is_new, "{next:?}");
+            assert_eq!(after.len(), usize::from(next.is_some()));
+            before = after;
+        }
+    }
 
     #[test]
     fn a_session_gets_credentials_of_its_own() {

@@ -10,6 +10,7 @@ mod logs;
 mod manager;
 mod public_port;
 mod reload;
+mod rotation;
 mod session_limits;
 mod signaling_server;
 mod systemd;

@@ -16,8 +16,11 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// A running signaling server.
 #[derive(Debug)]
 pub(crate) struct SignalingServer {
-    _program: Program,
+    program: Program,
+    config: PathBuf,
     data: PathBuf,
+    /// The number of times that it has read its configuration again.
+    reloads: usize,
     pub(crate) url: String,
     /// The token of a viewer.
     pub(crate) token: String,
@@ -28,8 +31,7 @@ impl SignalingServer {
     pub(crate) fn start(scene: &Scene, turn: &str, secret: &str) -> Result<Self> {
         let (address, data) = (free_port()?, scene.data("server")?);
         let config = scene.folder().join("signaling.toml");
-        let text = format!("[signaling]\nturn_urls = ['{turn}']\nturn_secret = '{secret}'\n");
-        std::fs::write(&config, text)?;
+        std::fs::write(&config, config_text(turn, secret))?;
         let mut command = Place::Here.command(binary()?);
         command.arg("signaling").args(["--http", &address.to_string()]);
         command.arg("--data").arg(&data).arg("--config").arg(&config);
@@ -39,7 +41,19 @@ impl SignalingServer {
             Ok(http::get(Place::Here, &format!("{url}/healthz"), None).ok())
         })?;
         let token = word(&data, &["token", "create", "--role", "viewer", "--name", "test"])?;
-        Ok(Self { _program: program, data, url, token })
+        Ok(Self { program, config, data, reloads: 0, url, token })
+    }
+
+    /// Makes it give out this TURN server and sign with this secret from now on.
+    pub(crate) fn reload(&mut self, turn: &str, secret: &str) -> Result<()> {
+        std::fs::write(&self.config, config_text(turn, secret))?;
+        self.program.hang_up()?;
+        self.reloads += 1;
+        let reloads = self.reloads;
+        self.program.wait_for("the reload is logged", DEADLINE, |program| {
+            let found = program.output()?.matches("configuration reloaded").count();
+            Ok((found >= reloads).then_some(()))
+        })
     }
 
     /// Creates a claim code for a gateway.
@@ -55,6 +69,10 @@ impl SignalingServer {
             Ok(list.contains(&format!("\"{camera}\"")).then_some(()))
         })
     }
+}
+
+fn config_text(turn: &str, secret: &str) -> String {
+    format!("[signaling]\nturn_urls = ['{turn}']\nturn_secret = '{secret}'\n")
 }
 
 /// Runs a command of the program on a data folder, and returns the word that it prints.

@@ -73,6 +73,13 @@ impl Entrance {
         Self { router, admission, tasks, stop: CancellationToken::new(), abort }
     }
 
+    /// Returns the entrance for the public port, where clients speak TLS with this program.
+    pub(crate) fn at_public_port(&self) -> Self {
+        let mut entrance = self.clone();
+        entrance.admission.proxies = entrance.admission.proxies.at_public_port();
+        entrance
+    }
+
     /// Takes a place for a connection from this address, as early as possible: before a handshake.
     /// `None` if there are too many connections; this one must be closed then.
     #[must_use]

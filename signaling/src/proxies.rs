@@ -50,6 +50,15 @@ impl Proxies {
         Self { trusts, public_host, has_warned: Arc::default() }
     }
 
+    /// Returns those that are believed at the public port: none on this machine. What passes TLS
+    /// on unopened, as haproxy does with `mode tcp`, adds no header, and what arrives through it
+    /// was written by the client.
+    pub(crate) fn at_public_port(&self) -> Self {
+        let trusts = Arc::clone(&self.trusts);
+        let trusts = Arc::new(move |address: IpAddr| !address.is_loopback() && trusts(address));
+        Self { trusts, ..self.clone() }
+    }
+
     /// Returns true if connections from this address are those of a proxy.
     pub(crate) fn trusts(&self, address: IpAddr) -> bool {
         (self.trusts)(address.to_canonical())
@@ -135,6 +144,27 @@ mod tests {
     fn proxies(trusts: fn(IpAddr) -> bool) -> Proxies {
         let public = Url::parse("https://cams.example").unwrap();
         Proxies::new(Arc::new(trusts), Some(&public))
+    }
+
+    #[test]
+    fn at_the_public_port_no_proxy_on_this_machine_is_believed() {
+        let listed =
+            |address: IpAddr| address.is_loopback() || address == IpAddr::from([10, 0, 0, 5]);
+        let sent = headers(&[("x-forwarded-for", "198.51.100.7")]);
+        let proxies = proxies(listed);
+        for (tcp, at_http, at_public_port) in [
+            ("127.0.0.1", "198.51.100.7", "127.0.0.1"),
+            ("::1", "198.51.100.7", "::1"),
+            ("::ffff:127.0.0.1", "198.51.100.7", "127.0.0.1"),
+            ("10.0.0.5", "198.51.100.7", "198.51.100.7"),
+            ("192.0.2.1", "192.0.2.1", "192.0.2.1"),
+        ] {
+            let client = |proxies: &Proxies| {
+                proxies.client(tcp.parse().unwrap(), &sent).address.to_string()
+            };
+            assert_eq!(client(&proxies), at_http, "{tcp}");
+            assert_eq!(client(&proxies.at_public_port()), at_public_port, "{tcp}");
+        }
     }
 
     #[test]

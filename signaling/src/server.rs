@@ -157,10 +157,10 @@ impl Server {
         self.address
     }
 
-    /// Returns the entrance for connections that the program accepts at other listeners. They are
-    /// served while the server runs.
+    /// Returns the entrance for connections that the program accepts at the public port. They are
+    /// served while the server runs. No proxy on this machine is believed there.
     pub fn entrance(&self) -> Entrance {
-        self.entrance.clone()
+        self.entrance.at_public_port()
     }
 
     /// Returns a handle to the server's numbers, which can be read while it runs.

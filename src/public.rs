@@ -34,7 +34,7 @@ use acme::Keeper;
 use certificate::Certificate;
 use openings::{Limits, Opening, Openings};
 
-pub use acme::FILES as ACME_FILES;
+pub use acme::{FILES as ACME_FILES, certificate_file as acme_certificate};
 pub use address::{with_address, with_turn};
 pub use settings::{turn_url, url};
 

@@ -1,6 +1,7 @@
-//! The certificates in files: do they fit their key, and how long are they valid?
+//! The certificates in files and of the authority: do they fit their key, and how long are they
+//! valid?
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use porthole_turn_server::{TlsFiles, WatchedCertificate};
@@ -8,10 +9,24 @@ use x509_parser::parse_x509_certificate;
 
 use super::Patient;
 use super::finding::Finding;
+use crate::public;
 
 /// Time before the end at which an automatic renewal should have happened: Let's Encrypt's tools
 /// renew 30 days before it.
 const SOON: Duration = Duration::from_secs(14 * 24 * 3600);
+
+/// The part of its life that is left when a certificate should have been renewed by Porthole itself,
+/// which does so with a third left.
+const LATE: u32 = 4;
+
+/// The side that renews a certificate.
+#[derive(Debug, Clone, Copy)]
+enum Renewal {
+    /// Renewal by the owner, with a tool.
+    Owner,
+    /// Renewal by Porthole itself.
+    Porthole,
+}
 
 /// Checks the certificate of the public port and that of TURN.
 pub(super) fn check(patient: &Patient<'_>) -> Vec<Finding> {
@@ -20,24 +35,48 @@ pub(super) fn check(patient: &Patient<'_>) -> Vec<Finding> {
     let mut add = |name: &str, certificate: &Option<PathBuf>, key: &Option<PathBuf>| {
         if let (Some(certificate), Some(key)) = (certificate, key) {
             let files = TlsFiles { certificate: certificate.clone(), key: key.clone() };
-            findings.push(check_files(&format!("certificate of {name}"), &files));
+            findings.push(check_files(&format!("certificate of {name}"), &files, Renewal::Owner));
         }
     };
+    let public = &config.public;
     if patient.has_signaling() {
-        add("the public port", &config.public.certificate, &config.public.key);
+        add("the public port", &public.certificate, &public.key);
     }
     if patient.has_turn() {
         add("TURN", &config.turn.tls_certificate, &config.turn.tls_key);
     }
+    if patient.has_signaling() && !public.listen.is_empty() && public.certificate.is_none() {
+        findings.push(check_given(&public::acme_certificate(&config.data)));
+    }
     findings
 }
 
-fn check_files(subject: &str, files: &TlsFiles) -> Finding {
+/// Checks the certificate that an authority has given.
+fn check_given(file: &Path) -> Finding {
+    let subject = "certificate of the public port";
+    if matches!(file.try_exists(), Ok(false)) {
+        let advice = "start Porthole, which asks the authority for it; its log says what is in \
+                      the way";
+        return Finding::warning(subject, "was not given yet", advice);
+    }
+    let files = TlsFiles { certificate: file.to_owned(), key: file.to_owned() };
+    check_files(subject, &files, Renewal::Porthole)
+}
+
+fn check_files(subject: &str, files: &TlsFiles, renewal: Renewal) -> Finding {
     let certificate = match WatchedCertificate::watch("the doctor", files.clone()) {
         Ok(watched) => watched.current(),
         Err(error) => {
-            let advice = "give the certificate with its intermediates and the key that belongs to \
-                          it, both as PEM";
+            let advice = match renewal {
+                Renewal::Owner => {
+                    "give the certificate with its intermediates and the key that belongs to it, \
+                     both as PEM"
+                }
+                Renewal::Porthole => {
+                    "run the doctor as the user who runs Porthole; if the file is damaged, delete \
+                     it and start Porthole again"
+                }
+            };
             return Finding::failure(subject, error.to_string(), advice);
         }
     };
@@ -50,22 +89,33 @@ fn check_files(subject: &str, files: &TlsFiles) -> Finding {
             };
             let validity = parsed.validity();
             let valid = [validity.not_before, validity.not_after].map(|at| time(at.timestamp()));
-            check_validity(subject, valid, SystemTime::now())
+            check_validity(subject, valid, SystemTime::now(), renewal)
         }
         None => Finding::ok(subject, "fits its key"),
     }
 }
 
-fn check_validity(subject: &str, [from, to]: [SystemTime; 2], now: SystemTime) -> Finding {
+fn check_validity(
+    subject: &str,
+    [from, to]: [SystemTime; 2],
+    now: SystemTime,
+    renewal: Renewal,
+) -> Finding {
     let end = httpdate::fmt_http_date(to);
-    let renew = "renew it, and see to it that this happens by itself";
+    let (soon, renew) = match renewal {
+        Renewal::Owner => (SOON, "renew it, and see to it that this happens by itself"),
+        Renewal::Porthole => (
+            to.duration_since(from).unwrap_or_default() / LATE,
+            "it should have been renewed by now; the log of Porthole says what is in the way",
+        ),
+    };
     if now < from {
         let text = format!("is valid only from {}", httpdate::fmt_http_date(from));
         return Finding::failure(subject, text, "check the clock of this machine");
     }
     match to.duration_since(now) {
         Err(_) => Finding::failure(subject, format!("ended on {end}"), renew),
-        Ok(left) if left < SOON => Finding::warning(subject, format!("ends on {end}"), renew),
+        Ok(left) if left < soon => Finding::warning(subject, format!("ends on {end}"), renew),
         Ok(_) => Finding::ok(subject, format!("fits its key, and is valid until {end}")),
     }
 }
@@ -79,13 +129,18 @@ mod tests {
     fn a_certificate_is_valid_or_ends_soon_or_has_ended_or_not_begun() {
         let day = Duration::from_secs(24 * 3600);
         let now = SystemTime::UNIX_EPOCH + day * 20_000;
-        for (from, to, expected) in [
-            (now - day, now + day * 60, Level::Ok),
-            (now - day, now + day * 13, Level::Warning),
-            (now - day * 2, now - day, Level::Failure),
-            (now + day, now + day * 60, Level::Failure),
+        for (from, to, by_owner, by_porthole) in [
+            (now - day, now + day * 60, Level::Ok, Level::Ok),
+            (now - day, now + day * 13, Level::Warning, Level::Ok),
+            (now - day, now + day * 5, Level::Warning, Level::Ok),
+            (now - day * 5, now + day, Level::Warning, Level::Warning),
+            (now - day * 70, now + day * 20, Level::Ok, Level::Warning),
+            (now - day * 2, now - day, Level::Failure, Level::Failure),
+            (now + day, now + day * 60, Level::Failure, Level::Failure),
         ] {
-            assert_eq!(check_validity("certificate", [from, to], now).level, expected);
+            let level = |renewal| check_validity("certificate", [from, to], now, renewal).level;
+            let found = (level(Renewal::Owner), level(Renewal::Porthole));
+            assert_eq!(found, (by_owner, by_porthole), "{from:?} {to:?}");
         }
     }
 
@@ -105,8 +160,14 @@ mod tests {
             (folder.path().join("missing.pem"), Level::Failure),
         ] {
             let files = TlsFiles { certificate: certificate.clone(), key };
-            let found = check_files("certificate", &files);
+            let found = check_files("certificate", &files, Renewal::Owner);
             assert_eq!(found.level, expected, "{found:?}");
         }
+        let given = folder.path().join("given.pem");
+        assert_eq!(check_given(&given).level, Level::Warning, "there is none yet");
+        std::fs::write(&given, made.cert.pem()).unwrap();
+        assert_eq!(check_given(&given).level, Level::Failure, "it has no key");
+        std::fs::write(&given, made.cert.pem() + &made.signing_key.serialize_pem()).unwrap();
+        assert_eq!(check_given(&given).level, Level::Ok, "{:?}", check_given(&given));
     }
 }

@@ -4,11 +4,12 @@ use std::io;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use porthole_admin::Place;
 use tokio::net::{TcpListener, UdpSocket};
 
 use super::finding::Finding;
 use super::{Patient, http};
-use crate::netcheck;
+use crate::{admin_api, netcheck};
 
 /// The protocol in which Porthole answers on a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +62,9 @@ fn ports(patient: &Patient<'_>) -> Vec<Port> {
         for address in &config.turn.listen_dtls {
             add("TURN over DTLS", *address, true, Answers::Nothing);
         }
+    }
+    if let Some(Place::Tcp(address)) = admin_api::configuration(config).map(|admin| admin.at) {
+        add("admin API", address, false, Answers::Http);
     }
     if patient.has_gateway() && config.gateway.udp_port != 0 {
         let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, config.gateway.udp_port));

@@ -59,6 +59,23 @@ async fn a_port_is_free_or_ours_or_somebody_elses() {
 }
 
 #[tokio::test]
+async fn the_port_of_the_admin_api_is_free_or_ours_or_somebody_elses() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(&folder);
+    let found = findings(&config, DoctorRole::Gateway).await;
+    assert_eq!(level(&found, "admin API"), None, "{found:#?}");
+    for (address, expected) in
+        [(serve(PORTHOLE).await, Level::Ok), (serve(OTHER).await, Level::Failure)]
+    {
+        config.admin.listen = Some(address.to_string().parse().unwrap());
+        for role in [DoctorRole::Gateway, DoctorRole::Turn] {
+            let found = findings(&config, role).await;
+            assert_eq!(level(&found, "admin API"), Some(expected), "{address}: {found:#?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_stun_server_of_ours_is_known_by_its_answer() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = config(&folder);

@@ -30,7 +30,7 @@ use store::Store;
 use trouble::Trouble;
 
 pub(super) use challenge::{ALPN, TlsAnswers};
-pub use store::FILES;
+pub use store::{FILES, certificate_file};
 
 /// Time for one order, with all its challenges.
 const ORDER_TIME: Duration = Duration::from_secs(180);

@@ -30,6 +30,11 @@ const CERTIFICATE: &str = "certificate.pem";
 /// The files with secrets, as paths in the data folder.
 pub const FILES: [&str; 2] = ["acme/account.json", "acme/certificate.pem"];
 
+/// Returns the file with the certificate that an authority has given, and its key, in a data folder.
+pub fn certificate_file(data: &Path) -> PathBuf {
+    data.join(FOLDER).join(CERTIFICATE)
+}
+
 /// The folder of the account and the certificate.
 #[derive(Debug)]
 pub(super) struct Store(PathBuf);

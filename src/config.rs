@@ -5,6 +5,7 @@
 
 mod check;
 mod log_format;
+mod port_mapping;
 mod read;
 mod schema;
 mod shown;
@@ -27,6 +28,7 @@ use url::Url;
 
 pub use check::{AllErrors, check};
 pub use log_format::LogFormat;
+pub use port_mapping::PortMapping;
 pub use read::InvalidSetting;
 pub use schema::schema;
 pub use shown::shown;
@@ -35,7 +37,7 @@ pub use tests::known_keys;
 pub use tree::{Origins, SyntaxError, Tree};
 pub use types::{
     Account, AdminAddress, Bounded, CameraFlag, ExternalAddress, IceServerHost, Join, Network,
-    OnvifService, PortMapping, Ports, PublicName, Rotation, Secret, Source, Span,
+    OnvifService, Ports, PublicName, Rotation, Secret, Source, Span,
 };
 
 /// The name of the configuration file in the working directory and in the data folder.

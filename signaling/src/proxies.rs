@@ -159,9 +159,8 @@ mod tests {
             ("10.0.0.5", "198.51.100.7", "198.51.100.7"),
             ("192.0.2.1", "192.0.2.1", "192.0.2.1"),
         ] {
-            let client = |proxies: &Proxies| {
-                proxies.client(tcp.parse().unwrap(), &sent).address.to_string()
-            };
+            let client =
+                |proxies: &Proxies| proxies.client(tcp.parse().unwrap(), &sent).address.to_string();
             assert_eq!(client(&proxies), at_http, "{tcp}");
             assert_eq!(client(&proxies.at_public_port()), at_public_port, "{tcp}");
         }

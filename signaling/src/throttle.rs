@@ -434,9 +434,8 @@ mod tests {
                 Answered { address: address.parse().unwrap(), flow: &name, device: None };
             assert!(throttle.admit_answer(start, &answered).is_ok(), "{number}");
         }
-        let Throttle {
-            networks, pairs, names, devices, known, codes, flows, answers, outcomes
-        } = &throttle;
+        let Throttle { networks, pairs, names, devices, known, codes, flows, answers, outcomes } =
+            &throttle;
         assert_eq!(outcomes.get(Outcome::Refused), 0);
         let lens = [networks.len(), pairs.len(), names.len(), devices.len(), codes.len()];
         for len in lens.into_iter().chain([known.len(), flows.len(), answers.len()]) {

@@ -7,7 +7,6 @@ use std::str::FromStr;
 
 use porthole_admin::{BadPlace, Place};
 use porthole_gateway::onvif::ServiceAddress;
-use porthole_gateway::port_mapping::{Protocol, Protocols};
 use porthole_gateway::{AllowedIceServer, InvalidIceServer, ingest};
 use porthole_signaling_proto::{CameraId, ROTATIONS};
 use porthole_turn_proto::server::{Cidr, InvalidCidr};
@@ -421,36 +420,6 @@ pub enum Join {
     WithoutCameras,
     /// A viewer of all cameras.
     Viewer,
-}
-
-/// The way in which a gateway asks the router to forward its UDP port.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum PortMapping {
-    /// With all protocols.
-    #[default]
-    Auto,
-    /// Not at all.
-    Off,
-    /// With PCP only.
-    Pcp,
-    /// With NAT-PMP only.
-    NatPmp,
-    /// With UPnP only.
-    Upnp,
-}
-
-impl PortMapping {
-    /// Returns the protocols; `None` if the router is not asked.
-    pub fn protocols(self) -> Option<Protocols> {
-        match self {
-            Self::Auto => Some(Protocols::All),
-            Self::Off => None,
-            Self::Pcp => Some(Protocols::Only(Protocol::Pcp)),
-            Self::NatPmp => Some(Protocols::Only(Protocol::NatPmp)),
-            Self::Upnp => Some(Protocols::Only(Protocol::Upnp)),
-        }
-    }
 }
 
 /// The degrees by which a picture is turned clockwise.

@@ -15,8 +15,8 @@ use crate::public;
 /// renew 30 days before it.
 const SOON: Duration = Duration::from_secs(14 * 24 * 3600);
 
-/// The part of its life that is left when a certificate should have been renewed by Porthole itself,
-/// which does so with a third left.
+/// The part of a certificate's life with which Porthole should have renewed it by itself: it does
+/// so with a third left.
 const LATE: u32 = 4;
 
 /// The side that renews a certificate.

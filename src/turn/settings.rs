@@ -256,10 +256,8 @@ mod tests {
         config.turn.fast_path = vec!["auto".to_owned()];
         config.turn.max_bytes_per_s_per_allocation = 7;
         config.turn.max_bytes_per_s_per_user = Some(9);
-        let (given, before) = (
-            server_config(&config).unwrap(),
-            server_config(&Config::default()).unwrap(),
-        );
+        let (given, before) =
+            (server_config(&config).unwrap(), server_config(&Config::default()).unwrap());
         assert_ne!(given.tcp_relaying, before.tcp_relaying);
         assert_ne!(given.mobility, before.mobility);
         assert_ne!(given.relayed_peers_only, before.relayed_peers_only);

@@ -155,8 +155,7 @@ impl Gateway {
     fn with_session(&mut self, now: Instant, id: &SessionId, act: impl FnOnce(&mut Session)) {
         let Some(session) = self.sessions.get_mut(id) else { return };
         if catch_panic(|| act(session)).is_none() {
-            self.end_session(now, id, EndReason::Fault, PANIC_REASON);
-            return;
+            return self.end_session(now, id, EndReason::Fault, PANIC_REASON);
         }
         self.process_session_outputs(now, id);
     }
@@ -187,8 +186,7 @@ impl Gateway {
                 SessionOutput::Line => self.follow_line(now, id),
                 SessionOutput::FirstPacket(time) => self.stats.note_first_packet(time),
                 SessionOutput::Ended(reason, words) => {
-                    self.end_session(now, id, reason, &words);
-                    return;
+                    return self.end_session(now, id, reason, &words);
                 }
             }
         }

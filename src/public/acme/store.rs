@@ -30,7 +30,7 @@ const CERTIFICATE: &str = "certificate.pem";
 /// The files with secrets, as paths in the data folder.
 pub const FILES: [&str; 2] = ["acme/account.json", "acme/certificate.pem"];
 
-/// Returns the file with the certificate that an authority has given, and its key, in a data folder.
+/// Returns the file in a data folder with the certificate that an authority has given, and its key.
 pub fn certificate_file(data: &Path) -> PathBuf {
     data.join(FOLDER).join(CERTIFICATE)
 }

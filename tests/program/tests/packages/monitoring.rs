@@ -1,4 +1,4 @@
-//! The alert rules and the boards: they name metrics that exist, and the alerts fire when they must.
+//! The alert rules and the boards: they name metrics that exist, and alerts fire when they must.
 
 use std::collections::BTreeSet;
 use std::process::Command;

@@ -135,7 +135,7 @@ fn write(measures: &Measures, out: &mut Exposition) {
     out.gauges_by("porthole_signaling_connections", help, &measures.connections);
     let help = "Responses over HTTP, by status";
     out.counter_by("porthole_signaling_http_responses_total", help, &measures.responses);
-    let help = "Attempts with a password or a code";
+    let help = "Attempts with a password, a code or an account elsewhere";
     out.counter_by("porthole_signaling_sign_in_attempts_total", help, &measures.attempts);
     let mut lengths = Tally::default();
     for (queue, length) in [

@@ -135,6 +135,13 @@ label! {
     }
 }
 
+impl Outcome {
+    /// Returns the outcome of an attempt that does not wait.
+    fn of(taken: Result<(), Duration>) -> Self {
+        if taken.is_ok() { Self::Allowed } else { Self::Refused }
+    }
+}
+
 impl Default for Throttle {
     fn default() -> Self {
         Self {
@@ -203,8 +210,7 @@ impl Throttle {
     ) -> Result<(), Duration> {
         let bucket = self.codes.entry(&(user, is_known), || Bucket::new(CODE_RATE, now));
         let taken = take(bucket, now);
-        let outcome = if taken.is_ok() { Outcome::Allowed } else { Outcome::Refused };
-        self.outcomes.add(outcome, 1);
+        self.outcomes.add(Outcome::of(taken), 1);
         taken
     }
 
@@ -222,6 +228,12 @@ impl Throttle {
         now: Instant,
         answered: &Answered<'_>,
     ) -> Result<(), Duration> {
+        let taken = self.take_answer(now, answered);
+        self.outcomes.add(Outcome::of(taken), 1);
+        taken
+    }
+
+    fn take_answer(&mut self, now: Instant, answered: &Answered<'_>) -> Result<(), Duration> {
         let flow = answered.flow.to_owned();
         take(self.flows.entry(&flow, || Bucket::new(FLOW_RATE, now)), now)?;
         for (bringer, rate) in answered.bringers() {
@@ -293,6 +305,21 @@ mod tests {
         }
         throttle.forgive_code(1, false);
         assert!(throttle.admit_code(start + Duration::from_secs(61), 1, false).is_ok());
+    }
+
+    #[test]
+    fn attempts_of_every_kind_are_counted_by_their_outcome() {
+        let (now, mut throttle) = (Instant::now(), Throttle::default());
+        for _ in 0..20 {
+            let _ = throttle.admit(now, &attempt("192.0.2.1", "anna"));
+            let _ = throttle.admit_code(now, 1, false);
+            let address = "192.0.2.2".parse().unwrap();
+            let _ = throttle.admit_answer(now, &Answered { address, flow: "a", device: None });
+        }
+        let [allowed, delayed, refused] = [Outcome::Allowed, Outcome::Delayed, Outcome::Refused]
+            .map(|it| throttle.outcomes.get(it));
+        // Ten for a password, six for a code and three for an answer.
+        assert_eq!((allowed, delayed, refused), (19, 0, 41));
     }
 
     #[test]

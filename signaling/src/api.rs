@@ -165,6 +165,15 @@ pub(crate) async fn cameras(
     Ok(Json(CameraList { cameras: app.driver.with(|hub, now| hub.cameras(now, &admitted)) }))
 }
 
+pub(crate) async fn ice_servers(
+    State(app): State<Arc<App>>,
+    Extension(admitted): Extension<Admitted>,
+) -> HandlerResult<Response> {
+    let list = app.driver.with(|hub, now| hub.handle_ice_servers(now, &admitted))?;
+    // The credentials are for this sender, for minutes.
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(list)).into_response())
+}
+
 pub(crate) async fn gateways(
     State(app): State<Arc<App>>,
     Extension(admitted): Extension<Admitted>,

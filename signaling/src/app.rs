@@ -97,6 +97,7 @@ fn general() -> Vec<Route> {
         row(Action::ReadSelf, Method::GET, "/api/v1/session", api::me),
         row(Action::SignOut, Method::DELETE, "/api/v1/session", api::sign_out),
         row(Action::ListCameras, Method::GET, "/api/v1/cameras", api::cameras),
+        row(Action::ReadIceServers, Method::GET, "/api/v1/ice-servers", api::ice_servers),
     ]
 }
 

@@ -8,6 +8,7 @@ use porthole_signaling_proto::method::{
     Method as _, Offer, OfferParams, OfferResult, Restart, RestartParams, RestartResult, Trickle,
     TrickleParams,
 };
+use porthole_signaling_proto::rest::IceServerList;
 use porthole_signaling_proto::rpc::{Fault, Message, code};
 use porthole_signaling_proto::{CameraAddress, IceCandidate, IceServer, SessionId, rpc};
 use serde_json::Value;
@@ -335,6 +336,30 @@ impl Hub {
         let turn = self.config.turn.as_ref();
         let servers = turn.map(|turn| turn.for_subject(granted.principal().subject(), now));
         Ok(servers.unwrap_or_default())
+    }
+
+    /// Returns the ICE servers of a viewer that will choose its camera later, as players that
+    /// configure their connection before they know what to play do. None are for a sender that may
+    /// watch no camera.
+    ///
+    /// # Errors
+    /// [`code::TOO_MANY_REQUESTS`] over the rate of WHEP requests; [`code::UNAUTHORIZED`] with an
+    /// expired credential; [`code::FORBIDDEN`] if a scope is missing.
+    pub fn handle_ice_servers(
+        &mut self,
+        now: Now,
+        sender: &Admitted,
+    ) -> Result<IceServerList, Fault> {
+        self.check_sender(now, sender)?;
+        sender.check_expiry(now)?;
+        sender.check_scope()?;
+        let subject = sender.principal()?.subject();
+        let watched = self.directory.cameras(|gateway, id| sender.permissions(gateway, id, now));
+        let turn = self.config.turn.as_ref().filter(|_| !watched.is_empty());
+        Ok(IceServerList {
+            ice_servers: turn.map(|turn| turn.for_subject(subject, now)).unwrap_or_default(),
+            lifetime_s: turn.map_or(0, |turn| turn.lifetime.as_secs()),
+        })
     }
 
     /// Checks that an address is that of a camera that its sender may use.

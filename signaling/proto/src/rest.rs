@@ -25,6 +25,7 @@
 //! | `/api/v1/session/identities/{identity}` | DELETE | user | → [`Removed`] |
 //! | `/api/v1/users/{user}/second-factor` | DELETE | admin | → 204 |
 //! | `/api/v1/cameras` | GET | viewer | → [`CameraList`] |
+//! | `/api/v1/ice-servers` | GET | viewer | → [`IceServerList`] |
 //! | `/api/v1/gateways` | GET | admin | → [`GatewayList`] |
 //! | `/api/v1/gateways/{gateway}` | PATCH | admin | [`RenameGateway`] → 204 |
 //! | `/api/v1/gateways/{gateway}` | DELETE | admin | → [`Removed`] |
@@ -66,7 +67,7 @@ mod shares;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
-use crate::{Camera, CameraAddress, GatewayId};
+use crate::{Camera, CameraAddress, GatewayId, IceServer};
 
 pub use account::{
     ChangePassword, OneCode, OwnPassword, OwnProof, PasswordAndCode, RecoveryCodes, SecondFactor,
@@ -141,6 +142,17 @@ pub struct Me {
 pub struct CameraList {
     /// The cameras, sorted by name.
     pub cameras: Vec<Camera>,
+}
+
+/// The ICE servers of a viewer that will choose its camera later.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct IceServerList {
+    /// The servers, with credentials of the sender; empty if the sender may watch no camera.
+    pub ice_servers: Vec<IceServer>,
+    /// The time for which the credentials begin an allocation, in seconds; 0 without a TURN server.
+    #[ts(type = "number")]
+    pub lifetime_s: u64,
 }
 
 /// A gateway as the server knows it.

@@ -160,6 +160,7 @@ fn types(text: &mut String) {
         rest::PasskeyInfo,
         rest::PasskeyList,
         rest::CameraList,
+        rest::IceServerList,
         rest::Gateway,
         rest::GatewayList,
         rest::RenameGateway,

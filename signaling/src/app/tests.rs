@@ -137,7 +137,7 @@ const fn scopes(columns: &[usize]) -> Statuses {
     with(columns, 200, ADMINS)
 }
 
-const TABLE: [Row; 96] = [
+const TABLE: [Row; 97] = [
     row("GET", "/healthz", "", JSON, [200; CALLERS.len()]),
     row("GET", "/readyz", "", JSON, [200; CALLERS.len()]),
     row("GET", "/ws", "", JSON, instead(200, 426, OPEN)),
@@ -146,6 +146,13 @@ const TABLE: [Row; 96] = [
     row("GET", "/api/v1/session", "", JSON, SIGNED_IN),
     row("DELETE", "/api/v1/session", "", JSON, instead(200, 204, SIGNED_IN)),
     row("GET", "/api/v1/cameras", "", JSON, with(&[PEOPLE, AUDIT], 403, SIGNED_IN)),
+    row(
+        "GET",
+        "/api/v1/ice-servers",
+        "",
+        JSON,
+        with(&[GATEWAYS, PEOPLE, READ, AUDIT], 403, SIGNED_IN),
+    ),
     row("GET", "/api/v1/gateways", "", JSON, scopes(&[GATEWAYS, READ])),
     Row {
         camera: "FIRST",
@@ -435,6 +442,14 @@ async fn a_list_has_the_cameras_of_its_reader_and_ice_servers_go_to_those_who_ma
         let found: Vec<_> = list.iter().filter_map(|camera| camera["address"].as_str()).collect();
         let cameras: Vec<_> = cameras.iter().map(|address| named(address)).collect();
         assert_eq!(found, cameras, "{name}");
+        // Those of every camera are for whoever may watch one, be it `other`.
+        let response = scene.send(caller, "GET", "/api/v1/ice-servers", JSON, "").await;
+        let body = axum::body::to_bytes(response.into_body(), MAX_BODY_BYTES).await.unwrap();
+        let list: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        let watches = has_servers.contains(&true) || found == [named("other")];
+        let named_servers = list["iceServers"].as_array().is_some_and(|list| !list.is_empty());
+        assert_eq!(named_servers, watches, "{name}: {list}");
+        assert_eq!(list["lifetimeS"].as_u64().is_some_and(|s| s > 0), watches, "{name}: {list}");
         for (camera, has_servers) in ["cam", "cam@SECOND"].into_iter().zip(has_servers) {
             let path = format!("/whep/{}", named(camera));
             let response = scene.send(caller, "OPTIONS", &path, SDP, "").await;

@@ -1863,6 +1863,19 @@ export type CameraList = {
 cameras: Array<Camera>, };
 
 /**
+ * The ICE servers of a viewer that will choose its camera later.
+ */
+export type IceServerList = {
+/**
+ * The servers, with credentials of the sender; empty if the sender may watch no camera.
+ */
+iceServers: Array<IceServer>,
+/**
+ * The time for which the credentials begin an allocation, in seconds; 0 without a TURN server.
+ */
+lifetimeS: number, };
+
+/**
  * A gateway as the server knows it.
  */
 export type Gateway = {

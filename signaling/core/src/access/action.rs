@@ -115,6 +115,8 @@ actions! {
     TakeSecondFactor = Need::On(Permission::RunPeople, Kind::Everything);
     /// List cameras: `GET /api/v1/cameras`, and `portholeCameras` to clients.
     ListCameras = Need::On(Permission::List, Kind::Camera);
+    /// Get ICE servers before a camera is chosen: `GET /api/v1/ice-servers`.
+    ReadIceServers = Need::On(Permission::Watch, Kind::Camera);
     /// List all gateways: `GET /api/v1/gateways`.
     ListGateways = Need::On(Permission::ViewGateways, Kind::Everything);
     /// Name a gateway: `PATCH /api/v1/gateways/{gateway}`.

@@ -7,7 +7,7 @@ step_packages() {
         fail "the tests make network namespaces: run this as root, or install sudo"
     need_compilers
     need_packages buildah ca-certificates chromium clang coturn curl ethtool ffmpeg firefox-esr \
-        git haproxy iproute2 linux-libc-dev llvm miniupnpd-nftables nftables nginx \
+        git haproxy iproute2 linux-libc-dev llvm miniupnpd-nftables mmdebstrap nftables nginx \
         openssh-client pebble procps prometheus shellcheck \
         gir1.2-gst-plugins-bad-1.0 gir1.2-gst-rtsp-server-1.0 gstreamer1.0-libav \
         gstreamer1.0-nice gstreamer1.0-plugins-bad gstreamer1.0-plugins-base \

@@ -15,6 +15,7 @@
 //! - [`clip`]: cameras that send a clip which was encoded before.
 //! - [`onvif`]: fake ONVIF cameras.
 //! - [`python`]: a Python interpreter with packages from PyPI.
+//! - [`home_assistant`]: Home Assistant, in a root file system of its own.
 //! - [`memory`]: the memory of a program, for what must never be in it.
 //! - [`metrics`]: a strict reader of metrics, and their reference.
 //! - [`disk`]: a disk that can be filled.
@@ -30,6 +31,7 @@ pub mod browser;
 pub mod cameras;
 pub mod clip;
 pub mod disk;
+pub mod home_assistant;
 pub mod http;
 pub mod lab;
 pub mod memory;

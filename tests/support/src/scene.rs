@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow};
 use nix::sys::resource::{Resource, getrlimit};
 
 use crate::lab::Lab;
-use crate::{browser, cameras, disk, npm, porthole, python, viewer};
+use crate::{browser, cameras, disk, home_assistant, npm, porthole, python, viewer};
 
 /// The environment variable that, when set to 1, makes a test fail instead of being skipped.
 const REQUIRE_ALL: &str = "PORTHOLE_REQUIRE_ALL";
@@ -41,6 +41,8 @@ pub enum Need {
     Webrtcbin,
     /// The packages from PyPI, such as aioice and aiortc, downloaded once.
     PythonPackages,
+    /// Home Assistant, downloaded once with the Debian that it runs on.
+    HomeAssistant,
     /// The npm packages of a folder of `tests`, downloaded once.
     NodePackages(&'static str),
     /// Permission to mount a file system.
@@ -149,6 +151,7 @@ impl Need {
             Self::Live555 => cameras::live555().err(),
             Self::Webrtcbin => cameras::webrtcbin().err().map(|error| format!("{error:#}")),
             Self::PythonPackages => python::available().err(),
+            Self::HomeAssistant => home_assistant::available().err(),
             Self::NodePackages(folder) => npm::available(folder).err(),
             Self::SmallDisk => disk::available().err(),
             Self::Tool(name) => {

@@ -11,7 +11,7 @@ use crate::{repository, run};
 fn the_scripts_pass_shellcheck() {
     scene("the_scripts_pass_shellcheck", &[Need::Tool("shellcheck")], |_| -> Result<()> {
         for (shell, scripts) in [
-            ("sh", &["deploy/install.sh"][..]),
+            ("sh", &["deploy/install.sh", "deploy/home-assistant/porthole_gateway/run.sh"][..]),
             ("sh", &["deploy/debian/postinst", "deploy/debian/prerm", "deploy/debian/postrm"]),
             ("bash", &["scripts/package", "scripts/release"]),
             ("bash", &["tests/program/packages/debian", "tests/program/packages/debian-steps"]),

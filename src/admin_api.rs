@@ -12,7 +12,7 @@ use porthole_turn_server::Server;
 use tokio::time::{Instant as TokioInstant, sleep_until};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::config::Config;
+use crate::config::{AdminAddress, AdminSettings, Config, Secret};
 use crate::console;
 
 pub use process::note_start;
@@ -37,19 +37,33 @@ pub struct AdminApi(Option<Admin>);
 #[must_use]
 pub struct Serving(#[expect(dead_code, reason = "stops the API when it is dropped")] DropGuard);
 
-/// Returns the configuration of the API, if it is enabled.
+/// Returns the configuration of the API of a role without a TURN server, if it is enabled.
 pub fn configuration(config: &Config) -> Option<porthole_admin::Config> {
+    let AdminSettings { listen, token } = &config.admin;
+    made_of(listen.as_ref(), token.as_ref())
+}
+
+/// Returns the configuration of the API of a role with a TURN server, if it is enabled. The former
+/// names of the settings count for these roles only: others never read them, and may share the
+/// file.
+pub fn configuration_with_turn(config: &Config) -> Option<porthole_admin::Config> {
     let (admin, turn) = (&config.admin, &config.turn);
-    let token = admin.token.as_ref().or(turn.admin_token.as_ref());
+    let (listen, token) = (admin.listen.as_ref(), admin.token.as_ref());
+    made_of(listen.or(turn.admin.as_ref()), token.or(turn.admin_token.as_ref()))
+}
+
+fn made_of(
+    listen: Option<&AdminAddress>,
+    token: Option<&Secret>,
+) -> Option<porthole_admin::Config> {
     let token = token.map(|token| token.reveal().to_owned().into());
-    let place = admin.listen.as_ref().or(turn.admin.as_ref())?;
-    Some(porthole_admin::Config { at: place.0.clone(), token })
+    Some(porthole_admin::Config { at: listen?.0.clone(), token })
 }
 
 impl AdminApi {
     /// Binds the socket, before anything else is started: an unusable address ends the program.
-    pub async fn bind(config: &Config) -> anyhow::Result<Self> {
-        let admin = match configuration(config) {
+    pub async fn bind(configuration: Option<porthole_admin::Config>) -> anyhow::Result<Self> {
+        let admin = match configuration {
             Some(config) => Some(Admin::bind(config).await?),
             None => None,
         };
@@ -138,20 +152,30 @@ mod tests {
     }
 
     #[test]
-    fn the_former_names_of_the_settings_count_unless_there_are_the_new_ones() {
-        for (text, expected) in [
-            ("", None),
-            ("[turn]\nadmin = 'unix:/a'", Some("unix:/a")),
-            ("[admin]\nlisten = 'unix:/b'", Some("unix:/b")),
-            ("[turn]\nadmin = 'unix:/a'\n[admin]\nlisten = 'unix:/b'", Some("unix:/b")),
+    fn the_former_names_count_for_roles_with_a_turn_server_unless_there_are_the_new_ones() {
+        for (text, with_turn, without) in [
+            ("", None, None),
+            ("[turn]\nadmin = 'unix:/a'", Some("unix:/a"), None),
+            ("[admin]\nlisten = 'unix:/b'", Some("unix:/b"), Some("unix:/b")),
+            (
+                "[turn]\nadmin = 'unix:/a'\n[admin]\nlisten = 'unix:/b'",
+                Some("unix:/b"),
+                Some("unix:/b"),
+            ),
             (
                 "[turn]\nadmin = '127.0.0.1:1'\n[admin]\ntoken = '0123456789abcdef'",
                 Some("127.0.0.1:1"),
+                None,
             ),
         ] {
-            let found = configuration(&toml::from_str(text).unwrap());
-            assert!(found.as_ref().is_none_or(|config| config.check().is_ok()), "{text}");
-            assert_eq!(found.map(|config| config.at.to_string()).as_deref(), expected, "{text}");
+            let config = toml::from_str(text).unwrap();
+            for (found, expected) in
+                [(configuration_with_turn(&config), with_turn), (configuration(&config), without)]
+            {
+                assert!(found.as_ref().is_none_or(|config| config.check().is_ok()), "{text}");
+                let found = found.map(|config| config.at.to_string());
+                assert_eq!(found.as_deref(), expected, "{text}");
+            }
         }
     }
 }

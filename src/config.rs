@@ -307,10 +307,10 @@ pub struct Turn {
     pub fast_path: Vec<String>,
     /// Seconds for which existing allocations may continue when the program is stopped.
     pub drain_s: Bounded<0, MAX_DRAIN_S>,
-    /// The former name of `admin.listen`, which counts if that is absent.
+    /// The former name of `admin.listen`, which counts for `turn` and `up` if that is absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub admin: Option<AdminAddress>,
-    /// The former name of `admin.token`, which counts if that is absent.
+    /// The former name of `admin.token`, which counts for `turn` and `up` if that is absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub admin_token: Option<Secret>,
 }

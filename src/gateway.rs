@@ -20,7 +20,7 @@ pub async fn run(config: &Config, source: Loader) -> anyhow::Result<()> {
     let server = config.gateway.server.clone();
     let server = server.context("give the URL of the signaling server with --server")?;
     let claim = config.gateway.claim.as_ref().map(|claim| claim.reveal().to_owned());
-    let admin = AdminApi::bind(config).await?;
+    let admin = AdminApi::bind(admin_api::configuration(config)).await?;
     let gateway = start(config, server, claim)?;
     let (cameras, running) = (gateway.cameras().clone(), config.clone());
     let reload = reload::follow(source, move |new| {

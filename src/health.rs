@@ -17,14 +17,19 @@ use crate::{admin_api, doctor, netcheck};
 /// Fails with the reason if it does not answer as a server that is alive.
 pub async fn run(config: &Config, flags: &cli::Health) -> anyhow::Result<()> {
     let role = flags.role.unwrap_or_else(|| doctor::role_of(config));
-    match (role, admin_api::configuration(config)) {
-        (DoctorRole::Up | DoctorRole::Signaling, _) => ask_over_tcp(config.signaling.http).await,
-        (DoctorRole::Turn | DoctorRole::Gateway, Some(admin)) => ask_admin(&admin.at).await,
-        (DoctorRole::Turn, None) => ask_stun(config).await,
-        (DoctorRole::Gateway, None) => bail!(
-            "a gateway does not listen for such a question unless admin.listen is set; set it, or \
-             ask whoever started the gateway if it runs"
-        ),
+    match role {
+        DoctorRole::Up | DoctorRole::Signaling => ask_over_tcp(config.signaling.http).await,
+        DoctorRole::Turn => match admin_api::configuration_with_turn(config) {
+            Some(admin) => ask_admin(&admin.at).await,
+            None => ask_stun(config).await,
+        },
+        DoctorRole::Gateway => match admin_api::configuration(config) {
+            Some(admin) => ask_admin(&admin.at).await,
+            None => bail!(
+                "a gateway does not listen for such a question unless admin.listen is set; set it, \
+                 or ask whoever started the gateway if it runs"
+            ),
+        },
     }
 }
 

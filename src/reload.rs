@@ -10,7 +10,6 @@ use anyhow::{Context, ensure};
 use porthole_admin::{Change, Reload};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::admin_api;
 use crate::config::{Config, Signaling};
 
 /// The variable with the folder in which systemd puts its copies for a service (`LoadCredential`).
@@ -44,12 +43,10 @@ pub enum Role {
 /// Returns and logs the changed settings of a role that count from the next start on. Their values
 /// may be secret, and are not shown.
 pub fn at_restart(running: &Config, new: &Config, role: Role) -> Vec<Change> {
-    let (admin, new_admin) = (admin_api::configuration(running), admin_api::configuration(new));
-    let shown = |admin: Option<porthole_admin::Config>| admin.map(|admin| admin.at.to_string());
     let common = [
         ("data", running.data != new.data),
         ("log_format", running.log_format != new.log_format),
-        ("admin", running.admin != new.admin || shown(admin) != shown(new_admin)),
+        ("admin", running.admin != new.admin),
     ];
     let own = match role {
         Role::Gateway => vec![("gateway", running.gateway != new.gateway)],

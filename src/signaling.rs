@@ -29,7 +29,7 @@ pub async fn run(config: &Config, source: Loader) -> anyhow::Result<()> {
     let stop = shutdown::on_signal()?;
     let places = open_files::raise_limit().map_or_else(PlaceLimits::default, PlaceLimits::within);
     let running = config.clone();
-    let admin = AdminApi::bind(config).await?;
+    let admin = AdminApi::bind(admin_api::configuration(config)).await?;
     // An address without a name is found; it relays nothing, so that a name is enough.
     let config = if config.public.names.is_empty() {
         &public::with_address(config.clone()).await?

@@ -34,7 +34,7 @@ pub async fn run(config: &Config, source: Loader) -> anyhow::Result<()> {
     let stop = shutdown::on_signal()?;
     let config = resolve_public_address(config).await?;
     let nothing: ApplyRest = Arc::new(|_| Ok(Vec::new()));
-    let admin = AdminApi::bind(&config).await?;
+    let admin = AdminApi::bind(admin_api::configuration_with_turn(&config)).await?;
     let turn = TurnServer::start(&config, source, nothing)?;
     let roles = Roles { turn: Some(turn.server()), ..Roles::default() };
     // It stops last, because it reports the progress.
@@ -143,7 +143,7 @@ fn complete_reloaded(
     running: &Config,
     runtime: &Handle,
 ) -> anyhow::Result<Config> {
-    if let Some(admin) = admin_api::configuration(&new) {
+    if let Some(admin) = admin_api::configuration_with_turn(&new) {
         admin.check()?;
     }
     if new.turn.external_address != running.turn.external_address {

@@ -17,7 +17,9 @@ use crate::config::Config;
 use crate::public::PublicPort;
 use crate::reload::Loader;
 use crate::turn::{ApplyRest, TurnServer};
-use crate::{console, data, gateway, public, service_manager, shutdown, signaling, turn};
+use crate::{
+    admin_api, console, data, gateway, public, service_manager, shutdown, signaling, turn,
+};
 
 /// Capacity of the queue of sessions that are over: all of a large server at once.
 const ENDED_QUEUE: usize = 4096;
@@ -32,7 +34,7 @@ pub async fn run(config: &Config, source: Loader) -> anyhow::Result<()> {
     let config = &public::with_address(config).await?;
     let source = source.completed(complete);
 
-    let admin = AdminApi::bind(config).await?;
+    let admin = AdminApi::bind(admin_api::configuration_with_turn(config)).await?;
     let public = PublicPort::bind(config)?;
     let urls = turn::ice_server_urls(config)?;
     let allowing = allow_own_ice_servers(config, &urls);

@@ -63,7 +63,11 @@ fn ports(patient: &Patient<'_>) -> Vec<Port> {
             add("TURN over DTLS", *address, true, Answers::Nothing);
         }
     }
-    if let Some(Place::Tcp(address)) = admin_api::configuration(config).map(|admin| admin.at) {
+    let admin = match patient.has_turn() {
+        true => admin_api::configuration_with_turn(config),
+        false => admin_api::configuration(config),
+    };
+    if let Some(Place::Tcp(address)) = admin.map(|admin| admin.at) {
         add("admin API", address, false, Answers::Http);
     }
     if patient.has_gateway() && config.gateway.udp_port != 0 {

@@ -13,6 +13,8 @@ use porthole_test_support::viewer::Viewer;
 use porthole_test_support::wait;
 use serde_json::Value;
 
+use crate::turn_server::TurnServer;
+
 const DEADLINE: Duration = Duration::from_secs(20);
 const TOKEN: &str = "a-token-of-the-admin-api";
 const CAMERA: &str = "[camera.door]\nsource = 'test:'\n";
@@ -131,6 +133,24 @@ fn each_role_alone_has_an_admin_api_with_its_numbers_and_a_reload() {
         wait_for_answer(admin)?;
         wait_for_metric(admin, "porthole_gateway_cameras{state=\"live\"} 1")?;
         check_components(admin, [false, true, false])
+    });
+}
+
+#[test]
+fn the_former_name_of_the_setting_in_a_shared_file_is_for_the_turn_server_only() {
+    let name = "the_former_name_of_the_setting_in_a_shared_file_is_for_the_turn_server_only";
+    scene(name, &[Need::Program], |scene| {
+        let turn = TurnServer::start(scene, "")?;
+        let http = free_port()?;
+        let mut command = Place::Here.command(binary()?);
+        command.arg("signaling").args(["--http", &http.to_string()]);
+        command.arg("--config").arg(turn.file()).arg("--data").arg(scene.data("signaling")?);
+        let mut signaling = Program::start(scene, "signaling", &mut command)?;
+        signaling.wait_for("the server answers", DEADLINE, |_| {
+            Ok(get(http, "/healthz", None).ok().map(drop))
+        })?;
+        ensure!(turn.get("/metrics")?.body.contains("\nporthole_turn_"), "it has its own API");
+        signaling.stop()
     });
 }
 

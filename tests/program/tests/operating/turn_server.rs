@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -62,6 +62,11 @@ impl TurnServer {
     /// Rewrites the configuration file, without a reload.
     pub(crate) fn write_config(&self, lines: &str) -> Result<()> {
         Ok(std::fs::write(&self.file, config_text(self.address, self.admin, lines))?)
+    }
+
+    /// Returns the path of its configuration file.
+    pub(crate) fn file(&self) -> &Path {
+        &self.file
     }
 
     pub(crate) fn get(&self, path: &str) -> Result<Response> {

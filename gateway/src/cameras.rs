@@ -193,18 +193,17 @@ impl Cameras {
     /// Fails without a change if a camera cannot be configured like this, or if the gateway has
     /// ended or takes no changes now.
     pub fn set(&self, cameras: Vec<CameraConfig>) -> Result<Vec<Difference>, ChangeError> {
-        let cameras = prepared(cameras, self.timeouts)?;
-        // Held while the changes are queued, so that they arrive in the order of the calls.
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        let stored = current.stored.clone();
-        let new = Sets { configured: cameras, stored };
-        let (differences, updates) = differences(&current.running(), &new.running());
-        if !updates.is_empty() {
-            self.updates.try_send(updates).map_err(|_| ChangeError::Busy)?;
-        }
-        *current = new;
-        self.places.send_replace(current.places());
-        Ok(differences)
+        Ok(self.prepare(cameras)?.apply())
+    }
+
+    /// Checks what [`Self::set`] checks, and changes nothing before the returned value is applied.
+    ///
+    /// # Errors
+    /// Fails for the reasons of [`Self::set`].
+    pub fn prepare(&self, cameras: Vec<CameraConfig>) -> Result<PreparedCameras, ChangeError> {
+        let configured = prepared(cameras, self.timeouts)?;
+        let place = self.updates.clone().try_reserve_owned().map_err(|_| ChangeError::Busy)?;
+        Ok(PreparedCameras { cameras: self.clone(), configured, place })
     }
 
     /// Gives the gateway these cameras in the place of those that it keeps itself.
@@ -238,6 +237,33 @@ impl Cameras {
     /// Returns the cameras of the configuration.
     pub(crate) fn configured(&self) -> Vec<CameraConfig> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner).configured.clone()
+    }
+}
+
+/// Cameras that have been checked, with a place in the queue of changes.
+#[must_use]
+#[derive(Debug)]
+pub struct PreparedCameras {
+    cameras: Cameras,
+    configured: Vec<CameraConfig>,
+    place: mpsc::OwnedPermit<Vec<Update>>,
+}
+
+impl PreparedCameras {
+    /// Gives them to the gateway in the place of those of its configuration. Returns the
+    /// differences.
+    pub fn apply(self) -> Vec<Difference> {
+        let Self { cameras, configured, place } = self;
+        // Held while the changes are queued, so that they arrive in the order of the calls.
+        let mut current = cameras.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = Sets { configured, stored: current.stored.clone() };
+        let (differences, updates) = differences(&current.running(), &new.running());
+        if !updates.is_empty() {
+            place.send(updates);
+        }
+        *current = new;
+        cameras.places.send_replace(current.places());
+        differences
     }
 }
 
@@ -384,6 +410,12 @@ mod tests {
         // The driver has not taken the last change yet.
         assert!(matches!(cameras.set(vec![door.clone()]), Err(ChangeError::Busy)));
         received.try_recv().unwrap();
-        assert_eq!(cameras.set(vec![door]).unwrap().len(), 1);
+        let prepared = cameras.prepare(vec![door.clone()]).unwrap();
+        assert!(received.try_recv().is_err(), "it is not applied yet");
+        assert!(matches!(cameras.prepare(Vec::new()), Err(ChangeError::Busy)), "it has the place");
+        assert_eq!(prepared.apply().len(), 1);
+        received.try_recv().unwrap();
+        drop(cameras.prepare(Vec::new()).unwrap());
+        assert_eq!(cameras.set(vec![door]).unwrap(), [], "what was dropped is not applied");
     }
 }

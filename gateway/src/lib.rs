@@ -46,7 +46,7 @@ use crate::port_mapping::{LIFETIME, PortMapperConfig, PortMapping, Protocols, St
 use crate::store_file::StoreFile;
 use key::Key;
 
-pub use cameras::{CameraConfig, Cameras, ChangeError, Difference, OnvifPlace};
+pub use cameras::{CameraConfig, Cameras, ChangeError, Difference, OnvifPlace, PreparedCameras};
 pub use key::KeyError;
 pub use link::{LinkError, server_address, websocket_url};
 pub use metrics::Metrics;

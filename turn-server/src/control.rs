@@ -49,6 +49,9 @@ pub(crate) enum Command {
     EndHandover { client: FiveTuple, worker: u8, at: Instant },
     #[cfg(test)]
     Panic,
+    /// Keeps the worker busy until the sender is dropped.
+    #[cfg(test)]
+    Stall(Receiver<()>),
 }
 
 /// The phase of a worker.
@@ -168,7 +171,7 @@ impl Control {
             | Command::EndSession { .. }
             | Command::EndUser { .. } => None,
             #[cfg(test)]
-            Command::Panic => None,
+            Command::Panic | Command::Stall(_) => None,
         }
     }
 

@@ -129,15 +129,12 @@ impl StartError {
     }
 }
 
-/// The reason why new settings are not in effect.
+/// The reason why new settings are not in effect. Nothing has changed.
 #[derive(Debug, thiserror::Error)]
 pub enum ReloadError {
-    /// A server could not be started with them. Nothing has changed.
+    /// A server could not be started with them.
     #[error("{0}; the old settings stay in effect")]
     Invalid(StartError),
-    /// Some workers have the new settings; the others get them within seconds of responding again.
-    #[error(transparent)]
-    WorkerUnresponsive(#[from] WorkerUnresponsive),
     /// The server is being shut down.
     #[error("the TURN server is shutting down")]
     Stopping,

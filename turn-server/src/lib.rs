@@ -180,7 +180,8 @@ impl Server {
 
     /// Applies new settings without ending an allocation, and returns what differs from the old
     /// ones. They are checked as a whole first. A setting that needs a restart keeps its old value
-    /// and is listed as well. A worker that does not reply in time gets them later.
+    /// and is listed as well. A worker that does not reply in time gets them within seconds of
+    /// responding again, and a warning is logged.
     pub fn reload(&self, config: Config) -> Result<Vec<Change>, ReloadError> {
         if self.is_draining() {
             return Err(ReloadError::Stopping);
@@ -195,7 +196,7 @@ impl Server {
             Command::Reconfigure { reloadable, reply }
         }) {
             settings.mark_stale();
-            return Err(error.into());
+            tracing::warn!(%error, "a TURN worker gets the new settings later");
         }
         for change in &changes {
             tracing::info!("TURN setting changed: {change}");

@@ -38,6 +38,8 @@ impl Worker {
                 }
                 #[cfg(test)]
                 Command::Panic => panic!("as a bug would"),
+                #[cfg(test)]
+                Command::Stall(until) => drop(until.recv()),
                 Command::EndSession { id, reply } => {
                     let ended = self.server.end_allocation(now(), id);
                     // Before the reply, so that its receiver finds the end in the log and metrics.

@@ -1,6 +1,6 @@
 use std::io::Read as _;
 use std::net::{TcpListener, TcpStream};
-use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::{SyncSender, sync_channel};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use porthole_test_support::turn_client::TestTurnClient;
@@ -45,6 +45,28 @@ fn a_panic_ends_the_allocations_of_its_worker_and_not_the_server() -> Result<()>
     server.shutdown(Duration::ZERO);
     let worker = &server.workers[0];
     wait_for("a clean end", || !worker.is_running()).context("the thread")
+}
+
+/// Takes 4 s: twice the time that a worker has to reply.
+#[test]
+fn a_reload_counts_although_a_worker_gets_it_later() -> Result<()> {
+    let config = |password: &str| -> Result<Config> {
+        Ok(Config {
+            listen: vec!["127.0.0.1:0".parse()?],
+            users: vec![("anna".to_owned(), password.to_owned())],
+            workers: 1,
+            ..Config::default()
+        })
+    };
+    let server = Server::start(config("other")?)?;
+    let listen = server.local_addrs()[0];
+    let (resume, until) = sync_channel(1);
+    server.workers[0].control.request(|_: SyncSender<()>| Command::Stall(until))?;
+    let changes = server.reload(config("secret")?)?;
+    assert_eq!(changes.len(), 1, "it counts: {changes:?}");
+    assert_eq!(server.reload(config("secret")?)?, [], "it has nothing to change again");
+    drop(resume);
+    wait_for("the new password is accepted", || allocate(listen).is_ok())
 }
 
 /// Makes workers without threads.

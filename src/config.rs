@@ -4,6 +4,7 @@
 //! `deploy/porthole.example.toml`; tests compare the three.
 
 mod check;
+mod fingerprint;
 mod log_format;
 mod port_mapping;
 mod read;
@@ -27,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 pub use check::{AllErrors, check};
+pub use fingerprint::Fingerprint;
 pub use log_format::LogFormat;
 pub use port_mapping::PortMapping;
 pub use read::InvalidSetting;
@@ -485,6 +487,8 @@ pub enum Error {
 pub struct Loaded {
     pub config: Config,
     pub file: Option<PathBuf>,
+    /// The contents of the file that were read.
+    pub contents: Option<Fingerprint>,
     pub origins: Origins,
 }
 
@@ -523,6 +527,7 @@ fn load_with(
 struct Layers {
     tree: Tree,
     file: Option<PathBuf>,
+    contents: Option<Fingerprint>,
     default_data: Option<PathBuf>,
     /// Errors of the file as TOML.
     syntax: Vec<SyntaxError>,
@@ -542,23 +547,25 @@ impl Layers {
         let data = above.top_level_text("data").map(PathBuf::from).or(default_data.clone());
         let file = file.map(Path::to_owned).or_else(|| find_file(data));
 
-        let (mut tree, mut syntax) = (Tree::default(), Vec::new());
+        let (mut tree, mut syntax, mut contents) = (Tree::default(), Vec::new(), None);
         if let Some(path) = &file {
             let text = std::fs::read_to_string(path)
                 .map_err(|cause| Error::Unreadable { path: path.clone(), cause })?;
+            contents = Some(Fingerprint::of(text.as_bytes()));
             syntax = tree.add_file(path, &text);
         }
         tree.add_env(environment.iter().cloned());
         flags(&mut tree);
-        Ok(Self { tree, file, default_data, syntax })
+        Ok(Self { tree, file, contents, default_data, syntax })
     }
 
     /// Completes a configuration that was read from the tree.
     fn finish(self, mut config: Config) -> Result<Loaded, Error> {
         if config.data.as_os_str().is_empty() {
-            config.data = self.default_data.ok_or(Error::NoDataFolder)?;
+            config.data = self.default_data.clone().ok_or(Error::NoDataFolder)?;
         }
-        Ok(Loaded { config, file: self.file, origins: self.tree.origins() })
+        let Self { tree, file, contents, .. } = self;
+        Ok(Loaded { config, file, contents, origins: tree.origins() })
     }
 }
 

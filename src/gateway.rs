@@ -5,12 +5,15 @@ use std::time::Duration;
 use anyhow::Context;
 use porthole_admin::Change;
 use porthole_gateway::ingest::{Source, Timeouts};
-use porthole_gateway::{CameraConfig, Cameras, Difference, Gateway, OnvifPlace, Picture};
+use porthole_gateway::{
+    CameraConfig, Cameras, Difference, Gateway, OnvifPlace, Picture, PreparedCameras,
+};
+use tokio_rustls::rustls::pki_types::CertificateDer;
 use url::Url;
 
 use crate::admin_api::{AdminApi, Roles};
 use crate::config::Config;
-use crate::reload::{Loader, Role};
+use crate::reload::{Hangups, Loader, Role};
 use crate::{admin_api, authorities, console, data, reload, service_manager, shutdown};
 
 /// Runs a gateway until the program is told to stop. SIGHUP reloads its cameras.
@@ -20,17 +23,19 @@ pub async fn run(config: &Config, source: Loader) -> anyhow::Result<()> {
     let server = config.gateway.server.clone();
     let server = server.context("give the URL of the signaling server with --server")?;
     let claim = config.gateway.claim.as_ref().map(|claim| claim.reveal().to_owned());
+    let hangups = Hangups::listen()?;
     let admin = AdminApi::bind(admin_api::configuration(config)).await?;
     let gateway = start(config, server, claim)?;
     let (cameras, running) = (gateway.cameras().clone(), config.clone());
-    let reload = reload::follow(source, move |new| {
+    let reload = reload::follow(source, hangups, move |new| {
         if let Some(admin) = admin_api::configuration(&new) {
             admin.check()?;
         }
-        let mut changes = changes_of(&set_cameras(&cameras, &new)?);
+        authorities_of(&new)?;
+        let mut changes = apply_cameras(prepare_cameras(&cameras, &new)?);
         changes.extend(reload::at_restart(&running, &new, Role::Gateway));
         Ok(changes)
-    })?;
+    });
     let roles = Roles { gateway: Some(gateway.metrics()), ..Roles::default() };
     let _serving = admin.serve(roles, reload, &stop);
     service_manager::report_ready(&stop);
@@ -38,24 +43,19 @@ pub async fn run(config: &Config, source: Loader) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Gives a running gateway the cameras of a configuration that was reloaded, and returns and logs
-/// what differs.
-pub fn set_cameras(cameras: &Cameras, config: &Config) -> anyhow::Result<Vec<Difference>> {
-    let differences = cameras.set(settings_of_cameras(config))?;
-    for difference in &differences {
-        tracing::info!("the configuration: camera {difference}");
-    }
-    Ok(differences)
+/// Checks the cameras of a configuration that was reloaded.
+pub fn prepare_cameras(cameras: &Cameras, config: &Config) -> anyhow::Result<PreparedCameras> {
+    Ok(cameras.prepare(settings_of_cameras(config))?)
 }
 
-/// Returns the differences of cameras as changes of settings.
-pub fn changes_of(differences: &[Difference]) -> Vec<Change> {
-    let change = |one: &Difference| Change {
-        setting: "camera".to_owned(),
-        what: one.to_string(),
-        needs_restart: false,
+/// Gives a running gateway cameras that were checked, and returns and logs what differs.
+pub fn apply_cameras(cameras: PreparedCameras) -> Vec<Change> {
+    let change = |one: Difference| {
+        tracing::info!("the configuration: camera {one}");
+        let what = one.to_string();
+        Change { setting: "camera".to_owned(), what, needs_restart: false }
     };
-    differences.iter().map(change).collect()
+    cameras.apply().into_iter().map(change).collect()
 }
 
 /// Starts a gateway: binds its port and loads or creates its key. It connects when it runs.
@@ -75,11 +75,7 @@ fn settings(
     claim: Option<String>,
 ) -> anyhow::Result<porthole_gateway::Config> {
     let gateway = &config.gateway;
-    let authorities = gateway.ca_certificates.as_deref().map(authorities::read).transpose()?;
-    anyhow::ensure!(
-        authorities.as_ref().is_none_or(|found| !found.is_empty()),
-        "the file in gateway.ca_certificates has no certificate"
-    );
+    let authorities = authorities_of(config)?;
     Ok(porthole_gateway::Config {
         server,
         claim,
@@ -98,6 +94,17 @@ fn settings(
         turn_only: gateway.turn_only,
         port_mapping: gateway.port_mapping.protocols(),
     })
+}
+
+/// Returns the certificates in the file of `gateway.ca_certificates`, if it is set.
+pub fn authorities_of(config: &Config) -> anyhow::Result<Option<Vec<CertificateDer<'static>>>> {
+    let file = config.gateway.ca_certificates.as_deref();
+    let authorities = file.map(authorities::read).transpose()?;
+    anyhow::ensure!(
+        authorities.as_ref().is_none_or(|found| !found.is_empty()),
+        "the file in gateway.ca_certificates has no certificate"
+    );
+    Ok(authorities)
 }
 
 fn settings_of_cameras(config: &Config) -> Vec<CameraConfig> {

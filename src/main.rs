@@ -68,14 +68,15 @@ fn load(cli: &Cli) -> Result<Loaded, config::Error> {
     config::load(cli.config.as_deref(), |tree| cli.configure(tree))
 }
 
-async fn run(cli: &Arc<Cli>, Loaded { config, file, origins }: Loaded) -> anyhow::Result<()> {
+async fn run(cli: &Arc<Cli>, loaded: Loaded) -> anyhow::Result<()> {
     let source = {
         let cli = Arc::clone(cli);
-        Loader::new(file.clone(), move || {
+        Loader::new(&loaded, move || {
             reload::check_can_change(cli.config.as_deref())?;
-            Ok(load(&cli)?.config)
+            Ok(load(&cli)?)
         })
     };
+    let Loaded { config, file, origins, .. } = loaded;
     if cli.command.shows_password() {
         console::warn_of_password();
     }

@@ -85,6 +85,19 @@ struct Inside {
     turn: Option<Arc<TurnServer>>,
 }
 
+/// Checks the settings of a configuration that was read again, as far as that needs no look-up of
+/// the machine's address.
+///
+/// # Errors
+///
+/// Names the setting that is missing.
+pub fn check_reloaded(config: &Config) -> anyhow::Result<()> {
+    if config.public.listen.is_empty() {
+        settings::check(config)?;
+    }
+    settings::files(config).map(drop)
+}
+
 impl PublicPort {
     /// Reads the certificate and binds the addresses of `public.listen`. `None` if there are none.
     ///

@@ -1,22 +1,25 @@
 //! SIGHUP, or a change of the file: the configuration is read again.
 
+mod watch;
+
+use std::error::Error;
 use std::ffi::OsStr;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use porthole_admin::{Change, Reload};
-use tokio::signal::unix::{SignalKind, signal};
+use porthole_gateway::ChangeError;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::Instant;
 
-use crate::config::{Config, Signaling};
+use crate::config;
+use crate::config::{Config, Fingerprint, Loaded, Signaling};
+use watch::State;
 
 /// The variable with the folder in which systemd puts its copies for a service (`LoadCredential`).
 const COPIES: &str = "CREDENTIALS_DIRECTORY";
-
-/// Interval at which the file is looked at. A change counts once two looks have found it.
-const WATCH_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Checks that reading the configuration file again can bring in a change.
 pub fn check_can_change(file: Option<&Path>) -> anyhow::Result<()> {
@@ -77,17 +80,19 @@ fn without_turn_servers(new: &Config, running: &Config) -> Signaling {
 /// The way to load the configuration again, from the same file, environment and flags.
 #[derive(Clone)]
 pub struct Loader {
-    load: Arc<dyn Fn() -> anyhow::Result<Config> + Send + Sync>,
+    load: Arc<dyn Fn() -> anyhow::Result<Loaded> + Send + Sync>,
     file: Option<PathBuf>,
+    /// The contents of the file that the program has started with.
+    contents: Option<Fingerprint>,
 }
 
 impl Loader {
-    /// Creates the source of a configuration, with its file if there is one.
+    /// Creates the source of the configurations that come after the one that was `loaded`.
     pub fn new(
-        file: Option<PathBuf>,
-        load: impl Fn() -> anyhow::Result<Config> + Send + Sync + 'static,
+        loaded: &Loaded,
+        load: impl Fn() -> anyhow::Result<Loaded> + Send + Sync + 'static,
     ) -> Self {
-        Self { load: Arc::new(load), file }
+        Self { load: Arc::new(load), file: loaded.file.clone(), contents: loaded.contents }
     }
 
     /// Returns the source whose configurations are completed.
@@ -96,75 +101,94 @@ impl Loader {
         self,
         complete: impl Fn(Config) -> anyhow::Result<Config> + Send + Sync + 'static,
     ) -> Self {
-        let load = self.load;
-        Self { load: Arc::new(move || complete(load()?)), file: self.file }
+        let before = self.load;
+        let load = move || {
+            let mut loaded = before()?;
+            loaded.config = complete(loaded.config)?;
+            Ok(loaded)
+        };
+        Self { load: Arc::new(load), ..self }
     }
 }
 
-/// Loads the configuration again and passes it to `apply`, on each SIGHUP and after each change of
-/// the file. Logs the result: the number of changes, or the reason for which nothing was changed.
-/// Returns the function for others to call; one call runs at a time.
+/// The SIGHUPs to this process. One that comes before they are followed is kept.
+pub struct Hangups(Signal);
+
+impl Hangups {
+    /// Listens for them from now on, instead of being ended by them.
+    pub fn listen() -> anyhow::Result<Self> {
+        signal(SignalKind::hangup()).map(Self).context("cannot listen for signals")
+    }
+}
+
+/// An error that may be gone when the same configuration is loaded once more.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct TryAgain(pub anyhow::Error);
+
+/// Returns true if the same configuration may be accepted later.
+fn may_pass(error: &anyhow::Error) -> bool {
+    let passes = |cause: &(dyn Error + 'static)| {
+        cause.is::<TryAgain>()
+            || cause.is::<io::Error>()
+            || matches!(cause.downcast_ref(), Some(ChangeError::Busy))
+            || matches!(cause.downcast_ref(), Some(config::Error::Unreadable { .. }))
+    };
+    error.chain().any(passes)
+}
+
+/// Loads the configuration again and passes it to `apply`, which applies all of it or nothing: on
+/// each SIGHUP, and after each change of the file since the program has read it. Logs the result:
+/// the number of changes, or the reason for which nothing was changed. Returns the function for
+/// others to call; one call runs at a time.
 pub fn follow(
     source: Loader,
+    hangups: Hangups,
     apply: impl Fn(Config) -> anyhow::Result<Vec<Change>> + Send + Sync + 'static,
-) -> anyhow::Result<Reload> {
-    let mut hangup = signal(SignalKind::hangup()).context("cannot listen for signals")?;
-    let Loader { load, file } = source;
-    let loaded = Arc::new(Mutex::new(file.as_deref().and_then(contents)));
+) -> Reload {
+    let Loader { load, file, contents } = source;
+    let state = Arc::new(Mutex::new(State::new(contents)));
     let reload: Reload = {
-        let (loaded, file) = (Arc::clone(&loaded), file.clone());
+        let (state, file) = (Arc::clone(&state), file.clone());
         Arc::new(move || {
             // The configuration that is loaded last must also be applied last.
-            let mut loaded = loaded.lock().unwrap_or_else(PoisonError::into_inner);
-            *loaded = file.as_deref().and_then(contents);
-            load().and_then(&apply).map_err(|error| format!("{error:#}"))
+            let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+            let attempt = state.begin(file.as_deref().and_then(watch::contents));
+            let applied = load().and_then(|loaded| Ok((loaded.contents, apply(loaded.config)?)));
+            match applied {
+                Ok((contents, changes)) => {
+                    *state = State::new(contents);
+                    Ok(changes)
+                }
+                Err(error) => {
+                    if may_pass(&error) {
+                        state.try_later(&attempt, Instant::now());
+                    }
+                    Err(format!("{error:#}"))
+                }
+            }
         })
     };
-    let called = Arc::clone(&reload);
-    tokio::spawn(async move {
-        while hangup.recv().await.is_some() {
-            call(&called).await;
-        }
-    });
+    tokio::spawn(follow_signals(hangups, Arc::clone(&reload)));
     if let Some(file) = file {
-        tokio::spawn(watch(file, loaded, Arc::clone(&reload)));
+        tokio::spawn(watch::watch(file, state, Arc::clone(&reload)));
     }
-    Ok(reload)
+    reload
 }
 
-async fn call(reload: &Reload) {
+async fn follow_signals(mut hangups: Hangups, reload: Reload) {
+    while hangups.0.recv().await.is_some() {
+        call(&reload, "SIGHUP").await;
+    }
+}
+
+async fn call(reload: &Reload, cause: &str) {
     let reload = Arc::clone(reload);
     match tokio::task::spawn_blocking(move || reload()).await {
-        Ok(Ok(changes)) => tracing::info!(changes = changes.len(), "configuration reloaded"),
-        Ok(Err(reason)) => tracing::error!("the configuration was not reloaded: {reason}"),
-        Err(error) => tracing::error!(%error, "the reload has panicked"),
+        Ok(Ok(changes)) => tracing::info!(cause, changes = changes.len(), "configuration reloaded"),
+        Ok(Err(reason)) => tracing::error!(cause, "the configuration was not reloaded: {reason}"),
+        Err(error) => tracing::error!(cause, %error, "the reload has panicked"),
     }
-}
-
-/// Calls `reload` when the file has other contents than those that were `loaded` last, and they
-/// have stayed the same for one look: an editor may not be done before.
-async fn watch(file: PathBuf, loaded: Arc<Mutex<Option<u64>>>, reload: Reload) {
-    let mut before = None;
-    loop {
-        tokio::time::sleep(WATCH_INTERVAL).await;
-        let path = file.clone();
-        let found = tokio::task::spawn_blocking(move || contents(&path)).await.ok().flatten();
-        // While it is being replaced there is no file, and what is in effect stays so.
-        let Some(found) = found else { continue };
-        let is_settled = before.replace(found) == Some(found);
-        // While a reload runs, the next look decides.
-        let is_new = loaded.try_lock().is_ok_and(|loaded| *loaded != Some(found));
-        if is_settled && is_new {
-            call(&reload).await;
-        }
-    }
-}
-
-/// Returns a number that stands for the contents of a file; `None` if it cannot be read.
-fn contents(file: &Path) -> Option<u64> {
-    let mut hasher = DefaultHasher::new();
-    std::fs::read(file).ok()?.hash(&mut hasher);
-    Some(hasher.finish())
 }
 
 #[cfg(test)]

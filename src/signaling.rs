@@ -15,7 +15,7 @@ use url::Url;
 use crate::admin_api::{AdminApi, Roles};
 use crate::config::{Config, Join, Network, OpenidConnect};
 use crate::public::PublicPort;
-use crate::reload::{Loader, Role};
+use crate::reload::{Hangups, Loader, Role};
 use crate::{
     admin_api, authorities, console, data, open_files, public, reload, service_manager, shutdown,
 };
@@ -29,6 +29,7 @@ pub async fn run(config: &Config, source: Loader) -> anyhow::Result<()> {
     let stop = shutdown::on_signal()?;
     let places = open_files::raise_limit().map_or_else(PlaceLimits::default, PlaceLimits::within);
     let running = config.clone();
+    let hangups = Hangups::listen()?;
     let admin = AdminApi::bind(admin_api::configuration(config)).await?;
     // An address without a name is found; it relays nothing, so that a name is enough.
     let config = if config.public.names.is_empty() {
@@ -43,12 +44,12 @@ pub async fn run(config: &Config, source: Loader) -> anyhow::Result<()> {
     }
     console::print_welcome(&dashboard_url(config), server.setup_link().as_deref())?;
     let turn_servers = server.turn_servers();
-    let reload = reload::follow(source, move |new| {
+    let reload = reload::follow(source, hangups, move |new| {
         let turn = check_reloaded(&new)?;
         let mut changes = change_of(turn_servers.replace(turn));
         changes.extend(reload::at_restart(&running, &new, Role::Signaling));
         Ok(changes)
-    })?;
+    });
     let roles = Roles { signaling: Some(server.metrics()), ..Roles::default() };
     let _serving = admin.serve(roles, reload, &stop);
     service_manager::report_ready(&stop);
@@ -62,9 +63,15 @@ fn check_reloaded(config: &Config) -> anyhow::Result<Option<TurnConfig>> {
     if let Some(admin) = admin_api::configuration(config) {
         admin.check()?;
     }
-    let provider = config.signaling.openid_connect.as_ref();
-    provider.map(openid_connect).transpose()?;
+    public::check_reloaded(config)?;
+    check_provider(config)?;
     external_turn_config(config)
+}
+
+/// Checks the settings of the provider of OpenID Connect, if there is one.
+pub fn check_provider(config: &Config) -> anyhow::Result<()> {
+    let provider = config.signaling.openid_connect.as_ref();
+    provider.map(openid_connect).transpose().map(drop)
 }
 
 /// Returns the change of the TURN servers, if they have changed.

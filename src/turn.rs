@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin_api::{AdminApi, Roles};
 use crate::config::Config;
-use crate::reload::Loader;
+use crate::reload::{Hangups, Loader, TryAgain};
 use crate::signaling::TURN_CREDENTIALS_LIFETIME;
 use crate::{admin_api, console, public, reload, service_manager, shutdown};
 
@@ -26,34 +26,38 @@ pub use settings::for_sessions;
 #[cfg(test)]
 pub use settings::{changes_at_restart, server_config};
 
-/// Applies the other parts of a configuration that was reloaded.
-pub type ApplyRest = Arc<dyn Fn(&Config) -> anyhow::Result<Vec<Change>> + Send + Sync>;
+/// Function that checks the other parts of a configuration that was reloaded, and changes nothing.
+pub type PrepareRest = Box<dyn Fn(&Config) -> anyhow::Result<ApplyRest> + Send + Sync>;
+
+/// Function that applies the other parts, which have been checked.
+pub type ApplyRest = Box<dyn FnOnce() -> Vec<Change>>;
 
 /// Runs a TURN server until the program is told to stop.
 pub async fn run(config: &Config, source: Loader) -> anyhow::Result<()> {
     let stop = shutdown::on_signal()?;
+    let hangups = Hangups::listen()?;
     let config = resolve_public_address(config).await?;
-    let nothing: ApplyRest = Arc::new(|_| Ok(Vec::new()));
+    let nothing: PrepareRest = Box::new(|_| Ok(Box::new(Vec::new)));
     let admin = AdminApi::bind(admin_api::configuration_with_turn(&config)).await?;
-    let turn = TurnServer::start(&config, source, nothing)?;
+    let turn = TurnServer::start(&config)?;
     let roles = Roles { turn: Some(turn.server()), ..Roles::default() };
+    let reload = turn.follow(&config, source, hangups, nothing);
     // It stops last, because it reports the progress.
-    let _serving = admin.serve(roles, turn.reload(), &CancellationToken::new());
+    let _serving = admin.serve(roles, reload, &CancellationToken::new());
     service_manager::report_ready(&stop);
     stop.cancelled().await;
     turn.drain().await
 }
 
-/// A running TURN server. SIGHUP reloads its configuration.
+/// A running TURN server.
 pub struct TurnServer {
     server: Arc<Server>,
     drain: Duration,
-    reload: Reload,
 }
 
 impl TurnServer {
     /// Starts the server.
-    pub fn start(config: &Config, source: Loader, apply_rest: ApplyRest) -> anyhow::Result<Self> {
+    pub fn start(config: &Config) -> anyhow::Result<Self> {
         let turn = &config.turn;
         let listening: Vec<_> = turn.listen.iter().map(ToString::to_string).collect();
         console::print_progress(format_args!(
@@ -61,14 +65,20 @@ impl TurnServer {
             listening.join(", ")
         ));
         let server = Arc::new(start(config)?);
-        let reload = reload::follow(source, apply(config, &server, apply_rest))?;
         let drain = Duration::from_secs(turn.drain_s.get().into());
-        Ok(Self { server, drain, reload })
+        Ok(Self { server, drain })
     }
 
-    /// Returns the function that reloads the configuration, as SIGHUP does.
-    pub fn reload(&self) -> Reload {
-        Arc::clone(&self.reload)
+    /// Applies each new configuration to the server and to the rest of the role, which must be
+    /// running. Returns the function that reloads it, as SIGHUP does.
+    pub fn follow(
+        &self,
+        running: &Config,
+        source: Loader,
+        hangups: Hangups,
+        rest: PrepareRest,
+    ) -> Reload {
+        reload::follow(source, hangups, apply(running, &self.server, rest))
     }
 
     /// Returns the server, for clients that are accepted at the public port.
@@ -111,18 +121,19 @@ fn start(config: &Config) -> anyhow::Result<Server> {
     })
 }
 
-/// Returns the function that applies a configuration that was loaded again: the TURN server's part
-/// of it, then the rest.
+/// Returns the function that applies a configuration that was loaded again: all of it or, if some
+/// of it is refused, nothing. The rest follows the TURN server, which then accepts a new secret.
 fn apply(
     config: &Config,
     server: &Arc<Server>,
-    apply_rest: ApplyRest,
+    prepare_rest: PrepareRest,
 ) -> impl Fn(Config) -> anyhow::Result<Vec<Change>> + Send + Sync + 'static {
     let server = Arc::clone(server);
     let runtime = Handle::current();
     let running = config.clone();
     move |new| {
         let new = complete_reloaded(new, &running, &runtime)?;
+        let apply_rest = prepare_rest(&new)?;
         let mut changes = server.reload(settings::server_config(&new)?)?;
         let at_restart = settings::changes_at_restart(&running, &new);
         for change in &at_restart {
@@ -130,7 +141,7 @@ fn apply(
         }
         changes.extend(at_restart);
         let mut changes: Vec<_> = changes.into_iter().map(porthole_turn_admin::change).collect();
-        changes.extend(apply_rest(&new)?);
+        changes.extend(apply_rest());
         Ok(changes)
     }
 }
@@ -147,7 +158,7 @@ fn complete_reloaded(
         admin.check()?;
     }
     if new.turn.external_address != running.turn.external_address {
-        new = runtime.block_on(resolve_public_address(&new))?;
+        new = runtime.block_on(resolve_public_address(&new)).map_err(TryAgain)?;
     }
     if new.public_address.is_none() {
         new.public_address = running.public_address;

@@ -3,7 +3,6 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
 
 use porthole_gateway::{Cameras, Gateway};
 use porthole_signaling::{PlaceLimits, Server, TurnConfig, TurnServers, admin};
@@ -15,8 +14,8 @@ use url::Url;
 use crate::admin_api::{AdminApi, Roles};
 use crate::config::Config;
 use crate::public::PublicPort;
-use crate::reload::Loader;
-use crate::turn::{ApplyRest, TurnServer};
+use crate::reload::{Hangups, Loader};
+use crate::turn::{PrepareRest, TurnServer};
 use crate::{
     admin_api, console, data, gateway, public, service_manager, shutdown, signaling, turn,
 };
@@ -28,6 +27,7 @@ const ENDED_QUEUE: usize = 4096;
 pub async fn run(config: &Config, source: Loader) -> anyhow::Result<()> {
     data::prepare(&config.data)?;
     let stop = shutdown::on_signal()?;
+    let hangups = Hangups::listen()?;
     let data = config.data.clone();
     let complete = move |config| with_secret(turn::for_sessions(public::with_turn(config)), &data);
     let config = turn::resolve_public_address(&complete(config.clone())?).await?;
@@ -39,8 +39,7 @@ pub async fn run(config: &Config, source: Loader) -> anyhow::Result<()> {
     let urls = turn::ice_server_urls(config)?;
     let allowing = allow_own_ice_servers(config, &urls);
     let turn_config = turn_config(config, urls.clone());
-    let running = Arc::new(OnceLock::new());
-    let turn_server = TurnServer::start(config, source, apply_rest(&running, urls))?;
+    let turn_server = TurnServer::start(config)?;
     let (ended, sessions) = mpsc::channel(ENDED_QUEUE);
     turn_server.end_users(sessions);
     // The TURN server needs open files, too.
@@ -50,8 +49,9 @@ pub async fn run(config: &Config, source: Loader) -> anyhow::Result<()> {
         public.open(signaling.entrance(), Some(turn_server.server()), &stop);
     }
     let gateway = start_gateway(&allowing, signaling.local_addr()).await?;
-    // It is set once.
-    let _ = running.set((gateway.cameras().clone(), signaling.turn_servers()));
+    // All that a reload changes is there from now on.
+    let rest = prepare_rest(gateway.cameras().clone(), signaling.turn_servers(), urls);
+    let reload = turn_server.follow(config, source, hangups, rest);
     console::print_welcome(&signaling::dashboard_url(config), signaling.setup_link().as_deref())?;
 
     let roles = Roles {
@@ -60,7 +60,7 @@ pub async fn run(config: &Config, source: Loader) -> anyhow::Result<()> {
         turn: Some(turn_server.server()),
     };
     // It stops last, because it reports the progress.
-    let _serving = admin.serve(roles, turn_server.reload(), &stop);
+    let _serving = admin.serve(roles, reload, &stop);
     service_manager::report_ready(&stop);
     let ended = run_both(signaling, gateway, stop).await;
     turn_server.drain().await?;
@@ -81,14 +81,20 @@ fn turn_config(config: &Config, urls: Vec<String>) -> Option<TurnConfig> {
     config.turn.secret.as_ref().map(|secret| signaling::turn_config(urls, secret.reveal()))
 }
 
-/// Returns the function that applies the cameras and the secret of a reloaded configuration, once
-/// gateway and signaling server are there. The TURN server accepts the secret by then.
-fn apply_rest(running: &Arc<OnceLock<(Cameras, TurnServers)>>, urls: Vec<String>) -> ApplyRest {
-    let running = Arc::clone(running);
-    Arc::new(move |new: &Config| {
-        let Some((cameras, turn_servers)) = running.get() else { return Ok(Vec::new()) };
-        turn_servers.replace(turn_config(new, urls.clone()));
-        Ok(gateway::changes_of(&gateway::set_cameras(cameras, new)?))
+/// Returns the function that checks a reloaded configuration as a start would, and then applies the
+/// cameras and the secret. The TURN server accepts the secret by then.
+fn prepare_rest(cameras: Cameras, turn_servers: TurnServers, urls: Vec<String>) -> PrepareRest {
+    Box::new(move |new: &Config| {
+        public::check_reloaded(new)?;
+        signaling::check_provider(new)?;
+        gateway::authorities_of(new)?;
+        let cameras = gateway::prepare_cameras(&cameras, new)?;
+        let turn_config = turn_config(new, urls.clone());
+        let turn_servers = turn_servers.clone();
+        Ok(Box::new(move || {
+            turn_servers.replace(turn_config);
+            gateway::apply_cameras(cameras)
+        }))
     })
 }
 

@@ -163,9 +163,9 @@ impl<'a> Server<'a> {
         Ok(self.program.as_ref().context("the server is not running")?.pid())
     }
 
-    /// Makes it read its configuration again.
-    pub fn hang_up(&self) -> Result<()> {
-        self.program.as_ref().context("the server is not running")?.hang_up()
+    /// Makes it read its configuration again with SIGHUP, and waits until it has.
+    pub fn reload(&self) -> Result<()> {
+        self.program.as_ref().context("the server is not running")?.reload()
     }
 
     /// Returns the URL of a path, which starts with `/` or is empty.
@@ -306,8 +306,8 @@ impl Gateway {
         Ok(Self { program: Program::start(scene, name, command.args(flags))? })
     }
 
-    /// Makes it read its configuration again.
-    pub fn hang_up(&self) -> Result<()> {
-        self.program.hang_up()
+    /// Makes it read its configuration again with SIGHUP, and waits until it has.
+    pub fn reload(&self) -> Result<()> {
+        self.program.reload()
     }
 }

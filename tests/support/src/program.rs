@@ -18,6 +18,11 @@ use crate::wait;
 /// Draining sessions and closing a database takes well under a second.
 const STOP_DEADLINE: Duration = Duration::from_secs(15);
 
+/// Time for a reload on a busy machine.
+const RELOAD_DEADLINE: Duration = Duration::from_secs(30);
+/// The message of a reload because of SIGHUP.
+const RELOADED: &str = "configuration reloaded cause=\"SIGHUP\"";
+
 /// The setting that keeps a gateway from asking the router of the machine for a port.
 const PORT_MAPPING: &str = "PORTHOLE__GATEWAY__PORT_MAPPING";
 
@@ -88,6 +93,17 @@ impl Program {
     pub fn hang_up(&self) -> Result<()> {
         let pid = Pid::from_raw(i32::try_from(self.pid())?);
         Ok(kill(pid, Signal::SIGHUP)?)
+    }
+
+    /// Makes Porthole read its configuration again with SIGHUP, and waits until its log says it
+    /// has done so for this reason: a change of the file alone makes it do so, too, but later.
+    pub fn reload(&self) -> Result<()> {
+        let reloads = || Ok::<_, anyhow::Error>(self.output()?.matches(RELOADED).count());
+        let before = reloads()?;
+        self.hang_up()?;
+        wait::until("the reload is logged", RELOAD_DEADLINE, || {
+            Ok((reloads()? > before).then_some(()))
+        })
     }
 
     /// Returns the standard output and standard error so far.

@@ -115,7 +115,7 @@ fn each_role_alone_has_an_admin_api_with_its_numbers_and_a_reload() {
         };
         ensure!(reload()?.body == "[]", "nothing has changed");
         write(free_port()?)?;
-        signaling.hang_up()?;
+        signaling.reload()?;
         let changes = reload()?.json()?;
         ensure!(changes[0]["setting"] == "signaling", "{changes}");
         ensure!(changes[0]["needs_restart"] == true, "{changes}");

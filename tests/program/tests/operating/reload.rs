@@ -4,29 +4,29 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use porthole_test_support::http;
 use porthole_test_support::porthole::{Gateway, Server};
+use porthole_test_support::ports::free_port;
 use porthole_test_support::program::Place;
 use porthole_test_support::scene::{Need, Scene, scene};
 use porthole_test_support::viewer::Viewer;
+use porthole_test_support::wait;
 use serde_json::Value;
 
-use crate::turn_server::TurnServer;
+use crate::turn_server::{TOKEN, TurnServer};
 
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(30);
 /// One second of the test picture.
 const FRAMES: u64 = 30;
 
 #[test]
 fn sighup_reloads_the_configuration() {
     scene("sighup_reloads_the_configuration", &[Need::Program], |scene| {
-        let mut turn = TurnServer::start(scene, "")?;
+        let turn = TurnServer::start(scene, "")?;
         turn.check_accepts("anna:secret")?;
         turn.check_refuses("berta:geheim-4711")?;
         turn.write_config("users.berta = 'geheim-4711'\nworkers = 2")?;
-        turn.program.hang_up()?;
-        turn.program.wait_for("the reload is logged", DEADLINE, |program| {
-            Ok(program.output()?.contains("configuration reloaded").then_some(()))
-        })?;
+        turn.program.reload()?;
         turn.check_accepts("berta:geheim-4711")?;
         turn.check_accepts("anna:secret")?;
         let log = turn.program.output()?;
@@ -54,6 +54,11 @@ fn a_changed_file_is_loaded_by_itself_and_an_invalid_one_changes_nothing() {
         turn.check_accepts("berta:geheim-4711")?;
         let log = turn.program.output()?;
         ensure!(log.matches("not reloaded").count() == 1, "it is told once: {log}");
+        std::fs::write(turn.file(), "")?;
+        turn.program.wait_for("the empty file is noticed", DEADLINE, |program| {
+            Ok(program.output()?.contains("the configuration file is empty").then_some(()))
+        })?;
+        turn.check_accepts("berta:geheim-4711")?;
         Ok(())
     });
 }
@@ -122,6 +127,43 @@ fn a_reload_names_the_settings_that_need_a_restart() {
     });
 }
 
+#[test]
+fn a_reload_of_up_applies_all_of_a_configuration_or_nothing() {
+    let name = "a_reload_of_up_applies_all_of_a_configuration_or_nothing";
+    scene(name, &[Need::Program], |scene| {
+        let (data, admin) = (scene.data("server")?, free_port()?);
+        let file = data.join("porthole.toml");
+        let write = |text: &str| {
+            let admin = format!("[admin]\nlisten = '{admin}'\ntoken = '{TOKEN}'\n");
+            std::fs::write(&file, format!("{admin}{text}\n"))
+        };
+        write("")?;
+        let server = Server::start_in(scene, Place::Here, data.clone(), &[])?;
+        let reload = || {
+            let url = format!("http://{admin}/reload");
+            http::post(Place::Here, &url, Some(TOKEN), &Value::Null)
+        };
+        wait::until("the admin API answers", DEADLINE, || Ok(reload().ok().map(drop)))?;
+        let users = "[turn]\nusers.berta = 'geheim-4711'\n";
+        for (wrong, named) in [
+            ("[camera.\"probe.x\"]\nsource = 'test:'", "probe.x"),
+            ("[gateway]\nca_certificates = '/nonexistent'", "/nonexistent"),
+            ("[public]\nkey = '/nonexistent'", "public.listen"),
+        ] {
+            write(&format!("{users}{wrong}"))?;
+            let response = reload()?;
+            let is_refused = response.status == 422 && response.body.contains(named);
+            ensure!(is_refused, "{response:?}");
+        }
+        write(users)?;
+        let response = reload()?;
+        let is_new = response.status == 200 && response.body.contains("1 new or changed");
+        ensure!(is_new, "the user is new now, not before: {response:?}");
+        ensure!(server.output()?.matches("users: 1 new or changed").count() == 1, "once");
+        Ok(())
+    });
+}
+
 /// Cameras before the reload, and after it: `door` has another name, `gate` another picture, `shed`
 /// is gone and `yard` is new.
 const BEFORE: &str = "\
@@ -142,7 +184,7 @@ fn cameras_of_a_running_gateway_are_added_changed_and_removed() {
         let config = ["--config", file.to_str().context("a path in UTF-8")?];
         let mut server = Server::start(scene, Place::Here, &[])?;
         let gateway = Gateway::start(scene, "gateway", Place::Here, &server, &[], &config)?;
-        check_reload(scene, &mut server, &file, |_| gateway.hang_up())
+        check_reload(scene, &mut server, &file, |_| gateway.reload())
     });
 }
 
@@ -154,7 +196,7 @@ fn cameras_of_a_running_up_are_added_changed_and_removed() {
         std::fs::write(&file, BEFORE)?;
         let config = ["--config", file.to_str().context("a path in UTF-8")?];
         let mut server = Server::start(scene, Place::Here, &config)?;
-        check_reload(scene, &mut server, &file, |server| server.hang_up())
+        check_reload(scene, &mut server, &file, |server| server.reload())
     });
 }
 
@@ -163,7 +205,7 @@ fn check_reload(
     scene: &Scene,
     server: &mut Server<'_>,
     file: &Path,
-    hang_up: impl Fn(&Server<'_>) -> Result<()>,
+    reload: impl Fn(&Server<'_>) -> Result<()>,
 ) -> Result<()> {
     let token = server.token("viewer", &[])?;
     for id in ["door", "gate", "shed"] {
@@ -173,7 +215,7 @@ fn check_reload(
     viewer.wait_for_frames(FRAMES, DEADLINE)?;
 
     std::fs::write(file, AFTER)?;
-    hang_up(server)?;
+    reload(server)?;
     server.wait_for_camera(&token, "yard", DEADLINE)?;
     server.wait_for_camera_that("its name", &token, "door", DEADLINE, |camera| {
         camera["name"] == "Front door" && camera["viewers"] == 1

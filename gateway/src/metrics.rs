@@ -98,9 +98,9 @@ fn write_sessions(stats: &Stats, out: &mut Exposition) {
     out.counter_by("porthole_gateway_sessions_failed_total", help, &stats.failed);
     let help = "Requests to watch that were refused";
     out.counter_by("porthole_gateway_requests_refused_total", help, &stats.refused);
-    let help = "Time from the request to watch to the path and its keys";
+    let help = "Time from the beginning of a session to the path and its keys";
     out.histogram("porthole_gateway_setup_seconds", help, &stats.setup);
-    let help = "Time from the request to watch to the first packet";
+    let help = "Time from the beginning of a session to the first packet";
     out.histogram("porthole_gateway_first_packet_seconds", help, &stats.first_packet);
 }
 

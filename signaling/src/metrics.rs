@@ -34,9 +34,13 @@ label! {
         TooMany = "429",
         /// Any other request that was refused.
         Refused = "4xx",
+        /// A gateway or the provider of OpenID Connect has failed.
+        BadGateway = "502",
         /// The camera's gateway is not to be had, or has no picture.
         Unavailable = "503",
-        /// Any other failure.
+        /// A gateway has not answered in time.
+        TimedOut = "504",
+        /// Any other failure, which is this server's own.
         Failed = "5xx",
     }
 }
@@ -55,7 +59,9 @@ impl Status {
             409 => Self::Conflict,
             429 => Self::TooMany,
             402..=499 => Self::Refused,
+            502 => Self::BadGateway,
             503 => Self::Unavailable,
+            504 => Self::TimedOut,
             500.. => Self::Failed,
         }
     }
@@ -275,7 +281,9 @@ mod tests {
             (422, "4xx"),
             (429, "429"),
             (500, "5xx"),
+            (502, "502"),
             (503, "503"),
+            (504, "504"),
             (507, "5xx"),
         ] {
             assert_eq!(Status::of(code).value(), label, "{code}");

@@ -158,6 +158,24 @@ fn r13_the_services_run_with_the_least_rights() {
     report("A service has no right that it does not need.", &complaints);
 }
 
+#[test]
+fn the_services_make_the_folders_of_the_sockets_that_the_guide_names() {
+    let read = |path: &str| std::fs::read_to_string(root().join(path)).expect("the file");
+    let guide = read("docs/guide/README.md");
+    let mut complaints = Vec::new();
+    for service in ["porthole", "porthole-gateway"] {
+        let unit = format!("deploy/{service}.service");
+        let folder = format!("RuntimeDirectory={service}");
+        if !read(&unit).lines().any(|line| line == folder) {
+            complaints.push(format!("{unit} lacks {folder}"));
+        }
+        if !guide.contains(&format!("unix:/run/{service}/admin.sock")) {
+            complaints.push(format!("the guide names no socket of {service}"));
+        }
+    }
+    report("The recommended socket can be made.", &complaints);
+}
+
 /// The rights for the fast path are apart, for those who want it.
 #[test]
 fn r13_the_fast_path_needs_two_capabilities_and_a_system_call() {

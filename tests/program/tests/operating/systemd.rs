@@ -32,6 +32,8 @@ fn s14_the_units_start_refuse_a_reload_of_their_copy_restart_and_are_watched() {
             ("restarted", "0"),
             ("changed", "200"),
             ("gateway", "0"),
+            // Each admin API has a socket for its own user.
+            ("sockets", "600 600"),
             // Killed and started again, because it was not alive.
             ("back", "0"),
             ("stopped", "0"),

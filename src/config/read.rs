@@ -151,12 +151,40 @@ fn nearest(key: &str, known: &'static [&'static str]) -> Option<&'static str> {
     known.iter().copied().max_by(|a, b| similarity(a).total_cmp(&similarity(b)))
 }
 
+/// Returns what kind of value was found.
+fn kind(found: &de::Unexpected<'_>) -> &'static str {
+    match found {
+        de::Unexpected::Bool(_) => "true or false",
+        de::Unexpected::Unsigned(_) | de::Unexpected::Signed(_) | de::Unexpected::Float(_) => {
+            "a number"
+        }
+        de::Unexpected::Char(_) | de::Unexpected::Str(_) => "text",
+        de::Unexpected::Seq => "a list",
+        de::Unexpected::Map => "a table",
+        de::Unexpected::Bytes(_)
+        | de::Unexpected::Unit
+        | de::Unexpected::Option
+        | de::Unexpected::NewtypeStruct
+        | de::Unexpected::Enum
+        | de::Unexpected::UnitVariant
+        | de::Unexpected::NewtypeVariant
+        | de::Unexpected::TupleVariant
+        | de::Unexpected::StructVariant
+        | de::Unexpected::Other(_) => "something else",
+    }
+}
+
 impl std::error::Error for InvalidSetting {}
 
 impl de::Error for InvalidSetting {
     fn custom<T: fmt::Display>(message: T) -> Self {
         let problem = Problem::InvalidValue(message.to_string());
         Self { problem, path: Vec::new(), origin: None, item: None }
+    }
+
+    /// Names the kind of the value only: it may be a secret without quotes, or at another place.
+    fn invalid_type(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        de::Error::custom(format_args!("invalid type: {}, expected {expected}", kind(&found)))
     }
 
     fn unknown_field(key: &str, known: &'static [&'static str]) -> Self {

@@ -7,9 +7,6 @@ use porthole_metrics::Exposition;
 
 use crate::open_files;
 
-/// Size of a page of memory in bytes, on every system that the program is built for.
-const PAGE_BYTES: u64 = 4096;
-
 /// The time at which the program was started, in seconds since 1970.
 static STARTED_AT: OnceLock<u64> = OnceLock::new();
 
@@ -38,9 +35,15 @@ pub fn note_start() {
 }
 
 fn resident_bytes() -> Option<u64> {
-    let pages = std::fs::read_to_string("/proc/self/statm").ok()?;
-    let resident: u64 = pages.split(' ').nth(1)?.parse().ok()?;
-    Some(resident * PAGE_BYTES)
+    resident_in(&std::fs::read_to_string("/proc/self/status").ok()?)
+}
+
+/// Finds the memory in use in a status of the kernel, which has it in KiB whatever the size of a
+/// page is.
+fn resident_in(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let resident: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    resident.checked_mul(1024)
 }
 
 fn open_count() -> Option<u64> {
@@ -50,6 +53,17 @@ fn open_count() -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_memory_in_use_is_in_the_status() {
+        for (status, expected) in [
+            ("Name:\tporthole\nVmHWM:\t   9216 kB\nVmRSS:\t   8192 kB\n", Some(8_388_608)),
+            ("Name:\tporthole\n", None),
+            ("VmRSS:\t many kB\n", None),
+        ] {
+            assert_eq!(resident_in(status), expected, "{status}");
+        }
+    }
 
     #[test]
     #[cfg(target_os = "linux")]

@@ -31,7 +31,7 @@ pub struct Cli {
 
     /// Form of the log: text, or json with one object a line [default: text].
     #[arg(long, global = true, value_name = "FORM")]
-    log_format: Option<LogFormat>,
+    pub log_format: Option<LogFormat>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -383,7 +383,7 @@ pub struct Probe {
 
 #[derive(Debug, Subcommand)]
 pub enum Config {
-    /// Check the configuration and print everything that is wrong with it.
+    /// Check the configuration and print all mistakes in it.
     Check(DataFlag),
     /// Print the effective configuration without secrets, and where each value came from.
     Show(DataFlag),

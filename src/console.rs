@@ -14,6 +14,8 @@ use std::sync::OnceLock;
 use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
@@ -34,6 +36,11 @@ const USAGE: u8 = 2;
 
 /// The form of the log; unset until it is known.
 static FORMAT: OnceLock<LogFormat> = OnceLock::new();
+
+/// Chooses the form of the log before the configuration is read, which may fail.
+pub fn choose_log_format(format: LogFormat) {
+    FORMAT.get_or_init(|| format);
+}
 
 /// Starts logging to standard error.
 pub fn start_logging(format: LogFormat) {
@@ -83,7 +90,7 @@ pub fn print_progress(text: impl fmt::Display) {
 /// Prints in one sentence why the program ends, and returns its exit code.
 pub fn print_failure(error: &anyhow::Error) -> ExitCode {
     match is_json() {
-        true => tracing::error!("{}", sentence(error)),
+        true => eprintln!("{}", json_line(&sentence(error))),
         false => eprintln!("porthole: {}", sentence(error)),
     }
     match error.downcast_ref() {
@@ -91,6 +98,20 @@ pub fn print_failure(error: &anyhow::Error) -> ExitCode {
         None if is_usage(error) => ExitCode::from(USAGE),
         _ => ExitCode::FAILURE,
     }
+}
+
+/// Returns a line as the log writes it. It is not for the log, whose filter may drop it: without it
+/// nobody learns why the program has ended.
+fn json_line(message: &str) -> serde_json::Value {
+    let mut timestamp = String::new();
+    // It only fails if the clock cannot be read; the line matters more.
+    let _ = SystemTime.format_time(&mut Writer::new(&mut timestamp));
+    serde_json::json!({
+        "timestamp": timestamp,
+        "level": Level::ERROR.as_str(),
+        "message": message,
+        "target": module_path!(),
+    })
 }
 
 fn is_usage(error: &anyhow::Error) -> bool {
@@ -192,6 +213,19 @@ mod tests {
     use anyhow::Context;
 
     use super::*;
+
+    #[test]
+    fn the_last_error_in_json_is_a_line_of_the_log() {
+        let line = json_line("cannot read \"a\"\nor b");
+        assert_eq!(
+            (&line["level"], &line["target"]),
+            (&"ERROR".into(), &"porthole::console".into())
+        );
+        assert_eq!(line["message"], "cannot read \"a\"\nor b");
+        let timestamp = line["timestamp"].as_str().unwrap();
+        assert!(timestamp.starts_with("20") && timestamp.ends_with('Z'), "{timestamp}");
+        assert!(!line.to_string().contains('\n'), "it is one line");
+    }
 
     #[test]
     fn a_failure_is_one_sentence_without_repetition() {

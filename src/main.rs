@@ -41,6 +41,9 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 fn main() -> ExitCode {
     let cli = Arc::new(Cli::from_command_line());
     admin_api::note_start();
+    if let Some(format) = cli.log_format {
+        console::choose_log_format(format);
+    }
     match prepare(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => console::print_failure(&error),

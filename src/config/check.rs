@@ -32,8 +32,7 @@ fn lines(errors: &[Error]) -> String {
     lines.join("\n")
 }
 
-/// Loads all layers as [`super::load`] does, or returns everything that is wrong with them, in the
-/// order of the file.
+/// Loads all layers as [`super::load`] does, or returns all their errors in the order of the file.
 pub fn check(file: Option<&Path>, flags: impl Fn(&mut Tree)) -> Result<Loaded, Vec<Error>> {
     check_with(file, &super::environment(), flags)
 }

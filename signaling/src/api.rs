@@ -279,15 +279,26 @@ async fn respond_signed_in(
     let cookie = app.driver.store.create_cookie(user, means, address, browser.as_deref()).await?;
     let cookie = cookie.ok_or_else(wrong_credentials)?;
     let known = device_of(app, headers, Some(user));
-    let device = app.devices.issue(user, known, now().unix_s);
     let prefix = prefix.as_ref();
     let cookies = [
         set_cookie(app, prefix, COOKIE, &cookie, COOKIE_LIFETIME),
-        set_cookie(app, prefix, DEVICE_COOKIE, &device, device::LIFETIME),
+        known_cookie(app, prefix, user, known),
     ];
     let me = Me { name: user.name.clone(), role: user.role };
     let cookies = cookies.map(|cookie| (header::SET_COOKIE, cookie));
     Ok((AppendHeaders(cookies), Json(me)).into_response())
+}
+
+/// Returns the value of `Set-Cookie` that makes a browser one that has signed in as this user.
+/// `known` is the browser that it was before, if it was one.
+fn known_cookie(
+    app: &App,
+    prefix: Option<&Extension<UsedPrefix>>,
+    user: &User,
+    known: Option<DeviceId>,
+) -> String {
+    let device = app.devices.issue(user, known, now().unix_s);
+    set_cookie(app, prefix, DEVICE_COOKIE, &device, device::LIFETIME)
 }
 
 /// Returns the beginning of the name that the browser gives itself, as far as it is plain text.

@@ -63,6 +63,21 @@ async fn s3_nothing_that_can_be_guessed_can_be_tried_for_ever() {
     }
 }
 
+#[tokio::test]
+async fn those_who_follow_their_links_in_one_house_do_not_use_up_each_others_tries() {
+    let (installation, _provider, ann) = installation().await;
+    for number in 0..11 {
+        let new = json!({"name": format!("guest {number}"), "role": "viewer", "limited": false});
+        let made = installation.send(&ann, "POST", "/invitations", new).await.json();
+        for _ in 0..2 {
+            let body = json!({"token": made["token"]});
+            let found = installation.send("", "POST", "/invitations/read", body).await;
+            assert_eq!(found.status, 200, "{number}: {found:?}");
+        }
+    }
+    stop(installation).await;
+}
+
 fn setup(token: &str) -> Value {
     json!({"token": token, "name": "eve", "password": "a password of eve"})
 }

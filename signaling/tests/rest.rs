@@ -247,6 +247,16 @@ async fn s3_the_owner_signs_in_whatever_others_try() {
     let headers = [JSON, ("x-forwarded-for", attacker), ("cookie", &device)];
     let other = http(server.address, "POST", "/api/v1/session", &headers, &name).await;
     assert_eq!(other.status, 401, "the cookie is for one name");
+    // Another password makes all browsers new, but for the one that has changed it.
+    let new = json!({"old": "long enough", "new": "longer than that"}).to_string();
+    let both = format!("{}; {device}", cookie(&cookies));
+    let headers = [JSON, ("x-forwarded-for", owner), ("cookie", both.as_str())];
+    let changed = http(server.address, "PUT", "/api/v1/session/password", &headers, &new).await;
+    assert_eq!(changed.status, 200, "{changed:?}");
+    let other = sign_in("longer than that", attacker, &device).await;
+    assert_eq!(other, 429, "a browser that knows the former password");
+    let own = sign_in("longer than that", attacker, &cookie(&changed)).await;
+    assert_eq!(own, 200, "the browser that has changed it");
     server.stop().await;
 }
 

@@ -170,6 +170,8 @@ export function fakeAccess(gateway) {
     asked: [],
     /** The sentence with which the next request for a new thing is refused. */
     refusal: null,
+    /** The address at which passkeys and linked accounts can be added. */
+    origin: 'http://localhost',
   };
 
   const without = (list, found) => list.filter((one) => !found.includes(one));
@@ -251,7 +253,7 @@ export function fakeAccess(gateway) {
       const more = lifetime ? { expiresS: now() + lifetime } : {};
       const limited = cameras.length > 0;
       const created = { ...rest, cameras, limited, createdS: now(), ...more };
-      state.tokens = [token(12, body.name, 'user:1', created), ...state.tokens];
+      state.tokens = [token(20 + state.asked.length, body.name, 'user:1', created), ...state.tokens];
       return { token: 'pt_9xVw3TqkZ0nRr1mC7yLh5sAe2dFg8uBp4oIjKxMvN6Q' };
     },
   };
@@ -269,13 +271,15 @@ export function fakeAccess(gateway) {
       }
       case 'GET passkeys': {
         const passkey = { id: 1, name: 'Phone', createdS: now() - 9 * DAY, synced: true };
-        return send(200, { passkeys: [passkey], origin: 'http://localhost' });
+        return send(200, { passkeys: [passkey], origin: state.origin });
       }
       case 'GET identities': {
         const account = { id: 1, issuer: 'https://id.example', name: 'ada@id.example' };
-        const provider = { name: 'Example', origin: 'http://localhost' };
+        const provider = { name: 'Example', origin: state.origin };
         return send(200, { identities: [{ ...account, createdS: now() - 9 * DAY }], provider });
       }
+      case 'POST identities':
+        return send(403, { error: 'enter the code that your app shows', needsCode: true });
       case 'GET second-factor':
         return send(200, state.factor);
       case 'POST second-factor': {

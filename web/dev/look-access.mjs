@@ -103,6 +103,19 @@ try {
     await button('Switch off').click();
     await button('Set up').waitFor();
   });
+  await step('an account is linked with the password and a code', async () => {
+    access.state.origin = mock.url;
+    await page.reload();
+    await button('Link an account').click();
+    const password = page.getByLabel('Password', { exact: true });
+    await checkFocus(password, 'the focus is not on the password');
+    await password.fill('correct horse battery');
+    await shoot('account-link', { fullPage: true });
+    await button('Continue at Example').click();
+    await checkFocus(page.getByLabel('Code', { exact: true }), 'the focus is not on the code');
+    await shoot('account-link-code', { fullPage: true });
+    await button('Cancel').click();
+  });
   await step('people are listed with their browsers', async () => {
     await page.goto(`${mock.url}/access`);
     await says('Grandpa Joe');
@@ -211,6 +224,25 @@ try {
     await button('I have copied it').click();
     await page.getByText('pt_9xVw').waitFor({ state: 'detached' });
     await page.getByTestId('token').filter({ hasText: 'Hall display' }).waitFor();
+  });
+  await step('a token that administers is limited to some scopes', async () => {
+    await button('New access token').click();
+    await page.getByLabel('Name', { exact: true }).fill('Backup');
+    await page.getByText('Administer', { exact: true }).click();
+    await shoot('token-everything', { fullPage: true });
+    await page.getByText('Only this').click();
+    await button('Create').click();
+    await says('Choose at least one.');
+    await page.getByLabel('See all lists and states, and change nothing').check();
+    await page.getByLabel('Read the log').check();
+    await shoot('token-scopes', { fullPage: true });
+    await button('Create').click();
+    await says('shown only this once');
+    const { scopes } = access.state.asked.at(-1);
+    check(scopes.join() === 'read,audit', `scopes: ${scopes}`);
+    await button('I have copied it').click();
+    await page.getByTestId('token').filter({ hasText: 'Backup' }).waitFor();
+    await shoot('tokens-scopes', { fullPage: true });
   });
   await step('a token is revoked with those that it has given', async () => {
     await button('Revoke Home Assistant').click();

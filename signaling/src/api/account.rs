@@ -6,33 +6,39 @@ use std::time::Instant;
 use axum::body::Bytes;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{self, State};
+use axum::response::{AppendHeaders, IntoResponse as _, Response};
 use axum::{Extension, Json};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, header};
 use porthole_signaling_core::Admitted;
 use porthole_signaling_proto::rest::{
-    ChangePassword, OneCode, OwnPassword, OwnProof, PasswordAndCode, RecoveryCodes, Removed,
-    SecondFactor, TotpSecret,
+    ChangePassword, OneCode, OwnPassword, OwnProof, PasswordAndCode, RecoveryCodes, SecondFactor,
+    TotpSecret,
 };
 
 use super::credentials::{no_such_user, not_found, own_user};
-use super::{HandlerResult, admit_attempt, busy, device_of, read, throttle, too_many_attempts};
+use super::{
+    HandlerResult, admit_attempt, busy, device_of, known_cookie, read, throttle, too_many_attempts,
+};
 use crate::app::App;
 use crate::driver::now;
 use crate::listener::ClientAddress;
+use crate::prefix::UsedPrefix;
 use crate::refusal::Refusal;
 use crate::store::Code;
 use crate::store::users::User;
 use crate::throttle::{Attempt, Lane};
 use crate::{password, totp};
 
-/// Changes the own password, and signs all other browsers out.
+/// Changes the own password, and signs all other browsers out. Those count as new from then on; the
+/// one that sent the request stays known.
 pub(crate) async fn change_password(
     State(app): State<Arc<App>>,
     Extension(client): Extension<ClientAddress>,
     Extension(admitted): Extension<Admitted>,
+    prefix: Option<Extension<UsedPrefix>>,
     headers: HeaderMap,
     body: Bytes,
-) -> HandlerResult<Json<Removed>> {
+) -> HandlerResult<Response> {
     own_user(&admitted)?;
     let ChangePassword { old, new } = read(&headers, &body)?;
     if let Some(weakness) = password::weakness(&new) {
@@ -43,7 +49,11 @@ pub(crate) async fn change_password(
     let store = &app.driver.store;
     let removal = store.change_password(admitted.principal()?, &user, &hash).await?;
     let removal = removal.ok_or_else(wrong_password)?;
-    Ok(Json(app.driver.end_removed(removal)))
+    let known = device_of(&app, &headers, Some(&user));
+    let changed = User { password_hash: hash, ..user };
+    let cookie = known_cookie(&app, prefix.as_ref(), &changed, known);
+    let removed = app.driver.end_removed(removal);
+    Ok((AppendHeaders([(header::SET_COOKIE, cookie)]), Json(removed)).into_response())
 }
 
 pub(crate) async fn second_factor(

@@ -59,7 +59,7 @@ pub(crate) async fn request(
     let purpose = match invitation {
         None => Purpose::SignIn,
         Some(ProviderInvitation { token, name }) => {
-            admit_guess(&app, client)?;
+            admit_guess(&app, client, &token)?;
             let offer = app.driver.store.read_invitation(&token).await?.ok_or_else(invalid)?;
             if offer.reset {
                 return Err(conflict("the link is for a new password"));

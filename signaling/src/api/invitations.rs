@@ -29,8 +29,12 @@ use crate::throttle::Attempt;
 
 /// The refusal of a new user for whom there is no room.
 pub(super) const TOO_MANY_USERS: &str = "the server has 1024 users; an admin can remove some";
-/// The name under which attempts to guess the token of a link are counted. No user can have it.
-const GUESSED_LINK: &str = "\0invitation";
+/// The beginning of the names under which attempts to guess the token of a link are counted. No user
+/// has such a name.
+const GUESSED_LINK: &str = "\0invitation ";
+/// The part of a token that stands in such a name: several people of one network who follow their
+/// links do not use up each other's attempts.
+const COUNTED_CHARS: usize = 16;
 
 pub(crate) async fn create(
     State(app): State<Arc<App>>,
@@ -85,7 +89,7 @@ pub(crate) async fn read_offer(
     body: Bytes,
 ) -> HandlerResult<Json<InvitationOffer>> {
     let ReadInvitation { token } = read(&headers, &body)?;
-    admit_guess(&app, client)?;
+    admit_guess(&app, client, &token)?;
     let offer = app.driver.store.read_invitation(&token).await?;
     Ok(Json(offer.ok_or_else(invalid)?))
 }
@@ -98,7 +102,7 @@ pub(crate) async fn accept(
     body: Bytes,
 ) -> HandlerResult<Response> {
     let AcceptInvitation { token, name, password } = read(&headers, &body)?;
-    admit_guess(&app, client)?;
+    admit_guess(&app, client, &token)?;
     if let Some(weakness) = password::weakness(&password) {
         return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, weakness));
     }
@@ -130,8 +134,10 @@ pub(crate) async fn accept(
 }
 
 /// Limits how often the token of a link can be guessed.
-pub(super) fn admit_guess(app: &App, client: ClientAddress) -> HandlerResult<()> {
-    let attempt = Attempt { address: client.0, name: GUESSED_LINK, device: None };
+pub(super) fn admit_guess(app: &App, client: ClientAddress, token: &str) -> HandlerResult<()> {
+    let counted: String = token.chars().take(COUNTED_CHARS).collect();
+    let name = format!("{GUESSED_LINK}{counted}");
+    let attempt = Attempt { address: client.0, name: &name, device: None };
     admit_attempt(app, &attempt).map(drop)
 }
 

@@ -105,9 +105,7 @@ pub(crate) async fn sign_in(
         Some(user) if matches => {
             let code_of = account::CodeOf { user: user.id, is_known };
             let checked = code_of.check(&app, code.as_deref(), StatusCode::UNAUTHORIZED).await;
-            if checked.is_err() && code.is_some() {
-                app.driver.store.note_failed_sign_in(Some(&user.name), client.0).await;
-            }
+            account::note_code(&app, &user.name, client, code.as_deref(), &checked).await;
             checked?;
             throttle(&app).forgive(&attempt);
             respond_signed_in(&app, &user, Means::Password, client, &headers, prefix).await

@@ -313,7 +313,7 @@ async fn authorize(app: &App, action: Action, request: &Parts) -> Result<Admitte
     let cookie = cookie_name(app, extensions.get::<UsedPrefix>(), COOKIE);
     let caller = Caller::identify(&app.driver, headers, uri, is_socket, &cookie).await?;
     if let (Some(place), Some(owner)) = (extensions.get::<Place>(), &caller.principal) {
-        place.note_owner(owner.subject()).map_err(|Full| too_many_connections())?;
+        place.note_owner(owner.account()).map_err(|Full| too_many_connections())?;
     }
     // Signing in sets the cookie, so pages of other sites must not do it either.
     let signs_in = action.need() == Need::Nothing && method == Method::POST;

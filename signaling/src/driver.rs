@@ -227,7 +227,9 @@ impl Driver {
                         self.lock().retry_persist(stored);
                     }
                     // It would fail again at once: it waits for the gateway's next report.
-                    StoreError::Other(_) => self.with(|hub, _| hub.handle_persist_failed(&gateway)),
+                    StoreError::Revoked | StoreError::Other(_) => {
+                        self.with(|hub, _| hub.handle_persist_failed(&gateway));
+                    }
                 }
                 tokio::select! {
                     () = tokio::time::sleep(PERSIST_RETRY) => {}
@@ -507,6 +509,9 @@ fn check_enrolled(outcome: EnrollOutcome) -> Result<Enrolled, Fault> {
 
 /// Logs a failure of the database and makes the fault to answer with.
 pub(crate) fn storage_fault(error: StoreError) -> Fault {
+    if let StoreError::Revoked = error {
+        return Fault::new(code::UNAUTHORIZED, error.to_string());
+    }
     warn!(%error, "the database failed");
     match error {
         StoreError::NotWritable(_) => Fault::new(
@@ -515,7 +520,7 @@ pub(crate) fn storage_fault(error: StoreError) -> Fault {
              folder's permissions",
         ),
         StoreError::Busy => Fault::new(code::INTERNAL_ERROR, "the database is busy; try again"),
-        StoreError::Other(_) => {
+        StoreError::Revoked | StoreError::Other(_) => {
             Fault::new(code::INTERNAL_ERROR, "the database failed; see the server's log")
         }
     }

@@ -138,6 +138,9 @@ impl From<TokenError> for Refusal {
         match error {
             TokenError::Store(error) => error.into(),
             TokenError::NotGiven(error) => error.into(),
+            TokenError::TooMany | TokenError::TooManyClaims => {
+                Self::new(StatusCode::CONFLICT, error.to_string())
+            }
             TokenError::Owner
             | TokenError::ScopesOfViewer
             | TokenError::NoScopes

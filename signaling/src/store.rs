@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use porthole_metrics::TimeHistogram;
+use porthole_signaling_core::Principal;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -48,7 +49,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The migrations from an empty file to the current tables, in order. Existing ones must never be
 /// changed. They are listed by hand because the macro that reads the folder would build SQLite a
 /// second time.
-const MIGRATIONS: [(&str, &str); 16] = [
+const MIGRATIONS: [(&str, &str); 17] = [
     ("first", include_str!("../migrations/0001_first.sql")),
     ("cameras of gateways", include_str!("../migrations/0002_cameras_of_gateways.sql")),
     ("gateways", include_str!("../migrations/0003_gateways.sql")),
@@ -65,6 +66,7 @@ const MIGRATIONS: [(&str, &str); 16] = [
     ("identities", include_str!("../migrations/0014_identities.sql")),
     ("scopes", include_str!("../migrations/0015_scopes.sql")),
     ("former accounts", include_str!("../migrations/0016_former_accounts.sql")),
+    ("chains", include_str!("../migrations/0017_chains.sql")),
 ];
 
 #[derive(Debug, Clone)]
@@ -140,6 +142,10 @@ pub enum StoreError {
     /// Another process has locked the database.
     #[error("the database is busy; try again")]
     Busy,
+    /// The credential of the request was revoked, or its rights have changed, while the request
+    /// waited for the database.
+    #[error("the access was revoked or changed meanwhile; sign in again")]
+    Revoked,
     /// Any other failure.
     #[error("the database failed: {0}")]
     Other(sqlx::Error),
@@ -275,6 +281,13 @@ impl Store {
         &self.times
     }
 
+    /// Begins a write in the name of somebody, whose credential still counts.
+    async fn begin_by(&self, actor: &Principal) -> Result<Write, StoreError> {
+        let mut write = self.begin().await?;
+        write.check_credential(actor).await?;
+        Ok(write)
+    }
+
     /// Checks that the database answers.
     pub(crate) async fn check(&self) -> Result<(), StoreError> {
         sqlx::query("SELECT 1").execute(&self.read).await?;
@@ -357,7 +370,9 @@ fn not_opened(data: &Path, error: sqlx::Error) -> OpenError {
         StoreError::Busy => {
             OpenError::Other { data, error: "another program has locked it".to_owned() }
         }
-        StoreError::Other(error) => OpenError::Other { data, error: error.to_string() },
+        error @ (StoreError::Revoked | StoreError::Other(_)) => {
+            OpenError::Other { data, error: error.to_string() }
+        }
     }
 }
 

@@ -17,7 +17,8 @@ use crate::password::Busy;
 /// password.
 const PAIR_RATE: Rate = Rate { burst: 10, per_minute: 6 };
 /// Rate of attempts from one network, for whatever names: enough for a household that mistypes. It
-/// is below the number of strangers' attempts that may wait, so that no network fills that alone.
+/// is below the number of strangers' attempts that may wait, so that no household fills that alone.
+/// A site of IPv6, which counts as four, takes a second or two to be through with.
 const NETWORK_RATE: Rate = Rate { burst: 24, per_minute: 20 };
 /// Rate of attempts of a browser that has signed in before.
 const DEVICE_RATE: Rate = Rate { burst: 10, per_minute: 6 };
@@ -30,6 +31,8 @@ const NAME_RATE: Rate = Rate { burst: 60, per_minute: 30 };
 /// Rate of codes of a second factor for one user. Whoever can try one knows the password already,
 /// so nobody else can use them up; browsers that have signed in before have their own.
 const CODE_RATE: Rate = Rate { burst: 6, per_minute: 2 };
+/// Rate of passwords that one user or token gives to what it makes.
+const HASH_RATE: Rate = Rate { burst: 6, per_minute: 6 };
 /// Rate of answers of the provider to one request: the browser comes back once, and somebody may
 /// load the page again.
 const FLOW_RATE: Rate = Rate { burst: 3, per_minute: 3 };
@@ -41,7 +44,7 @@ const CROWDED_DELAY: Duration = Duration::from_secs(3);
 /// The most attempts that wait so: with three seconds each, it takes the steady attempts of more
 /// than 200 networks to keep a newcomer from waiting.
 static CROWD: Semaphore = Semaphore::const_new(64);
-/// The most networks, names, browsers and users that are remembered, in each of eight tables: with
+/// The most networks, names, browsers and users that are remembered, in each of nine tables: with
 /// the longest names about 1 KiB each.
 const MAX_REMEMBERED: usize = 4096;
 
@@ -79,7 +82,7 @@ impl Answered<'_> {
         if let Some(device) = self.device {
             return vec![(Bringer::Device(device), DEVICE_RATE)];
         }
-        let networks = Network::all(self.address);
+        let networks = widest_first(self.address);
         networks.map(|one| (Bringer::Network(one), rate_of(one, ANSWER_RATE))).collect()
     }
 }
@@ -118,6 +121,7 @@ pub(crate) struct Throttle {
     devices: Recent<DeviceId, Bucket>,
     known: Recent<String, Bucket>,
     codes: Recent<(i64, bool), Bucket>,
+    hashes: Recent<String, Bucket>,
     flows: Recent<String, Bucket>,
     answers: Recent<Bringer, Bucket>,
     outcomes: Tally<Outcome>,
@@ -151,6 +155,7 @@ impl Default for Throttle {
             devices: Recent::new(MAX_REMEMBERED),
             known: Recent::new(MAX_REMEMBERED),
             codes: Recent::new(MAX_REMEMBERED),
+            hashes: Recent::new(MAX_REMEMBERED),
             outcomes: Tally::default(),
             flows: Recent::new(MAX_REMEMBERED),
             answers: Recent::new(MAX_REMEMBERED),
@@ -188,7 +193,7 @@ impl Throttle {
                 return Ok(Lane::Known);
             }
         }
-        for network in Network::all(attempt.address) {
+        for network in widest_first(attempt.address) {
             let rate = rate_of(network, NETWORK_RATE);
             take(self.networks.entry(&network, || Bucket::new(rate, now)), now)?;
         }
@@ -212,6 +217,14 @@ impl Throttle {
         let taken = take(bucket, now);
         self.outcomes.add(Outcome::of(taken), 1);
         taken
+    }
+
+    /// Counts a password that a user or token gives to what it makes, since it takes long to hash.
+    ///
+    /// # Errors
+    /// The time after which it is allowed, if it is not.
+    pub(crate) fn admit_hash(&mut self, now: Instant, account: &str) -> Result<(), Duration> {
+        take(self.hashes.entry(&account.to_owned(), || Bucket::new(HASH_RATE, now)), now)
     }
 
     /// Forgets the wrong codes of a user, because one was right.
@@ -258,6 +271,13 @@ impl Throttle {
     pub(crate) fn forgive(&mut self, attempt: &Attempt<'_>) {
         self.pairs.remove(&pair(attempt));
     }
+}
+
+/// Returns the networks of an address, the widest first: a narrow one gets a row only for an attempt
+/// that the wide one allows, so that refused attempts push nobody out of the table.
+fn widest_first(address: IpAddr) -> impl Iterator<Item = Network> {
+    let networks: Vec<_> = Network::all(address).collect();
+    networks.into_iter().rev()
 }
 
 fn take(bucket: &mut Bucket, now: Instant) -> Result<(), Duration> {
@@ -457,17 +477,43 @@ mod tests {
             assert!(throttle.admit(start, &known).is_ok(), "{number}");
             let user = i64::try_from(number).unwrap();
             assert!(throttle.admit_code(start, user, true).is_ok(), "{number}");
+            assert!(throttle.admit_hash(start, &name).is_ok(), "{number}");
             let answered =
                 Answered { address: address.parse().unwrap(), flow: &name, device: None };
             assert!(throttle.admit_answer(start, &answered).is_ok(), "{number}");
         }
-        let Throttle { networks, pairs, names, devices, known, codes, flows, answers, outcomes } =
-            &throttle;
+        let Throttle {
+            networks,
+            pairs,
+            names,
+            devices,
+            known,
+            codes,
+            hashes,
+            flows,
+            answers,
+            outcomes,
+        } = &throttle;
         assert_eq!(outcomes.get(Outcome::Refused), 0);
         let lens = [networks.len(), pairs.len(), names.len(), devices.len(), codes.len()];
-        for len in lens.into_iter().chain([known.len(), flows.len(), answers.len()]) {
+        let more = [known.len(), flows.len(), answers.len(), hashes.len()];
+        for len in lens.into_iter().chain(more) {
             assert_eq!(len, MAX_REMEMBERED);
         }
+    }
+
+    #[test]
+    fn s3_refused_attempts_of_two_sites_push_neither_out_of_the_table() {
+        let start = Instant::now();
+        let mut throttle = Throttle::default();
+        let mut admitted = 0;
+        for number in 0..20 * 2 * 4300_u32 {
+            let (site, household) = (number / 4300 % 2, number % 0x1_0000);
+            let address = format!("2001:db8:{site:x}:{household:x}::1");
+            let name = format!("user{number}");
+            admitted += usize::from(throttle.admit(start, &attempt(&address, &name)).is_ok());
+        }
+        assert_eq!(admitted, 2 * 24 * 4);
     }
 
     #[test]

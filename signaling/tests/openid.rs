@@ -475,12 +475,16 @@ async fn somebody_who_was_removed_joins_again_only_with_an_invitation() {
     for account in [&bob, &cid, &dan] {
         assert_eq!(scene.sign_in(account.clone()).await.status, 200);
     }
-    // Whoever is still there may join again; the new password has unlinked the account.
+    // Whoever is still there does not become a second user, who would have other rights. The new
+    // password has unlinked the account.
     admin::reset_user(data, "cid", PASSWORD.to_owned()).await.expect("a reset");
     let mut again = cid.clone();
     again["preferred_username"] = json!("cid again");
-    assert_eq!(scene.sign_in(again).await.status, 200);
-    remove("cid again").await;
+    let found = scene.sign_in(again).await;
+    assert_eq!(found.status, 403, "{found:?}");
+    assert!(found.error().contains("link it again"), "{found:?}");
+    assert_eq!(scene.audit(1).await, ["identityRefused"]);
+    remove("cid").await;
     // However the account was unlinked before, who was removed stays out.
     admin::reset_user(data, "dan", PASSWORD.to_owned()).await.expect("a reset");
     remove("dan").await;

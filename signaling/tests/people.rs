@@ -278,6 +278,18 @@ async fn a_user_with_a_second_factor_needs_a_code_to_sign_in() {
         assert_eq!(found.status, expected, "{code:?}: {found:?}");
         assert_eq!(found.json()["needsCode"] == true, needs_code, "{code:?}: {found:?}");
     }
+    // Who gave the right password and then no code is in the log, until the code comes.
+    let missing = async || {
+        let log = scene.send(&scene.ann, "GET", "/audit", Value::Null).await.json();
+        let events = log["events"].as_array().expect("a list").clone();
+        let missing = events.iter().filter(|event| event["kind"] == "codeMissing");
+        missing.map(|event| event["object"].clone()).collect::<Vec<_>>()
+    };
+    assert!(missing().await.is_empty(), "the sign-in was completed");
+    assert_eq!(sign_in(&scene, "bob", PASSWORD, Some(" ")).await.status, 401);
+    assert_eq!(missing().await, ["bob"]);
+    assert_eq!(sign_in(&scene, "bob", PASSWORD, Some(&codes[1])).await.status, 200);
+    assert!(missing().await.is_empty(), "it was completed");
     // A link for a new password does not stand for the second factor.
     let reset = scene.send(&scene.ann, "POST", &format!("/users/{bob}/reset"), Value::Null).await;
     let body = json!({"token": reset.json()["token"], "password": PASSWORD});

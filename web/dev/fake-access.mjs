@@ -253,7 +253,10 @@ export function fakeAccess(gateway) {
       const more = lifetime ? { expiresS: now() + lifetime } : {};
       const limited = cameras.length > 0;
       const created = { ...rest, cameras, limited, createdS: now(), ...more };
-      state.tokens = [token(20 + state.asked.length, body.name, 'user:1', created), ...state.tokens];
+      state.tokens = [
+        token(20 + state.asked.length, body.name, 'user:1', created),
+        ...state.tokens,
+      ];
       return { token: 'pt_9xVw3TqkZ0nRr1mC7yLh5sAe2dFg8uBp4oIjKxMvN6Q' };
     },
   };

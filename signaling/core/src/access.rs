@@ -14,6 +14,7 @@ mod rights;
 mod scope;
 mod sharing;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -51,6 +52,10 @@ pub struct Principal {
     own_rights: Rights,
     /// Permissions that the role includes, and the scopes of the token do not.
     withheld: Permissions,
+    /// The scopes of a token; `None` if it has none, and of a user.
+    scopes: Option<BTreeSet<Scope>>,
+    /// The token by which it is counted, if that is another one.
+    counted_as: Option<String>,
 }
 
 impl Principal {
@@ -64,13 +69,14 @@ impl Principal {
 
     fn of(identity: Identity, role: Role, rights: Rights) -> Self {
         let (own_rights, withheld) = (rights.clone(), Permissions::NONE);
-        Self { identity, role, rights, own_rights, withheld }
+        let (scopes, counted_as) = (None, None);
+        Self { identity, role, rights, own_rights, withheld, scopes, counted_as }
     }
 
     /// Creates the principal of a token that gives this access.
     pub fn with_access(identity: Identity, access: &Access) -> Self {
-        let withheld = access.withheld();
-        Self { withheld, ..Self::of(identity, access.role, access.rights()) }
+        let (withheld, scopes) = (access.withheld(), access.scopes.clone());
+        Self { withheld, scopes, ..Self::of(identity, access.role, access.rights()) }
     }
 
     /// Creates the principal of a user that has signed in: its rights do not end, but its
@@ -110,6 +116,24 @@ impl Principal {
     /// Returns the user or token that owns the sessions started with this credential.
     pub fn subject(&self) -> &str {
         &self.identity.subject
+    }
+
+    /// Returns the principal that is counted as this token, which is the first of a chain: each
+    /// has given the next, and all of them together have what one may have.
+    #[must_use]
+    pub fn counted_as(mut self, token: String) -> Self {
+        self.counted_as = Some(token);
+        self
+    }
+
+    /// Returns the user or token by which places, sessions and requests are counted.
+    pub fn account(&self) -> &str {
+        self.counted_as.as_deref().unwrap_or(&self.identity.subject)
+    }
+
+    /// Returns the scopes to which a token is limited; `None` if it is not.
+    pub fn scopes(&self) -> Option<&BTreeSet<Scope>> {
+        self.scopes.as_ref()
     }
 
     /// Returns the non-secret name of the credential, by which it can be revoked.

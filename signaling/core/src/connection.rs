@@ -67,8 +67,8 @@ impl Hub {
         self.watch_expiry(call.now, call.conn, &principal);
         let bucket = Bucket::new(self.config.limits.client_rate, call.now.instant);
         let name = self.next_client_name();
-        let owner = principal.subject().to_owned();
-        self.directory.connect_client(&owner, call.conn);
+        let owner = principal.account().to_owned();
+        self.directory.connect_client(principal.subject(), call.conn);
         self.links.unregistered(call.conn)?.register_client(principal, bucket);
         self.push_output(Output::Registered { conn: call.conn, owner });
         self.respond::<Register>(call, &RegisterResult { id: name });

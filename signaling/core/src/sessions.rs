@@ -30,7 +30,7 @@ pub(crate) struct Sessions {
     /// The sessions of each connection of a client; never empty.
     by_client: HashMap<ConnId, BTreeSet<SessionId>>,
     /// The sessions of each user or token; never empty.
-    by_subject: HashMap<String, BTreeSet<SessionId>>,
+    by_account: HashMap<String, BTreeSet<SessionId>>,
     /// The sessions of each gateway; never empty.
     by_gateway: HashMap<GatewayId, BTreeSet<SessionId>>,
 }
@@ -75,21 +75,21 @@ impl Sessions {
         limits: &Limits,
     ) -> Result<Vec<SessionId>, Fault> {
         let now = session.started_at();
-        let subject = session.subject();
-        let of_subject = self.with_ids(self.by_subject.get(subject));
-        let unanswered = of_subject.iter().filter(|(_, session)| session.is_unanswered()).count();
+        let account = session.account();
+        let of_account = self.with_ids(self.by_account.get(account));
+        let unanswered = of_account.iter().filter(|(_, session)| session.is_unanswered()).count();
         let mut leaving = Vec::new();
-        let is_full = of_subject.len() >= limits.sessions_per_subject;
+        let is_full = of_account.len() >= limits.sessions_per_subject;
         if is_full || unanswered >= limits.unanswered_per_subject {
-            let away = is_full.then(|| longest_away(&of_subject)).flatten();
-            let other = away.or_else(|| oldest_stuck(&of_subject, now));
+            let away = is_full.then(|| longest_away(&of_account)).flatten();
+            let other = away.or_else(|| oldest_stuck(&of_account, now));
             leaving
                 .push(other.ok_or_else(|| full("too many sessions of this client; close some"))?);
         }
         let of_gateway = self.with_ids(self.by_gateway.get(session.gateway()));
         let frees = |id: &SessionId| of_gateway.iter().any(|(other, _)| *other == id);
         if !leaving.iter().any(frees) && is_crowded(&of_gateway, limits) {
-            let other = oldest_of_most(&of_gateway, subject);
+            let other = oldest_of_most(&of_gateway, account);
             leaving.push(other.ok_or_else(full_gateway)?);
         }
         Ok(leaving)
@@ -118,7 +118,7 @@ impl Sessions {
             return Err(full_gateway());
         }
         self.by_gateway.entry(session.gateway().clone()).or_default().insert(id.clone());
-        self.by_subject.entry(session.subject().to_owned()).or_default().insert(id.clone());
+        self.by_account.entry(session.account().to_owned()).or_default().insert(id.clone());
         if let Some(conn) = session.client() {
             self.by_client.entry(conn).or_default().insert(id.clone());
         }
@@ -129,7 +129,7 @@ impl Sessions {
     pub(crate) fn remove(&mut self, id: &SessionId) -> Option<Session> {
         let session = self.all.remove(id)?;
         remove_from(&mut self.by_gateway, session.gateway(), id);
-        remove_from(&mut self.by_subject, session.subject(), id);
+        remove_from(&mut self.by_account, session.account(), id);
         if let Some(conn) = session.client() {
             remove_from(&mut self.by_client, &conn, id);
         }
@@ -149,14 +149,14 @@ impl Sessions {
         limits: &Limits,
     ) -> Result<(), Fault> {
         let Some(session) = self.all.get_mut(id) else { return Ok(()) };
-        let (before, after) = (session.subject(), granted.principal().subject());
+        let (before, after) = (session.account(), granted.principal().account());
         if before != after {
-            let of_other = self.by_subject.get(after).map_or(0, BTreeSet::len);
+            let of_other = self.by_account.get(after).map_or(0, BTreeSet::len);
             if of_other >= limits.sessions_per_subject {
                 return Err(full("too many sessions of this client; close some"));
             }
-            remove_from(&mut self.by_subject, before, id);
-            self.by_subject.entry(after.to_owned()).or_default().insert(id.clone());
+            remove_from(&mut self.by_account, before, id);
+            self.by_account.entry(after.to_owned()).or_default().insert(id.clone());
         }
         session.prolong(granted, expires_at);
         Ok(())
@@ -259,12 +259,12 @@ fn oldest_stuck(sessions: &[(&SessionId, &Session)], now: Instant) -> Option<Ses
 /// Returns the oldest of the unanswered sessions of the user or token that has most of them. None
 /// if `newcomer` would then have as many.
 fn oldest_of_most(sessions: &[(&SessionId, &Session)], newcomer: &str) -> Option<SessionId> {
-    let mut by_subject: BTreeMap<&str, Vec<(Instant, &SessionId)>> = BTreeMap::new();
+    let mut by_account: BTreeMap<&str, Vec<(Instant, &SessionId)>> = BTreeMap::new();
     for (id, session) in sessions.iter().filter(|(_, session)| session.is_unanswered()) {
-        by_subject.entry(session.subject()).or_default().push((session.started_at(), id));
+        by_account.entry(session.account()).or_default().push((session.started_at(), id));
     }
-    let own = by_subject.get(newcomer).map_or(0, Vec::len);
-    let most = by_subject.into_values().max_by_key(Vec::len)?;
+    let own = by_account.get(newcomer).map_or(0, Vec::len);
+    let most = by_account.into_values().max_by_key(Vec::len)?;
     let oldest = most.iter().min().map(|(_, id)| (*id).clone());
     oldest.filter(|_| most.len() > own + 1)
 }
@@ -300,23 +300,23 @@ impl Sessions {
     pub(crate) fn is_empty(&self) -> bool {
         self.all.is_empty()
             && self.by_client.is_empty()
-            && self.by_subject.is_empty()
+            && self.by_account.is_empty()
             && self.by_gateway.is_empty()
     }
 
     pub(crate) fn assert_consistent(&self, limits: &Limits) {
-        let indexes = self.by_client.values().chain(self.by_subject.values());
+        let indexes = self.by_client.values().chain(self.by_account.values());
         for ids in indexes.chain(self.by_gateway.values()) {
             assert!(!ids.is_empty());
             assert!(ids.iter().all(|id| self.all.contains_key(id)));
         }
-        for (subject, ids) in &self.by_subject {
-            assert!(ids.len() <= limits.sessions_per_subject, "{subject}");
-            assert!(ids.iter().all(|id| self.all[id].subject() == subject), "{subject}");
+        for (account, ids) in &self.by_account {
+            assert!(ids.len() <= limits.sessions_per_subject, "{account}");
+            assert!(ids.iter().all(|id| self.all[id].account() == account), "{account}");
         }
         assert!(self.by_gateway.values().all(|ids| ids.len() <= limits.sessions_per_gateway));
         for of_all in [self.by_gateway.values().map(BTreeSet::len).sum::<usize>(), {
-            self.by_subject.values().map(BTreeSet::len).sum()
+            self.by_account.values().map(BTreeSet::len).sum()
         }] {
             assert_eq!(of_all, self.all.len());
         }

@@ -398,9 +398,8 @@ impl Hub {
         if self.is_revoked(principal) {
             return Err(Fault::new(code::UNAUTHORIZED, "the access was revoked"));
         }
-        let subject = principal.subject();
         let rate = self.config.limits.whep_rate;
-        if self.whep_rates.take(subject, rate, now.instant) {
+        if self.whep_rates.take(principal.account(), rate, now.instant) {
             return Ok(());
         }
         Err(Fault::new(code::TOO_MANY_REQUESTS, "too many requests; send fewer"))

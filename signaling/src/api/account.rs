@@ -76,7 +76,8 @@ pub(crate) async fn begin_second_factor(
     let OwnPassword { password } = read(&headers, &body)?;
     let user = verify_own(&app, client, &admitted, &headers, password).await?;
     let secret = totp::new_secret();
-    if !app.driver.store.begin_second_factor(user.id, &secret).await? {
+    let own = admitted.principal()?;
+    if !app.driver.store.begin_second_factor(own, user.id, &secret).await? {
         let text = "there is a second factor; remove it first";
         return Err(Refusal::new(StatusCode::CONFLICT, text));
     }
@@ -201,12 +202,29 @@ pub(super) async fn prove_own(
     let (user, is_known) = match_own(app, &attempt, user, password).await?;
     let code_of = CodeOf { user: user.id, is_known };
     let checked = code_of.check(app, code.as_deref(), StatusCode::FORBIDDEN).await;
-    if checked.is_err() && code.is_some() {
-        app.driver.store.note_failed_sign_in(Some(&user.name), client.0).await;
-    }
+    note_code(app, &user.name, client, code.as_deref(), &checked).await;
     checked?;
     throttle(app).forgive(&attempt);
     Ok(user)
+}
+
+/// Writes down how a code was given after a right password: wrong, or not at all. With the right one
+/// it is forgotten that it was asked for.
+pub(super) async fn note_code(
+    app: &App,
+    user: &str,
+    ClientAddress(address): ClientAddress,
+    code: Option<&str>,
+    checked: &HandlerResult<()>,
+) {
+    let store = &app.driver.store;
+    let is_given = code.is_some_and(|code| !code.trim().is_empty());
+    match (checked, is_given) {
+        (Ok(()), false) => {}
+        (Ok(()), true) => store.forget_missing_code(user, address).await,
+        (Err(_), false) => store.note_missing_code(user, address).await,
+        (Err(_), true) => store.note_failed_sign_in(Some(user), address).await,
+    }
 }
 
 /// Returns the attempt of the user that is signed in to prove who it is, and the user.

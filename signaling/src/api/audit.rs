@@ -46,6 +46,8 @@ impl Giving for TokenError {
         match self {
             Self::NotGiven(error) => error.too_much(),
             Self::Store(_)
+            | Self::TooMany
+            | Self::TooManyClaims
             | Self::Owner
             | Self::ScopesOfViewer
             | Self::NoScopes

@@ -182,6 +182,12 @@ async fn admit(
         )),
         Acceptance::TooManyUsers => Err(conflict(TOO_MANY_USERS)),
         Acceptance::Linked => Err(conflict(LINKED)),
+        Acceptance::Unlinked => {
+            store.note_refused_identity(Some(&account.name), address).await;
+            let text = "this account was linked to a user here and is not any more: sign in as \
+                        that user, and link it again on the page Account";
+            Err(Refusal::new(StatusCode::FORBIDDEN, text))
+        }
         Acceptance::Removed => {
             store.note_refused_identity(Some(&account.name), address).await;
             let text = "an administrator has removed you here: ask for an invitation, and accept \

@@ -117,7 +117,7 @@ pub(crate) async fn accept(
         Acceptance::Unknown => return Err(invalid()),
         Acceptance::NameTaken => return conflict("another user has this name; choose another"),
         Acceptance::TooManyUsers => return conflict(TOO_MANY_USERS),
-        Acceptance::Linked | Acceptance::Removed => {
+        Acceptance::Linked | Acceptance::Removed | Acceptance::Unlinked => {
             return conflict(super::identities::LINKED);
         }
         Acceptance::Joined(user, _) => user,

@@ -1,6 +1,7 @@
 //! Routes about shares: links with which anybody watches some cameras until an hour.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::body::Bytes;
 use axum::extract::rejection::PathRejection;
@@ -14,7 +15,7 @@ use porthole_signaling_proto::rest::{
 
 use super::audit::given;
 use super::credentials::not_found;
-use super::{HandlerResult, admit_attempt, busy, check_name, read, throttle};
+use super::{HandlerResult, admit_attempt, busy, check_name, read, throttle, too_many_attempts};
 use crate::app::App;
 use crate::driver::now;
 use crate::listener::ClientAddress;
@@ -38,6 +39,11 @@ pub(crate) async fn create(
     new.name = check_name(&new.name)?;
     let hash = match new.password.take() {
         Some(password) => {
+            // Before the password is hashed, which takes longer than all the rest.
+            let checked = app.driver.store.check_share(&admitted, &new).await;
+            given(&app, &admitted, checked).await?;
+            let hashes = throttle(&app).admit_hash(Instant::now(), admitted.principal()?.account());
+            hashes.map_err(too_many_attempts)?;
             if let Some(weakness) = password::weakness(&password) {
                 return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, weakness));
             }

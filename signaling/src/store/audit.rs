@@ -27,9 +27,11 @@ const PAGE: i64 = 200;
 #[derive(Debug)]
 pub(super) struct Event<'a> {
     kind: AuditKind,
-    /// Whoever has caused it: the subject of a credential, else the network of the client.
+    /// Whoever has caused it: the account of a credential, else the network of the client.
     source: String,
-    /// The name of whoever has done it, if it is known.
+    /// The user or token that has done it, if it is known.
+    subject: Option<String>,
+    /// The name of it.
     actor: Option<&'a str>,
     /// The name of the object that it was done to.
     pub(super) object: Option<String>,
@@ -41,33 +43,36 @@ pub(super) struct Event<'a> {
 impl<'a> Event<'a> {
     /// Creates an event that somebody with a credential has caused.
     pub(super) fn by(actor: &'a Principal, kind: AuditKind, object: impl Into<String>) -> Self {
-        let (source, object) = (actor.subject().to_owned(), Some(object.into()));
-        Self { kind, source, actor: Some(actor.name()), object, address: None, times: 1 }
+        let (source, subject) = (actor.account().to_owned(), Some(actor.subject().to_owned()));
+        let (actor, object) = (Some(actor.name()), Some(object.into()));
+        Self { kind, source, subject, actor, object, address: None, times: 1 }
     }
 
     /// Creates an event that a user has caused with its name and password, or the setup link.
     pub(super) fn of_user(user: &'a User, kind: AuditKind, address: IpAddr) -> Self {
         let (source, actor) = (format!("user:{}", user.id), Some(&*user.name));
-        Self { kind, source, actor, object: None, address: Some(address), times: 1 }
+        let (subject, address) = (Some(source.clone()), Some(address));
+        Self { kind, source, subject, actor, object: None, address, times: 1 }
     }
 
     /// Creates an event that somebody without a name has caused.
     pub(super) fn of_stranger(kind: AuditKind, object: Option<String>, address: IpAddr) -> Self {
-        let source = Network::widest(address).to_string();
-        Self { kind, source, actor: None, object, address: Some(address), times: 1 }
+        let (source, address) = (Network::widest(address).to_string(), Some(address));
+        Self { kind, source, subject: None, actor: None, object, address, times: 1 }
     }
 
     /// Creates an event of a gateway that uses the claim code of a giver.
     pub(super) fn of_gateway(giver: Option<String>, object: String) -> Self {
         let (kind, source) = (AuditKind::GatewayEnrolled, giver.unwrap_or_default());
-        Self { kind, source, actor: None, object: Some(object), address: None, times: 1 }
+        let object = Some(object);
+        Self { kind, source, subject: None, actor: None, object, address: None, times: 1 }
     }
 }
 
 impl Write {
     /// Writes an event down. The log line names no address, which is for the database only.
     pub(super) async fn audit(&mut self, event: &Event<'_>) -> Result<(), StoreError> {
-        let Event { kind, source, actor, object, address, times } = event;
+        let Event { kind, source, subject, actor, object, address, times } = event;
         let name = kind.name();
         info!(actor, object, "audit: {name}");
         let now = unix_s();
@@ -75,14 +80,15 @@ impl Write {
         if is_counted(*kind) {
             let before = sqlx::query(
                 "DELETE FROM audit WHERE id = (SELECT id FROM audit WHERE kind = ?1 \
-                 AND source = ?2 AND actor IS ?3 AND object IS ?4 AND first_s > ?5 \
-                 ORDER BY id DESC LIMIT 1) RETURNING first_s, count",
+                 AND source = ?2 AND subject IS ?6 AND actor IS ?3 AND object IS ?4 \
+                 AND first_s > ?5 ORDER BY id DESC LIMIT 1) RETURNING first_s, count",
             )
             .bind(name)
             .bind(source)
             .bind(actor)
             .bind(object)
             .bind(seconds(now.saturating_sub(ONE_ROW_S)))
+            .bind(subject)
             .fetch_optional(self.db())
             .await?;
             if let Some(before) = before {
@@ -91,11 +97,13 @@ impl Write {
             }
         }
         sqlx::query(
-            "INSERT INTO audit (kind, source, first_s, last_s, count, actor, object, address) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO audit \
+             (kind, source, subject, first_s, last_s, count, actor, object, address) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(name)
         .bind(source)
+        .bind(subject)
         .bind(first_s)
         .bind(seconds(now))
         .bind(count.min(u32::MAX.into()))
@@ -107,13 +115,15 @@ impl Write {
         self.make_room(name).await
     }
 
-    /// Removes the oldest row of whoever has most of a kind, if there are too many: who causes ten
-    /// thousand pushes out its own.
+    /// Removes a row of whoever has most of a kind, if there are too many: who causes ten thousand
+    /// pushes out its own, and of these never the first, which says how it began.
     async fn make_room(&mut self, kind: &str) -> Result<(), StoreError> {
         sqlx::query(
-            "DELETE FROM audit WHERE (SELECT COUNT(*) FROM audit WHERE kind = ?1) > ?2 \
-             AND id = (SELECT MIN(id) FROM audit WHERE kind = ?1 GROUP BY source \
-                       ORDER BY COUNT(*) DESC, MIN(id) LIMIT 1)",
+            "WITH most AS (SELECT source, COUNT(*) AS rows, MIN(id) AS first FROM audit \
+                           WHERE kind = ?1 GROUP BY source ORDER BY rows DESC, first LIMIT 1) \
+             DELETE FROM audit WHERE (SELECT COUNT(*) FROM audit WHERE kind = ?1) > ?2 \
+             AND id = (SELECT MIN(audit.id) FROM audit, most WHERE kind = ?1 \
+                       AND audit.source = most.source AND (rows = 1 OR audit.id > first))",
         )
         .bind(kind)
         .bind(MAX_OF_KIND)
@@ -132,7 +142,7 @@ impl Store {
         before: Option<i64>,
     ) -> Result<Vec<AuditEvent>, StoreError> {
         let rows = sqlx::query(
-            "SELECT id, kind, first_s, last_s, count, actor, object, address FROM audit \
+            "SELECT id, kind, first_s, last_s, count, subject, actor, object, address FROM audit \
              WHERE ?1 IS NULL OR id < ?1 ORDER BY id DESC LIMIT ?2",
         )
         .bind(before)
@@ -150,12 +160,39 @@ impl Store {
         self.note(&Event::of_stranger(kind, object, address)).await;
     }
 
+    /// Writes down that somebody gave the right password of a user and not the code that belongs to
+    /// it, if that is possible. Whoever then signs in from there takes it back, with
+    /// [`Self::forget_missing_code`].
+    pub(crate) async fn note_missing_code(&self, user: &str, address: IpAddr) {
+        let (kind, object) = (AuditKind::CodeMissing, Some(user.to_owned()));
+        self.note(&Event::of_stranger(kind, object, address)).await;
+    }
+
+    /// Takes back that a user was asked for the code, because the code has come from the same
+    /// network, if that is possible.
+    pub(crate) async fn forget_missing_code(&self, user: &str, address: IpAddr) {
+        let written = async {
+            let mut write = self.begin().await?;
+            sqlx::query(
+                "DELETE FROM audit WHERE kind = ? AND source = ? AND object = ? AND first_s > ?",
+            )
+            .bind(AuditKind::CodeMissing.name())
+            .bind(Network::widest(address).to_string())
+            .bind(user)
+            .bind(seconds(unix_s().saturating_sub(ONE_ROW_S)))
+            .execute(write.db())
+            .await?;
+            write.commit().await
+        };
+        if let Err(error) = written.await {
+            warn!(%error, "cannot write to the audit log");
+        }
+    }
+
     /// Writes down that somebody has used a passkey of a user in a wrong way, if that is possible.
     pub(crate) async fn note_refused_passkey(&self, user: &str, address: IpAddr) {
-        let source = Network::widest(address).to_string();
         let (kind, object) = (AuditKind::PasskeyRefused, Some(user.to_owned()));
-        self.note(&Event { kind, source, actor: None, object, address: Some(address), times: 1 })
-            .await;
+        self.note(&Event::of_stranger(kind, object, address)).await;
     }
 
     /// Writes down that an account at the provider was refused, if that is possible. It has a name
@@ -195,8 +232,8 @@ impl Store {
             return;
         }
         let times = self.refusals.0.swap(0, Ordering::Relaxed);
-        let source = String::new();
-        self.note(&Event { kind, source, actor: None, object: None, address: None, times }).await;
+        let event = Event::of_gateway(None, String::new());
+        self.note(&Event { kind, object: None, times, ..event }).await;
     }
 }
 
@@ -217,6 +254,7 @@ fn event(row: &SqliteRow) -> Result<Option<AuditEvent>, StoreError> {
         last_s: row.try_get::<i64, _>("last_s")?.unsigned_abs(),
         count: row.try_get("count")?,
         actor: row.try_get("actor")?,
+        actor_subject: row.try_get("subject")?,
         object: row.try_get("object")?,
         address: row.try_get("address")?,
     }))
@@ -228,6 +266,7 @@ fn is_counted(kind: AuditKind) -> bool {
         kind,
         AuditKind::SignedIn
             | AuditKind::SignInFailed
+            | AuditKind::CodeMissing
             | AuditKind::GiftRefused
             | AuditKind::EnrolmentRefused
             | AuditKind::ShareOpened

@@ -175,7 +175,7 @@ impl Store {
         granted: &Granted<Everything>,
         token: i64,
     ) -> Result<Option<Removal>, StoreError> {
-        let mut write = self.begin().await?;
+        let mut write = self.begin_by(granted.principal()).await?;
         let mut removal = Removal::default();
         let query = "SELECT name FROM tokens WHERE id = ?";
         let row = sqlx::query(query).bind(token).fetch_optional(write.db()).await?;
@@ -194,7 +194,7 @@ impl Store {
         granted: &Granted<Everything>,
         user: i64,
     ) -> Result<Option<Removal>, UserError> {
-        let mut write = self.begin().await?;
+        let mut write = self.begin_by(granted.principal()).await?;
         let query = "SELECT name, role, owner, \
                      (SELECT COUNT(*) FROM user_cameras WHERE user_id = users.id) AS grants \
                      FROM users WHERE id = ?";
@@ -225,7 +225,7 @@ impl Store {
         user: i64,
         password_hash: &str,
     ) -> Result<Option<Removal>, StoreError> {
-        let mut write = self.begin().await?;
+        let mut write = self.begin_by(granted.principal()).await?;
         let changed = sqlx::query("UPDATE users SET password = ? WHERE id = ? RETURNING name")
             .bind(password_hash)
             .bind(user)
@@ -251,7 +251,7 @@ impl Store {
         of: OfUsers,
         id: Option<&str>,
     ) -> Result<Removal, StoreError> {
-        let mut write = self.begin().await?;
+        let mut write = self.begin_by(by).await?;
         let mut removal = Removal::default();
         let user = sign_out(&mut write, of, id, &mut removal).await?;
         if let Some(user) = user {
@@ -267,7 +267,7 @@ impl Store {
         granted: &Granted<Everything>,
         id: &str,
     ) -> Result<Option<Removal>, StoreError> {
-        let mut write = self.begin().await?;
+        let mut write = self.begin_by(granted.principal()).await?;
         let query = "DELETE FROM claims WHERE lower(hex(substr(hash, 1, 8))) = ?";
         let claims = count(sqlx::query(query).bind(id).execute(write.db()).await?.rows_affected());
         if claims == 0 {
@@ -286,7 +286,7 @@ impl Store {
         granted: &Granted<Everything>,
         gateway: &GatewayId,
     ) -> Result<Option<Removal>, StoreError> {
-        let mut write = self.begin().await?;
+        let mut write = self.begin_by(granted.principal()).await?;
         let row = sqlx::query(
             "SELECT \
              (SELECT COUNT(*) FROM cameras WHERE gateway_id = ?1 AND NOT former) AS cameras, \

@@ -17,12 +17,40 @@ pub(crate) const CLAIM_LIFETIME: Duration = Duration::from_secs(60 * 60);
 /// Time an expired claim code is remembered, so that its user can be told that it has expired.
 const CLAIM_REMEMBERED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
+/// The most claim codes that wait for a gateway.
+const MAX_CLAIMS: i64 = 256;
+/// The most of them that one user or token has given.
+const MAX_CLAIMS_OF_GIVER: i64 = 64;
+/// The most expired claim codes that are remembered.
+const MAX_EXPIRED_CLAIMS: i64 = 1024;
+
 /// The outcome of an attempt to enrol a gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum EnrollOutcome {
     Enrolled(Enrolled),
     ClaimExpired,
     ClaimUnknown,
+}
+
+impl Write {
+    /// Forgets claim codes that expired long ago, and refuses more than may wait.
+    async fn check_room_for_claim(&mut self, giver: &str, now_s: u64) -> Result<(), TokenError> {
+        let query = "DELETE FROM claims WHERE expires_s <= ?1 AND (expires_s <= ?2 OR hash NOT IN \
+                     (SELECT hash FROM claims WHERE expires_s <= ?1 \
+                      ORDER BY expires_s DESC LIMIT ?3))";
+        sqlx::query(query)
+            .bind(seconds(now_s))
+            .bind(seconds(now_s.saturating_sub(CLAIM_REMEMBERED.as_secs())))
+            .bind(MAX_EXPIRED_CLAIMS)
+            .execute(self.db())
+            .await?;
+        let query = "SELECT COUNT(*) AS claims, COALESCE(SUM(giver = ?), 0) AS own FROM claims \
+                     WHERE expires_s > ?";
+        let row = sqlx::query(query).bind(giver).bind(seconds(now_s)).fetch_one(self.db()).await?;
+        let (claims, own): (i64, i64) = (row.try_get("claims")?, row.try_get("own")?);
+        let is_full = claims >= MAX_CLAIMS || own >= MAX_CLAIMS_OF_GIVER;
+        if is_full { Err(TokenError::TooManyClaims) } else { Ok(()) }
+    }
 }
 
 impl Store {
@@ -39,12 +67,8 @@ impl Store {
             Expiry::At(end_s) => end_s,
             Expiry::Never => now + CLAIM_LIFETIME.as_secs(),
         };
-        let mut write = self.begin().await?;
-        write.check_giver(granted.principal()).await?;
-        sqlx::query("DELETE FROM claims WHERE expires_s <= ?")
-            .bind(seconds(now.saturating_sub(CLAIM_REMEMBERED.as_secs())))
-            .execute(write.db())
-            .await?;
+        let mut write = self.begin_by(granted.principal()).await?;
+        write.check_room_for_claim(granted.principal().subject(), now).await?;
         sqlx::query(
             "INSERT INTO claims (hash, expires_s, replaces, giver, created_s) \
              VALUES (?, ?, ?, ?, ?)",
@@ -132,7 +156,7 @@ impl Store {
         granted: &Granted<GatewayId>,
         name: &str,
     ) -> Result<bool, StoreError> {
-        let mut write = self.begin().await?;
+        let mut write = self.begin_by(granted.principal()).await?;
         let renamed = sqlx::query("UPDATE gateways SET name = ?, renamed = 1 WHERE id = ?")
             .bind(name)
             .bind(granted.object().as_str())

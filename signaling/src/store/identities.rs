@@ -75,7 +75,8 @@ impl Store {
     }
 
     /// Makes somebody with an account a user with these rights, without an invitation. Whoever was
-    /// removed does not come back so.
+    /// removed does not come back so, and whoever has unlinked the account does not become a second
+    /// user with other rights.
     pub(crate) async fn join_with_identity(
         &self,
         account: &Account,
@@ -83,11 +84,12 @@ impl Store {
         address: IpAddr,
     ) -> Result<Acceptance, StoreError> {
         let mut write = self.begin().await?;
-        let query = "SELECT 1 FROM former_accounts WHERE issuer = ? AND subject = ? \
-                     AND user_id NOT IN (SELECT id FROM users)";
-        let removed = sqlx::query(query).bind(&account.issuer).bind(&account.subject);
-        if removed.fetch_optional(write.db()).await?.is_some() {
-            return Ok(Acceptance::Removed);
+        let query = "SELECT user_id IN (SELECT id FROM users) AS there FROM former_accounts \
+                     WHERE issuer = ? AND subject = ?";
+        let former = sqlx::query(query).bind(&account.issuer).bind(&account.subject);
+        if let Some(former) = former.fetch_optional(write.db()).await? {
+            let is_there: bool = former.try_get("there")?;
+            return Ok(if is_there { Acceptance::Unlinked } else { Acceptance::Removed });
         }
         let entry = Entry::Identity(account);
         let acceptance = write.add_user(&account.name, entry, membership).await?;
@@ -105,8 +107,7 @@ impl Store {
         user: i64,
         account: &Account,
     ) -> Result<Linking, UserError> {
-        let mut write = self.begin().await?;
-        write.check_giver(own).await?;
+        let mut write = self.begin_by(own).await?;
         let query = "SELECT COUNT(*) AS count FROM identities WHERE user_id = ?";
         let row = sqlx::query(query).bind(user).fetch_one(write.db()).await?;
         if row.try_get::<i64, _>("count")? >= MAX_OF_USER {
@@ -129,7 +130,7 @@ impl Store {
         user: i64,
         identity: i64,
     ) -> Result<Unlinking, StoreError> {
-        let mut write = self.begin().await?;
+        let mut write = self.begin_by(own).await?;
         let mut removal = Removal::default();
         let query = format!(
             "DELETE FROM browser_sessions WHERE identity_id = ? AND user_id = ? \

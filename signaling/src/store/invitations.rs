@@ -43,6 +43,8 @@ pub(crate) enum Acceptance {
     Linked,
     /// The account at the provider was that of a user who was removed.
     Removed,
+    /// The account at the provider was linked to a user who is still there.
+    Unlinked,
     /// The person is a new user, who has shown this.
     Joined(User, Means),
     /// The user has a new password, and is signed out everywhere.
@@ -81,7 +83,7 @@ impl Store {
         let mut write = self.begin().await?;
         let membership = write.membership(giver, &new.access).await?;
         let gift = giver.give(membership, now())?;
-        write.check_giver(gift.principal()).await?;
+        write.check_credential(gift.principal()).await?;
         let giver = gift.principal();
         let row = Row { name: &new.name, user: None, giver: giver.subject(), lifetime };
         let invitation = write.insert_invitation(&row, gift.object()).await?;
@@ -101,7 +103,7 @@ impl Store {
         let mut write = self.begin().await?;
         let Some(membership) = write.membership_of_user(user).await? else { return Ok(None) };
         let gift = giver.give(membership, now())?;
-        write.check_giver(gift.principal()).await?;
+        write.check_credential(gift.principal()).await?;
         let name = write.name_of_user(user).await?;
         write.remove_resets(user).await?;
         let (giver, lifetime) = (gift.principal(), RESET_LIFETIME);
@@ -150,7 +152,7 @@ impl Store {
         granted: &Granted<Everything>,
         invitation: i64,
     ) -> Result<Option<Removal>, StoreError> {
-        let mut write = self.begin().await?;
+        let mut write = self.begin_by(granted.principal()).await?;
         let query = "DELETE FROM invitations WHERE id = ? RETURNING name";
         let query = sqlx::query(query).bind(invitation);
         let Some(row) = query.fetch_optional(write.db()).await? else { return Ok(None) };
@@ -200,7 +202,8 @@ impl Store {
             | Acceptance::NameTaken
             | Acceptance::TooManyUsers
             | Acceptance::Linked
-            | Acceptance::Removed => None,
+            | Acceptance::Removed
+            | Acceptance::Unlinked => None,
         };
         if let Some((user, kind)) = accepted {
             write.audit(&Event::of_user(user, kind, address)).await?;

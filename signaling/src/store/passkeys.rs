@@ -92,8 +92,7 @@ impl Store {
         name: &str,
         new: &NewCredential,
     ) -> Result<Addition, UserError> {
-        let mut write = self.begin().await?;
-        write.check_giver(own).await?;
+        let mut write = self.begin_by(own).await?;
         let query = "SELECT COUNT(*) AS count FROM passkeys WHERE user_id = ?";
         let row = sqlx::query(query).bind(user).fetch_one(write.db()).await?;
         if row.try_get::<i64, _>("count")? >= MAX_OF_USER {
@@ -188,7 +187,7 @@ impl Store {
         user: i64,
         passkey: i64,
     ) -> Result<Option<Removal>, StoreError> {
-        let mut write = self.begin().await?;
+        let mut write = self.begin_by(own).await?;
         let mut removal = Removal::default();
         let query = format!(
             "DELETE FROM browser_sessions WHERE passkey_id = ? AND user_id = ? \

@@ -108,7 +108,7 @@ impl Store {
         granted.over(old.role)?;
         let membership = write.membership(giver, access).await?;
         let gift = giver.give(membership, now())?;
-        write.check_giver(gift.principal()).await?;
+        write.check_credential(gift.principal()).await?;
         let new = gift.object();
         if *new == old {
             return Ok(Some(Removal::default()));

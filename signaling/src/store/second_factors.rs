@@ -41,10 +41,11 @@ impl Store {
     /// Returns false if the user has one.
     pub(crate) async fn begin_second_factor(
         &self,
+        own: &Principal,
         user: i64,
         secret: &[u8],
     ) -> Result<bool, StoreError> {
-        let mut write = self.begin().await?;
+        let mut write = self.begin_by(own).await?;
         let query = "INSERT INTO second_factors (user_id, secret) VALUES (?1, ?2) \
                      ON CONFLICT (user_id) DO UPDATE SET secret = ?2 WHERE confirmed = 0";
         let begun = sqlx::query(query).bind(user).bind(secret).execute(write.db()).await?;
@@ -60,7 +61,7 @@ impl Store {
         user: i64,
         code: &str,
     ) -> Result<Option<Vec<String>>, StoreError> {
-        let mut write = self.begin().await?;
+        let mut write = self.begin_by(own).await?;
         if !write.use_step(user, false, code).await? {
             return Ok(None);
         }
@@ -103,7 +104,7 @@ impl Store {
         by: &Principal,
         user: i64,
     ) -> Result<bool, StoreError> {
-        let mut write = self.begin().await?;
+        let mut write = self.begin_by(by).await?;
         if !write.remove_second_factor(user).await? {
             return Ok(false);
         }

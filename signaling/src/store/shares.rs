@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use porthole_clock::Now;
 use porthole_signaling_core::{
     Admitted, Everything, Granted, Identity, NotGiven, Principal, Sharing,
 };
@@ -82,6 +83,8 @@ pub(crate) struct Share {
     pub(crate) password_hash: Option<String>,
     pub(crate) kiosk: bool,
     pub(crate) expires_s: u64,
+    /// The first token of the chain that has made it; `None` if a user has.
+    chain: Option<i64>,
 }
 
 impl Share {
@@ -106,31 +109,28 @@ impl Store {
         new: &NewShare,
         password_hash: Option<&str>,
     ) -> Result<ShareLink, ShareError> {
-        if !(1..=MAX_CAMERAS).contains(&new.cameras.len()) {
-            return Err(ShareError::Cameras);
-        }
-        let longest = u32::try_from(MAX_LIFETIME.as_secs()).unwrap_or(u32::MAX);
-        let lifetime = new
-            .expires_in_seconds
-            .map_or(LIFETIME, |seconds| Duration::from_secs(u64::from(seconds.min(longest))));
         let now = now();
         let mut write = self.begin().await?;
-        let mut cameras = BTreeMap::new();
-        for SharedCamera { camera: address, listen } in &new.cameras {
-            let gateway = gateway_in(&mut write, giver, address).await?;
-            cameras.insert((gateway, address.camera.clone()), *listen);
-        }
-        let end_s = now.unix_s + lifetime.as_secs();
-        let gift = giver.give(Sharing { cameras, end_s }, now)?;
-        write.check_giver(gift.principal()).await?;
-        write.check_room_for_share(gift.principal().subject(), now.unix_s).await?;
+        let gift = write.grant_share(giver, new, now).await?;
         let token = write.insert_share(&gift, new, password_hash, now.unix_s).await?;
         let kind = AuditKind::ShareCreated;
         write.audit(&Event::by(gift.principal(), kind, new.name.as_str())).await?;
         write.commit().await?;
         let path = format!("/share#t={token}");
-        let expires_in_seconds = u32::try_from(lifetime.as_secs()).unwrap_or(u32::MAX);
+        let left_s = gift.object().end_s.saturating_sub(now.unix_s);
+        let expires_in_seconds = u32::try_from(left_s).unwrap_or(u32::MAX);
         Ok(ShareLink { token, path, expires_in_seconds })
+    }
+
+    /// Checks that somebody may make a link, and changes nothing.
+    pub(crate) async fn check_share(
+        &self,
+        giver: &Admitted,
+        new: &NewShare,
+    ) -> Result<(), ShareError> {
+        let mut write = self.begin().await?;
+        write.grant_share(giver, new, now()).await?;
+        Ok(write.commit().await?)
     }
 
     /// Returns the shares whose links work, the newest first.
@@ -159,7 +159,7 @@ impl Store {
         granted: &Granted<Everything>,
         share: i64,
     ) -> Result<Option<Removal>, StoreError> {
-        let mut write = self.begin().await?;
+        let mut write = self.begin_by(granted.principal()).await?;
         let query = "SELECT COUNT(*) AS grants FROM share_cameras WHERE share_id = ?";
         let grants = sqlx::query(query).bind(share).fetch_one(write.db()).await?;
         let query = sqlx::query("DELETE FROM shares WHERE id = ? RETURNING name").bind(share);
@@ -179,8 +179,9 @@ impl Store {
         token: &ShareToken<'_>,
     ) -> Result<Option<Share>, StoreError> {
         let query = sqlx::query(
-            "SELECT id, name, password, kiosk, expires_s FROM shares \
-             WHERE hash = ? AND expires_s > ?",
+            "SELECT id, name, password, kiosk, expires_s, \
+             (SELECT first_of_chain FROM tokens WHERE 'token:' || tokens.id = shares.giver) AS chain \
+             FROM shares WHERE hash = ? AND expires_s > ?",
         );
         let query = query.bind(secret::hash(token.secret)).bind(seconds(unix_s()));
         let Some(row) = query.fetch_optional(&self.read).await? else { return Ok(None) };
@@ -190,6 +191,7 @@ impl Store {
             password_hash: row.try_get("password")?,
             kiosk: row.try_get("kiosk")?,
             expires_s: time(&row, "expires_s")?.unwrap_or_default(),
+            chain: row.try_get("chain")?,
         }))
     }
 
@@ -203,7 +205,10 @@ impl Store {
         let [subject, credential] = [(); 2].map(|()| format!("share:{}", share.id));
         let identity = Identity { subject, credential, name: share.name };
         let cameras = cameras(&self.read, share.id).await?;
-        let principal = Principal::of_share(identity, &Sharing { cameras, end_s });
+        let mut principal = Principal::of_share(identity, &Sharing { cameras, end_s });
+        if let Some(first) = share.chain {
+            principal = principal.counted_as(format!("token:{first}"));
+        }
         if principal.is_expired(unix_s()) {
             return Ok(TokenLookup::Expired);
         }
@@ -217,6 +222,32 @@ impl Store {
 }
 
 impl Write {
+    /// Returns what a link that somebody wants to make gives, if it may be made.
+    async fn grant_share(
+        &mut self,
+        giver: &Admitted,
+        new: &NewShare,
+        now: Now,
+    ) -> Result<Granted<Sharing>, ShareError> {
+        if !(1..=MAX_CAMERAS).contains(&new.cameras.len()) {
+            return Err(ShareError::Cameras);
+        }
+        let longest = u32::try_from(MAX_LIFETIME.as_secs()).unwrap_or(u32::MAX);
+        let lifetime = new
+            .expires_in_seconds
+            .map_or(LIFETIME, |seconds| Duration::from_secs(u64::from(seconds.min(longest))));
+        let mut cameras = BTreeMap::new();
+        for SharedCamera { camera: address, listen } in &new.cameras {
+            let gateway = gateway_in(self, giver, address).await?;
+            cameras.insert((gateway, address.camera.clone()), *listen);
+        }
+        let end_s = now.unix_s + lifetime.as_secs();
+        let gift = giver.give(Sharing { cameras, end_s }, now)?;
+        self.check_credential(gift.principal()).await?;
+        self.check_room_for_share(gift.principal().subject(), now.unix_s).await?;
+        Ok(gift)
+    }
+
     /// Forgets the links whose hour is over, and refuses more than there may be.
     async fn check_room_for_share(&mut self, giver: &str, now_s: u64) -> Result<(), ShareError> {
         let query = sqlx::query("DELETE FROM shares WHERE expires_s <= ?");

@@ -1,9 +1,10 @@
 //! API tokens for scripts and players.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use porthole_signaling_core::{
-    Access, Admitted, Denied, Expiry, Granted, Identity, NotGiven, Objects, Principal,
+    Access, Admitted, Expiry, Granted, Identity, NotGiven, Objects, Principal,
 };
 use porthole_signaling_proto::rest::{AuditKind, NewToken, Role, Scope, Token};
 use porthole_signaling_proto::{CameraAddress, CameraId, GatewayId};
@@ -20,6 +21,12 @@ use crate::share_token::ShareToken;
 
 /// The most gateways that the refusal of a token names.
 const MAX_NAMED: u32 = 8;
+/// The most tokens of a server.
+const MAX_TOKENS: i64 = 4096;
+/// The most tokens that one token and those after it have given.
+const MAX_GIVEN: i64 = 64;
+/// Time for which a token that has expired is kept, so that its holder can be told so.
+const EXPIRED_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// The result of looking up a token.
 #[derive(Debug)]
@@ -40,6 +47,18 @@ pub enum TokenError {
     /// The giver has less than it wants to give.
     #[error(transparent)]
     NotGiven(#[from] NotGiven),
+    /// The number of tokens is at its limit.
+    #[error(
+        "there are 4096 access tokens, or 64 that one token and those after it have given: revoke \
+         some that are no longer needed"
+    )]
+    TooMany,
+    /// The number of claim codes is at its limit.
+    #[error(
+        "64 claim codes of one user or token wait for a gateway, or 256 in all: revoke some, or \
+         wait an hour"
+    )]
+    TooManyClaims,
     /// The token was to be an owner's.
     #[error("a token cannot own the server: only people can, who sign in")]
     Owner,
@@ -83,6 +102,8 @@ impl TokenError {
         match self {
             Self::Store(error) => Ok(error),
             Self::NotGiven(_)
+            | Self::TooMany
+            | Self::TooManyClaims
             | Self::Owner
             | Self::ScopesOfViewer
             | Self::NoScopes
@@ -111,7 +132,7 @@ impl Store {
         if new.role == Role::Owner {
             return Err(TokenError::Owner);
         }
-        let scopes = scopes_of(new)?;
+        let scopes = scopes_of(new)?.or_else(|| all_of_giver(giver, new.role));
         let now = now();
         let mut write = self.begin().await?;
         let objects = match new.cameras.as_slice() {
@@ -128,7 +149,8 @@ impl Store {
             expiry: end_s.into(),
         };
         let granted = giver.give(access, now)?;
-        write.check_giver(granted.principal()).await?;
+        write.check_credential(granted.principal()).await?;
+        write.check_room_for_token(granted.principal(), now.unix_s).await?;
         let token = insert_token(&mut write, &granted, &new.name, now.unix_s).await?;
         let (kind, what) = (AuditKind::TokenCreated, in_words(new));
         write.audit(&Event::by(granted.principal(), kind, what)).await?;
@@ -141,8 +163,8 @@ impl Store {
         if let Some(share) = ShareToken::parse(token) {
             return self.find_share(&share).await;
         }
-        let query = "SELECT id, name, role, limited, control, listen, scopes, expires_s \
-                     FROM tokens WHERE hash = ?";
+        let query = "SELECT id, name, role, limited, control, listen, scopes, expires_s, \
+                     first_of_chain FROM tokens WHERE hash = ?";
         let query = sqlx::query(query).bind(secret::hash(token));
         let row = query.fetch_optional(&self.read).await?;
         let Some(row) = row else { return Ok(TokenLookup::Unknown) };
@@ -163,6 +185,8 @@ impl Store {
             name: row.try_get("name")?,
         };
         let principal = Principal::with_access(identity, &access);
+        let first: Option<i64> = row.try_get("first_of_chain")?;
+        let principal = principal.counted_as(format!("token:{}", first.unwrap_or(id)));
         if principal.is_expired(unix_s()) {
             return Ok(TokenLookup::Expired);
         }
@@ -195,10 +219,10 @@ impl Store {
 }
 
 impl Write {
-    /// Refuses a giver whose credential was revoked after its request was authenticated, or whose
+    /// Refuses somebody whose credential was revoked after the request was authenticated, or whose
     /// rights have changed since.
-    pub(super) async fn check_giver(&mut self, giver: &Principal) -> Result<(), TokenError> {
-        let credential = giver.credential();
+    pub(super) async fn check_credential(&mut self, actor: &Principal) -> Result<(), StoreError> {
+        let credential = actor.credential();
         let found = if let Some(id) = credential.strip_prefix("token:") {
             sqlx::query("SELECT 1 FROM tokens WHERE id = CAST(? AS INTEGER)").bind(id.to_owned())
         } else if let Some(id) = cookie_id(credential) {
@@ -213,9 +237,38 @@ impl Write {
         };
         match found.fetch_optional(self.db()).await? {
             Some(_) => Ok(()),
-            None => Err(NotGiven::Denied(Denied::Nobody).into()),
+            None => Err(StoreError::Revoked),
         }
     }
+}
+
+impl Write {
+    /// Forgets tokens that expired long ago, and refuses more than there may be.
+    async fn check_room_for_token(
+        &mut self,
+        giver: &Principal,
+        now_s: u64,
+    ) -> Result<(), TokenError> {
+        // What a token has given ends when it does, so that no chain is cut.
+        let query = sqlx::query("DELETE FROM tokens WHERE expires_s <= ?");
+        let long_ago = seconds(now_s.saturating_sub(EXPIRED_KEPT.as_secs()));
+        query.bind(long_ago).execute(self.db()).await?;
+        let query = "SELECT COUNT(*) AS tokens, \
+                     COALESCE(SUM('token:' || first_of_chain = ?), 0) AS chain FROM tokens";
+        let row = sqlx::query(query).bind(giver.account()).fetch_one(self.db()).await?;
+        let (tokens, chain): (i64, i64) = (row.try_get("tokens")?, row.try_get("chain")?);
+        // The first of the chain is in it, too.
+        let is_full = tokens >= MAX_TOKENS || chain > MAX_GIVEN;
+        if is_full { Err(TokenError::TooMany) } else { Ok(()) }
+    }
+}
+
+/// Returns all scopes, if a token has each of them and gives an administrator's one without: a
+/// scope that comes later is in none of the two.
+fn all_of_giver(giver: &Admitted, role: Role) -> Option<BTreeSet<Scope>> {
+    let scopes = giver.principal().ok()?.scopes()?;
+    let has_all = Scope::ALL.iter().all(|scope| scopes.contains(scope));
+    (role == Role::Admin && has_all).then(|| scopes.clone())
 }
 
 /// Returns the scopes of a new token; `None` if it has all.
@@ -276,8 +329,11 @@ async fn insert_token(
     let id = write.next_id("token").await?;
     sqlx::query(
         "INSERT INTO tokens \
-         (id, giver, hash, name, role, limited, control, listen, scopes, created_s, expires_s) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         (id, giver, first_of_chain, hash, name, role, limited, control, listen, scopes, \
+         created_s, expires_s) \
+         VALUES (?1, ?2, \
+         COALESCE((SELECT first_of_chain FROM tokens WHERE 'token:' || id = ?2), ?1), \
+         ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
     )
     .bind(id)
     .bind(granted.principal().subject())

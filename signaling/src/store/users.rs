@@ -251,8 +251,7 @@ impl Store {
         user: &User,
         password_hash: &str,
     ) -> Result<Option<Removal>, UserError> {
-        let mut write = self.begin().await?;
-        write.check_giver(own).await?;
+        let mut write = self.begin_by(own).await?;
         let query = "UPDATE users SET password = ? WHERE id = ? AND password = ?";
         let query = sqlx::query(query).bind(password_hash).bind(user.id).bind(&user.password_hash);
         if query.execute(write.db()).await?.rows_affected() == 0 {

@@ -16,6 +16,12 @@ test.each([
   [{ kind: 'signedIn', actor: 'ada' }, 'ada signed in'],
   [{ kind: 'signedIn', object: 'ada' }, 'ada signed in'],
   [{ kind: 'signInFailed', object: 'ada' }, 'Wrong password for ada'],
+  [{ kind: 'codeMissing', object: 'ada' }, 'Right password for ada, and then no code'],
+  [
+    { kind: 'userRemoved', actor: 'ada', actorSubject: 'token:7', object: 'bob' },
+    'Access token “ada” removed bob',
+  ],
+  [{ kind: 'signedIn', actor: 'ada', actorSubject: 'user:1' }, 'ada signed in'],
   [{ kind: 'signInFailed' }, 'Sign-in with a name that nobody has'],
   [{ kind: 'signedOut', actor: 'ada', object: 'ada' }, 'ada signed out'],
   [{ kind: 'signedOut', actor: 'ada', object: 'bob' }, 'ada signed bob out'],

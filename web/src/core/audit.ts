@@ -31,6 +31,10 @@ const KINDS: Readonly<Record<AuditKind, KindText>> = {
     say: ({ object }, event) =>
       event.object === undefined ? t('audit.unknown-failed') : t('audit.failed', { object }),
   },
+  codeMissing: {
+    groups: ['sign-ins', 'refused'],
+    say: ({ object }) => t('audit.code-missing', { object }),
+  },
   signedOut: {
     groups: ['sign-ins'],
     say: ({ actor, object }) =>
@@ -155,11 +159,17 @@ export function isRefusal({ kind }: AuditEvent): boolean {
   return KINDS[kind].groups.includes('refused');
 }
 
+/** Returns the name of who has done it; a token says that it is one, since it may have any name. */
+function actorName({ actor, actorSubject }: AuditEvent): string | undefined {
+  if (actor === undefined || !actorSubject?.startsWith('token:')) return actor;
+  return t('audit.token', { name: actor });
+}
+
 /** Returns an event as one sentence. */
 export function auditText(event: AuditEvent): string {
   const somebody = t('audit.somebody');
   // A person who signs in is both; the server may name it as either.
-  const actor = event.actor ?? event.object ?? somebody;
+  const actor = actorName(event) ?? event.object ?? somebody;
   return KINDS[event.kind].say({ actor, object: event.object ?? somebody }, event);
 }
 

@@ -2596,7 +2596,7 @@ sessions: number, };
 /**
  * A kind of event in the audit log.
  */
-export type AuditKind = "setUp" | "signedIn" | "signInFailed" | "signedOut" | "giftRefused" | "tokenCreated" | "tokenRevoked" | "claimCreated" | "claimRevoked" | "gatewayEnrolled" | "enrolmentRefused" | "gatewayRemoved" | "userRemoved" | "userReset" | "userChanged" | "invitationCreated" | "invitationRevoked" | "invitationAccepted" | "passwordChanged" | "secondFactorAdded" | "secondFactorRemoved" | "shareCreated" | "shareRevoked" | "shareOpened" | "shareRefused" | "passkeyAdded" | "passkeyRemoved" | "passkeyRefused" | "passkeyCopied" | "identityAdded" | "identityRemoved" | "identityRefused" | "userJoined";
+export type AuditKind = "setUp" | "signedIn" | "signInFailed" | "codeMissing" | "signedOut" | "giftRefused" | "tokenCreated" | "tokenRevoked" | "claimCreated" | "claimRevoked" | "gatewayEnrolled" | "enrolmentRefused" | "gatewayRemoved" | "userRemoved" | "userReset" | "userChanged" | "invitationCreated" | "invitationRevoked" | "invitationAccepted" | "passwordChanged" | "secondFactorAdded" | "secondFactorRemoved" | "shareCreated" | "shareRevoked" | "shareOpened" | "shareRefused" | "passkeyAdded" | "passkeyRemoved" | "passkeyRefused" | "passkeyCopied" | "identityAdded" | "identityRemoved" | "identityRefused" | "userJoined";
 
 /**
  * An event in the audit log, or several of one kind in a row.
@@ -2626,6 +2626,11 @@ count: number,
  * The name of the user or token that has done it; `operator` for a command on the host.
  */
 actor?: string,
+/**
+ * The user or token whose name that is, such as `user:1` or `token:12`: a token may have the
+ * name of a user. Unknown for events that an earlier version has written.
+ */
+actorSubject?: string,
 /**
  * The name of the object that it was done to.
  */

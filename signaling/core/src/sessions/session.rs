@@ -157,6 +157,11 @@ impl Session {
         }
     }
 
+    /// Returns the user or token by which the session is counted.
+    pub(crate) fn account(&self) -> &str {
+        self.granted.principal().account()
+    }
+
     pub(crate) fn started_at(&self) -> Instant {
         self.started_at
     }

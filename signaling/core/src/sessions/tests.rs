@@ -45,6 +45,34 @@ fn start() -> Now {
 }
 
 #[test]
+fn s5_tokens_that_have_given_each_other_have_the_sessions_of_one() {
+    let (now, limits) = (start(), limits(3, 9));
+    let mut sessions = Sessions::default();
+    for (name, token, first, has_room) in [
+        ("s1", "token:1", "token:1", true),
+        ("s2", "token:2", "token:1", true),
+        ("s3", "token:3", "token:1", true),
+        ("s4", "token:4", "token:1", false),
+        ("s4", "token:1", "token:1", false),
+        ("s4", "token:5", "token:5", true),
+    ] {
+        let [subject, credential] = [token.to_owned(), token.to_owned()];
+        let identity = Identity { subject, credential, name: String::new() };
+        let principal = Principal::new(identity, Role::Viewer, Objects::All, None);
+        let principal = principal.counted_as(first.to_owned());
+        let sender = Action::Connect.admit(Sender::Principal(principal), now).unwrap();
+        let granted = sender.camera(&gateway("gw-a"), &"cam".parse().unwrap(), now).unwrap();
+        let session = Session::new(now, Duration::from_secs(60), granted, player());
+        assert_eq!(sessions.make_room(&session, &limits).is_ok(), has_room, "{name} {token}");
+        if has_room {
+            sessions.add(id(name), session, &limits).unwrap();
+        }
+        sessions.assert_consistent(&limits);
+    }
+    assert_eq!(sessions.all[&id("s2")].subject(), "token:2", "each has its own");
+}
+
+#[test]
 fn a_session_counts_for_its_gateway_and_its_viewer_until_it_is_removed() {
     let (now, limits) = (start(), limits(3, 3));
     let mut sessions = Sessions::default();

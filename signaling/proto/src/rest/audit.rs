@@ -13,6 +13,8 @@ pub enum AuditKind {
     SignedIn,
     /// A wrong name or password was given.
     SignInFailed,
+    /// The right password of a user was given, and then no code of its second factor.
+    CodeMissing,
     /// Browsers were signed out, by their user or somebody else.
     SignedOut,
     /// A right was not given to others, because its giver does not have it.
@@ -77,10 +79,11 @@ pub enum AuditKind {
 
 impl AuditKind {
     /// The kinds of events.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::SetUp,
         Self::SignedIn,
         Self::SignInFailed,
+        Self::CodeMissing,
         Self::SignedOut,
         Self::GiftRefused,
         Self::TokenCreated,
@@ -119,6 +122,7 @@ impl AuditKind {
             Self::SetUp => "set up",
             Self::SignedIn => "signed in",
             Self::SignInFailed => "sign-in failed",
+            Self::CodeMissing => "code missing",
             Self::SignedOut => "signed out",
             Self::GiftRefused => "gift refused",
             Self::TokenCreated => "token created",
@@ -174,6 +178,11 @@ pub struct AuditEvent {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub actor: Option<String>,
+    /// The user or token whose name that is, such as `user:1` or `token:12`: a token may have the
+    /// name of a user. Unknown for events that an earlier version has written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub actor_subject: Option<String>,
     /// The name of the object that it was done to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]

@@ -1,6 +1,7 @@
 //! Tests of the audit log and its bounds.
 
-use porthole_signaling_core::Action;
+use porthole_signaling_core::{Action, Identity, Objects};
+use porthole_signaling_proto::rest::Role;
 
 use super::*;
 use crate::admin::by_operator;
@@ -27,7 +28,8 @@ async fn whole_log(store: &Store) -> Vec<AuditEvent> {
 
 fn failure(source: &str, address: IpAddr, object: Option<String>) -> Event<'static> {
     let (kind, source) = (AuditKind::SignInFailed, source.to_owned());
-    Event { kind, source, actor: None, object, address: Some(address), times: 1 }
+    let (subject, actor, address) = (None, None, Some(address));
+    Event { kind, source, subject, actor, object, address, times: 1 }
 }
 
 #[tokio::test]
@@ -52,7 +54,9 @@ async fn s10_ten_thousand_failures_push_out_neither_other_kinds_nor_failures_of_
     let failures = kept.iter().filter(|event| event.kind == AuditKind::SignInFailed).count();
     assert_eq!(failures, usize::try_from(MAX_OF_KIND).unwrap());
     assert_eq!(kept[0].object.as_deref(), Some("user 9999"));
-    let [.., of_other, oldest] = kept.as_slice() else { panic!("{kept:?}") };
+    let [.., second, first, of_other, oldest] = kept.as_slice() else { panic!("{kept:?}") };
+    let of_attacker = [first, second].map(|event| event.object.as_deref());
+    assert_eq!(of_attacker, [Some("user 0"), Some("user 9002")], "how it began is there");
     assert_eq!(of_other.address.as_deref(), Some("198.51.100.7"));
     assert_eq!((oldest.kind, oldest.object.as_deref()), (AuditKind::UserRemoved, Some("bob")));
     assert_eq!(oldest.actor.as_deref(), Some("operator"));
@@ -101,5 +105,35 @@ async fn refused_enrolments_are_counted_and_written_down_once_a_minute() {
     let found: Vec<_> = events.iter().map(|event| (event.kind, event.count)).collect();
     assert_eq!(found, [(AuditKind::EnrolmentRefused, 1)]);
     assert_eq!(store.refusals.0.load(Ordering::Relaxed), 4, "for the next time");
+    store.close().await;
+}
+
+#[tokio::test]
+async fn s10_tokens_that_give_each_other_push_out_nothing_of_others_and_have_their_own_names() {
+    let (_data, store) = store().await;
+    let mut write = store.begin().await.unwrap();
+    let granted = by_operator(Action::ReadAudit).unwrap();
+    fn created<'a>(by: &'a Principal, what: &str) -> Event<'a> {
+        Event::by(by, AuditKind::TokenCreated, what)
+    }
+    write.audit(&created(granted.principal(), "of the operator")).await.unwrap();
+    write.audit(&created(granted.principal(), "of the operator, too")).await.unwrap();
+    for number in 0..1100 {
+        let [subject, credential] = [(); 2].map(|()| format!("token:{number}"));
+        let identity = Identity { subject, credential, name: "ann".to_owned() };
+        let token = Principal::new(identity, Role::Admin, Objects::All, None);
+        let token = token.counted_as("token:0".to_owned());
+        write.audit(&created(&token, &format!("{number}"))).await.unwrap();
+    }
+    write.commit().await.unwrap();
+    let kept = whole_log(&store).await;
+    let [.., first, too, operator] = kept.as_slice() else { panic!("{kept:?}") };
+    assert_eq!(kept.len(), usize::try_from(MAX_OF_KIND).unwrap());
+    assert_eq!(operator.object.as_deref(), Some("of the operator"));
+    assert_eq!(too.object.as_deref(), Some("of the operator, too"));
+    assert_eq!(first.object.as_deref(), Some("0"), "how it began is there");
+    assert_eq!(first.actor.as_deref(), Some("ann"), "as the token calls itself");
+    assert_eq!(first.actor_subject.as_deref(), Some("token:0"));
+    assert_eq!(kept[0].actor_subject.as_deref(), Some("token:1099"));
     store.close().await;
 }

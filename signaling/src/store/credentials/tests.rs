@@ -1,13 +1,14 @@
 //! Tests of lists and revocation in the database.
 
 use porthole_signaling_core::{Action, Sender};
-use porthole_signaling_proto::rest::NewToken;
+use porthole_signaling_proto::rest::{NewToken, Scope};
 use serde_json::json;
 
 use super::super::{Means, TokenError, TokenLookup};
 use super::*;
 use crate::admin::{by_operator, operator};
 use crate::driver::now;
+use crate::webauthn::NewCredential;
 
 async fn store() -> (tempfile::TempDir, Store) {
     let data = tempfile::tempdir().unwrap();
@@ -82,7 +83,7 @@ async fn a_token_is_removed_with_everything_that_was_given_with_it() {
 
     // A request of the token that was authenticated before its end gives nothing.
     let late = store.create_token(&giver(first.clone()), &new_token("viewer")).await;
-    assert!(matches!(late, Err(TokenError::NotGiven(_))), "{late:?}");
+    assert!(matches!(late, Err(TokenError::Store(StoreError::Revoked))), "{late:?}");
     // The number of a token is never given again.
     assert!(store.remove_token(&listing, number(&other)).await.unwrap().is_some());
     assert_eq!(number(&given_by(&store, &operator).await), number(&other) + 1);
@@ -193,5 +194,140 @@ async fn a_use_is_in_the_list() {
     store.note_use(token.credential()).await.unwrap();
     assert!(store.tokens(&listing).await.unwrap()[0].seen_s.is_some());
     assert!(!store.is_use_due(token.credential()), "not again within a minute");
+    store.close().await;
+}
+
+/// Checks that each call is refused because the credential was revoked meanwhile.
+macro_rules! check_revoked {
+    ($($what:literal: $call:expr;)*) => {
+        $(
+            let error = $call.await.expect_err($what).to_string();
+            assert!(error.contains("revoked or changed meanwhile"), "{}: {error}", $what);
+        )*
+    };
+}
+
+#[tokio::test]
+async fn s2_nothing_is_changed_with_a_credential_that_was_revoked_while_the_request_waited() {
+    let (_data, store) = store().await;
+    let cookie = store.create_user_for_test("ann", Role::Owner).await;
+    let own = store.find_cookie(&cookie).await.unwrap().unwrap();
+    let ann = store.find_user("ann").await.unwrap().unwrap();
+    let bob = store.create_user_for_test("bob", Role::Viewer).await;
+    let bob = store.find_cookie(&bob).await.unwrap().unwrap();
+    let of_bob = store.find_user("bob").await.unwrap().unwrap().id;
+    let token = number(&given_by(&store, &operator(Action::CreateToken).unwrap()).await);
+    let admit = |action: Action| action.admit(Sender::Principal(own.clone()), now()).unwrap();
+    let on_all = |action: Action| admit(action).everything(now()).unwrap();
+    let gateway = "gw-a".parse().unwrap();
+    let on_gateway = admit(Action::RenameGateway).on_gateway(&gateway, now()).unwrap();
+    let claim = admit(Action::CreateClaim);
+    let claim = claim.give_enrolment(super::super::CLAIM_LIFETIME, now()).unwrap();
+    let access = json!({"name": "n", "role": "admin", "limited": false});
+    let invitation = serde_json::from_value(access.clone()).unwrap();
+    let access = serde_json::from_value(access).unwrap();
+    let [issuer, subject, name] = ["https://a.example", "7", "n"].map(str::to_owned);
+    let account = crate::openid::Account { issuer, subject, name };
+    let (challenge, counter, is_synced) = (1, 0, false);
+    let passkey = NewCredential { challenge, id: vec![7], key: vec![7], counter, is_synced };
+    let (invites, gives) = (admit(Action::InvitePerson), admit(Action::CreateToken));
+    let query = sqlx::query("DELETE FROM browser_sessions WHERE user_id = ?").bind(ann.id);
+    query.execute(&store.write).await.unwrap();
+    let before = store.users(&by_operator(Action::ListUsers).unwrap()).await.unwrap();
+    check_revoked! {
+        "a token": store.create_token(&gives, &new_token("viewer"));
+        "an invitation": store.create_invitation(&invites, &invitation);
+        "a link for a password": store.create_reset(&invites, of_bob);
+        "a claim code": store.create_claim(&claim, None);
+        "rights": store.change_user(&on_all(Action::ChangeUser), &invites, of_bob, &access);
+        "a password": store.change_password(&own, &ann, "x");
+        "a user": store.remove_user(&on_all(Action::RemoveUser), of_bob);
+        "the end of a token": store.remove_token(&on_all(Action::RevokeToken), token);
+        "a gateway": store.remove_gateway(&on_all(Action::RemoveGateway), &gateway);
+        "the name of a gateway": store.rename_gateway(&on_gateway, "n");
+        "the end of a claim": store.remove_claim(&on_all(Action::RevokeClaim), "x");
+        "the end of an invitation":
+            store.remove_invitation(&on_all(Action::RevokeInvitation), 1);
+        "the end of a link": store.remove_share(&on_all(Action::RevokeShare), 1);
+        "sign-ins": store.remove_sign_ins(&own, OfUsers::All, None);
+        "a reset": store.reset_user(&on_all(Action::ResetUser), of_bob, "x");
+        "a secret": store.begin_second_factor(&own, ann.id, b"secret");
+        "a code": store.confirm_second_factor(&own, ann.id, "000000");
+        "the end of a second factor": store.remove_second_factor(&own, of_bob);
+        "a passkey": store.add_passkey(&own, ann.id, "n", &passkey);
+        "the end of a passkey": store.remove_passkey(&own, ann.id, 1);
+        "an account": store.add_identity(&own, ann.id, &account);
+        "the end of an account": store.remove_identity(&own, ann.id, 1);
+    }
+    let after = store.users(&by_operator(Action::ListUsers).unwrap()).await.unwrap();
+    assert_eq!(after, before);
+    // The credential of somebody else still counts.
+    store.remove_sign_ins(&bob, OfUsers::One(of_bob), None).await.unwrap();
+    store.close().await;
+}
+
+#[tokio::test]
+async fn s4_a_token_and_those_after_it_are_64_and_a_token_with_all_scopes_gives_no_more() {
+    let (_data, store) = store().await;
+    let operator = operator(Action::CreateToken).unwrap();
+    let mut last = given_by(&store, &operator).await;
+    let first = last.subject().to_owned();
+    for number in 1..=64 {
+        last = given_by(&store, &giver(last.clone())).await;
+        assert_eq!(last.account(), first, "{number}");
+    }
+    let more = store.create_token(&giver(last.clone()), &new_token("viewer")).await.unwrap_err();
+    assert!(more.to_string().contains("64 that one token"), "{more}");
+    let other = given_by(&store, &operator).await;
+    assert_eq!(other.account(), other.subject(), "another chain");
+
+    let mut new = new_token("admin");
+    new.scopes = Some(Scope::ALL.to_vec());
+    let token = store.create_token(&giver(other.clone()), &new).await.unwrap().token;
+    let TokenLookup::Valid(all) = store.find_token(&token).await.unwrap() else { panic!("valid") };
+    for (giver_of, expected) in [(&all, Some(6)), (&other, None)] {
+        let given = given_by(&store, &giver(giver_of.clone())).await;
+        assert_eq!(given.scopes().map(std::collections::BTreeSet::len), expected);
+    }
+    // Of a user there may be more, up to the maximum of the server.
+    let fill = "WITH RECURSIVE n (i) AS (SELECT 1000 UNION ALL SELECT i + 1 FROM n WHERE i < 5100) \
+                INSERT INTO tokens (id, hash, name, role, limited, created_s, expires_s) \
+                SELECT i, CAST(i AS BLOB), 'n', 'viewer', 0, 0, ? FROM n";
+    let end = i64::try_from(now().unix_s).unwrap();
+    for (expires_s, fits) in [(0, true), (end, false)] {
+        sqlx::query("DELETE FROM tokens WHERE id >= 1000").execute(&store.write).await.unwrap();
+        sqlx::query(fill).bind(expires_s).execute(&store.write).await.unwrap();
+        let found = store.create_token(&operator, &new_token("viewer")).await;
+        assert_eq!(found.is_ok(), fits, "expired at {expires_s}: {found:?}");
+    }
+    store.close().await;
+}
+
+#[tokio::test]
+async fn s4_claim_codes_are_64_of_each_giver_and_256_in_all() {
+    let (_data, store) = store().await;
+    let operator = operator(Action::CreateToken).unwrap();
+    let mut made = Vec::new();
+    for _ in 0..5 {
+        let token = given_by(&store, &operator).await;
+        let granted = Action::CreateClaim.admit(Sender::Principal(token), now()).unwrap();
+        let granted = granted.give_enrolment(super::super::CLAIM_LIFETIME, now()).unwrap();
+        let mut fitting = 0;
+        while fitting < 100 && store.create_claim(&granted, None).await.is_ok() {
+            fitting += 1;
+        }
+        made.push(fitting);
+    }
+    assert_eq!(made, [64, 64, 64, 64, 0]);
+    // Those that have expired make room, and only the last of them are remembered.
+    sqlx::query("UPDATE claims SET expires_s = 1").execute(&store.write).await.unwrap();
+    let recent = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1100) \
+                  INSERT INTO claims (hash, expires_s) SELECT CAST(i AS BLOB), ? - i FROM n";
+    let now_s = i64::try_from(now().unix_s).unwrap();
+    sqlx::query(recent).bind(now_s).execute(&store.write).await.unwrap();
+    let granted = crate::admin::enrolment_by_operator().unwrap();
+    store.create_claim(&granted, None).await.unwrap();
+    let rows = sqlx::query("SELECT COUNT(*) AS rows FROM claims").fetch_one(&store.read).await;
+    assert_eq!(rows.unwrap().try_get::<i64, _>("rows").unwrap(), 1024 + 1);
     store.close().await;
 }

@@ -130,7 +130,10 @@ async fn a_link_for_a_password_is_for_those_who_have_what_the_user_has() {
     let offer = store.read_invitation(&link.token).await.unwrap().unwrap();
     assert_eq!((offer.name.as_str(), offer.role, offer.reset), ("bob", Role::Admin, true));
     let secret = crate::totp::new_secret();
-    assert!(store.begin_second_factor(bob, &secret).await.unwrap(), "somebody has the password");
+    assert!(
+        store.begin_second_factor(admin.principal().unwrap(), bob, &secret).await.unwrap(),
+        "somebody has the password"
+    );
     let reset = store
         .accept_invitation(&link.token, "ignored", Entry::Password("new"), HERE)
         .await

@@ -26,8 +26,8 @@ async fn a_second_factor_counts_once_it_is_confirmed() {
     let (_data, store, ann, own) = store_with_ann().await;
     assert_eq!(store.confirm_second_factor(&own, ann, "123456").await.unwrap(), None);
     let (first, secret) = (totp::new_secret(), totp::new_secret());
-    assert!(store.begin_second_factor(ann, &first).await.unwrap());
-    assert!(store.begin_second_factor(ann, &secret).await.unwrap(), "the later one counts");
+    assert!(store.begin_second_factor(&own, ann, &first).await.unwrap());
+    assert!(store.begin_second_factor(&own, ann, &secret).await.unwrap(), "the later one counts");
     assert_eq!(store.use_code(ann, "").await.unwrap(), Code::NotNeeded);
     assert!(!store.second_factor(ann).await.unwrap().enrolled);
     for wrong in [code(&first, 0), "000000 ".repeat(2), String::new()] {
@@ -37,7 +37,7 @@ async fn a_second_factor_counts_once_it_is_confirmed() {
     assert_eq!(codes.len(), RECOVERY_CODES);
     let state = SecondFactor { enrolled: true, recovery_codes: 10 };
     assert_eq!(store.second_factor(ann).await.unwrap(), state);
-    assert!(!store.begin_second_factor(ann, &first).await.unwrap(), "it is not replaced");
+    assert!(!store.begin_second_factor(&own, ann, &first).await.unwrap(), "it is not replaced");
     store.close().await;
 }
 
@@ -45,7 +45,7 @@ async fn a_second_factor_counts_once_it_is_confirmed() {
 async fn each_code_counts_once() {
     let (_data, store, ann, own) = store_with_ann().await;
     let secret = totp::new_secret();
-    assert!(store.begin_second_factor(ann, &secret).await.unwrap());
+    assert!(store.begin_second_factor(&own, ann, &secret).await.unwrap());
     let first = code(&secret, 0);
     let codes = store.confirm_second_factor(&own, ann, &first).await.unwrap().unwrap();
     let next = code(&secret, 1);
@@ -72,8 +72,8 @@ async fn the_second_factor_of_one_user_says_nothing_of_another() {
     let own_bob = store.find_cookie(&cookie).await.unwrap().unwrap();
     let bob = store.find_user("bob").await.unwrap().unwrap().id;
     let (of_ann, of_bob) = (totp::new_secret(), totp::new_secret());
-    assert!(store.begin_second_factor(ann, &of_ann).await.unwrap());
-    assert!(store.begin_second_factor(bob, &of_bob).await.unwrap());
+    assert!(store.begin_second_factor(&own_ann, ann, &of_ann).await.unwrap());
+    assert!(store.begin_second_factor(&own_bob, bob, &of_bob).await.unwrap());
     let first = code(&of_ann, 0);
     let codes = store.confirm_second_factor(&own_ann, ann, &first).await.unwrap().unwrap();
     let none = SecondFactor { enrolled: false, recovery_codes: 0 };
@@ -96,18 +96,19 @@ async fn the_second_factor_of_one_user_says_nothing_of_another() {
 async fn a_reset_on_the_host_takes_the_second_factor_off() {
     let (_data, store, ann, own) = store_with_ann().await;
     let secret = totp::new_secret();
-    for on_the_host in [true, false] {
-        assert!(store.begin_second_factor(ann, &secret).await.unwrap(), "there is none");
+    let granted = by_operator(porthole_signaling_core::Action::ResetUser).unwrap();
+    // The reset comes last, because it signs the user out.
+    for on_the_host in [false, true] {
+        assert!(store.begin_second_factor(&own, ann, &secret).await.unwrap(), "there is none");
         let earlier = "UPDATE second_factors SET last_step = 0";
         sqlx::query(earlier).execute(&store.write).await.unwrap();
         assert!(store.confirm_second_factor(&own, ann, &code(&secret, 0)).await.unwrap().is_some());
         if on_the_host {
-            let granted = by_operator(porthole_signaling_core::Action::ResetUser).unwrap();
             store.reset_user(&granted, ann, "hash").await.unwrap().unwrap();
         } else {
             assert!(store.remove_second_factor(&own, ann).await.unwrap());
         }
-        assert!(!store.remove_second_factor(&own, ann).await.unwrap());
+        assert!(!store.remove_second_factor(granted.principal(), ann).await.unwrap());
         let state = SecondFactor { enrolled: false, recovery_codes: 0 };
         assert_eq!(store.second_factor(ann).await.unwrap(), state);
     }

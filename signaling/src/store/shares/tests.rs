@@ -158,3 +158,27 @@ async fn links_and_their_cameras_are_bounded() {
     assert!(matches!(full, ShareError::TooMany), "{full}");
     store.close().await;
 }
+
+#[tokio::test]
+async fn a_link_is_not_made_by_whoever_was_revoked_meanwhile_and_counts_as_the_token_of_its_maker()
+{
+    let (_data, store) = store().await;
+    let (ann, gives) = giver(&store, "ann").await;
+    let query = sqlx::query("DELETE FROM browser_sessions WHERE user_id = ?").bind(ann);
+    query.execute(&store.write).await.unwrap();
+    for late in [
+        store.create_share(&gives, &new(&["cam"], None), None).await.map(drop),
+        store.check_share(&gives, &new(&["cam"], None)).await,
+    ] {
+        assert!(matches!(late, Err(ShareError::Store(StoreError::Revoked))), "{late:?}");
+    }
+    let operator = operator(Action::CreateToken).unwrap();
+    let token = serde_json::from_value(json!({"name": "t", "role": "admin"})).unwrap();
+    let token = store.create_token(&operator, &token).await.unwrap().token;
+    let TokenLookup::Valid(token) = lookup(&store, &token).await else { panic!("it is valid") };
+    let by_token = Action::CreateShare.admit(Sender::Principal(token.clone()), now()).unwrap();
+    let link = store.create_share(&by_token, &new(&["cam"], None), None).await.unwrap();
+    let TokenLookup::Valid(shown) = lookup(&store, &link.token).await else { panic!("valid") };
+    assert_eq!((shown.account(), shown.subject()), (token.account(), "share:1"));
+    store.close().await;
+}

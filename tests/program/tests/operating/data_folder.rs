@@ -21,6 +21,8 @@ use serde_json::{Value, json};
 
 use crate::manager::Manager;
 
+mod scopes;
+
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Tokens of the folder of 28 November 2026: for all cameras, for `door`, and for `door.sub`, which
@@ -549,48 +551,6 @@ fn a_data_folder_from_before_accounts_elsewhere_signed_in_goes_on_working() {
             let response = server.post("/api/v1/session", None, &sign_in)?;
             ensure!(response.status == expected, "{name}: {response:?}");
         }
-        Ok(())
-    });
-}
-
-/// Access tokens of the folder of 30 November 2026 with accounts elsewhere: of an admin, and of a
-/// viewer.
-const TOKENS_OF_FOURTEEN: [&str; 2] = [
-    "ph_p_NL1AcA480puspDJLr6Wnz5kOD_AtruRDnJcn01VQE",
-    "ph_5qtquwI-23gDUx84mMsCbBE-qXRFN3qBaISU8kFweqE",
-];
-
-/// Takes about 3 s.
-#[test]
-fn a_data_folder_from_before_tokens_had_scopes_goes_on_working() {
-    let name = "a_data_folder_from_before_tokens_had_scopes_goes_on_working";
-    scene(name, &[Need::Program], |scene| {
-        let data = copy_of(scene, "2026-11-30-identities")?;
-        let server = Server::start_in(scene, Place::Here, data.clone(), &[])?;
-        check_private(&data.join("signaling.sqlite3.v14"))?;
-        let [admin, viewer] = TOKENS_OF_FOURTEEN;
-        for list in ["cameras", "gateways", "claims", "users", "tokens", "shares", "audit"] {
-            let path = format!("/api/v1/{list}");
-            let found = [admin, viewer].map(|token| server.get(&path, Some(token)));
-            let [of_admin, of_viewer] = [found[0].as_ref(), found[1].as_ref()]
-                .map(|found| found.map_or(0, |response| response.status));
-            let expected = if list == "cameras" { 200 } else { 403 };
-            ensure!((of_admin, of_viewer) == (200, expected), "{list}: {found:?}");
-        }
-        let table = server.command(&["token", "list"])?;
-        ensure!(table.contains("script") && !table.contains("admin:"), "{table}");
-        // It still gives everything, and what it had given is still there.
-        let all = json!({"name": "again", "role": "admin"});
-        let again = server.post("/api/v1/tokens", Some(admin), &all)?;
-        ensure!(again.status == 200, "{again:?}");
-        let tokens = server.get("/api/v1/tokens", Some(admin))?.body;
-        ensure!(tokens.matches(r#""giver":"script""#).count() == 2, "{tokens}");
-        ensure!(!tokens.contains("scopes"), "{tokens}");
-        let scopes =
-            ["token", "create", "--role", "admin", "--name", "n", "--scope", "read", "--scope"];
-        server.command(&[&scopes[..], &["audit"]].concat())?;
-        let table = server.command(&["token", "list"])?;
-        ensure!(table.contains("admin: read audit"), "{table}");
         Ok(())
     });
 }

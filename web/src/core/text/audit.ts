@@ -21,6 +21,8 @@ export const AUDIT_TEXT = {
   'audit.set-up': '{name} set up the server',
   'audit.signed-in': '{name} signed in',
   'audit.failed': 'Wrong password for {object}',
+  'audit.code-missing': 'Right password for {object}, and then no code',
+  'audit.token': 'Access token “{name}”',
   'audit.unknown-failed': 'Sign-in with a name that nobody has',
   'audit.signed-out': '{name} signed out',
   'audit.signed-out-by': '{actor} signed {object} out',

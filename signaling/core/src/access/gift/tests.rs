@@ -255,3 +255,27 @@ fn each_way_of_giving_is_for_its_own_requests() {
         assert_eq!(found, expected, "{action:?}");
     }
 }
+
+#[test]
+fn a_right_is_given_for_no_longer_than_the_giver_has_it_on_that_camera() {
+    let now = Now { instant: Instant::now(), unix_s: 0 };
+    let key = |camera: &str| ("gw-a".parse().unwrap(), camera.parse().unwrap());
+    let until = |camera: &str, end_s| {
+        let objects = [key(camera)].into_iter().collect();
+        Grant::new(Permissions::of_role(Role::Admin), objects, Expiry::At(end_s))
+    };
+    let rights = Rights::new(vec![until("door", 50), until("yard", 100)]);
+    let [subject, credential, name] = ["token:1"; 3].map(str::to_owned);
+    let giver = Principal::of(Identity { subject, credential, name }, Role::Admin, rights);
+    let admitted = Action::CreateShare.admit(Sender::Principal(giver), now).unwrap();
+    for (camera, end_s, expected) in [
+        ("door", 50, Ok(())),
+        ("door", 51, Err(NotGiven::TooLong { left_s: 50 })),
+        ("yard", 100, Ok(())),
+        ("yard", 101, Err(NotGiven::TooLong { left_s: 100 })),
+    ] {
+        let sharing = Sharing { cameras: [(key(camera), false)].into(), end_s };
+        let given = admitted.give(sharing, now).map(drop);
+        assert_eq!(given, expected, "{camera} until {end_s}");
+    }
+}

@@ -66,7 +66,7 @@ fn requests_without_camera() -> Vec<Row> {
     let enroll = json!({"claim": "c", "publicKey": "k", "signature": "s", "name": "n"});
     let invite = json!({"session": "@session", "offer": "o"});
     let extend = json!({"session": "@session"});
-    let extend_by = json!({"session": "@session", "authorization": "narrow"});
+    let extend_by = |token| json!({"session": "@session", "authorization": token});
     let report = json!({"cameras": []});
     vec![
         (
@@ -121,7 +121,15 @@ fn requests_without_camera() -> Vec<Row> {
         ),
         (
             "extend",
-            extend_by,
+            extend_by("narrow"),
+            [
+                404, 404, 404, 404, 404, 404, 404, 404, 403, 403, 404, 404, 404, 403, 403, 404,
+                404, 404,
+            ],
+        ),
+        (
+            "extend",
+            extend_by("reader"),
             [
                 404, 404, 404, 404, 404, 404, 404, 404, 403, 403, 404, 404, 404, 403, 403, 404,
                 404, 404,
@@ -403,6 +411,7 @@ impl Scene {
         for (token, principal) in [
             ("wide", principal("wide", Objects::All)),
             ("narrow", principal("narrow", only_of(2, &["other"]))),
+            ("reader", limited_to(Scope::Read)),
             ("expired", expired),
         ] {
             world.tokens.insert(token.to_owned(), principal);

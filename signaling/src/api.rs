@@ -36,7 +36,7 @@ use crate::listener::ClientAddress;
 use crate::prefix::UsedPrefix;
 use crate::refusal::Refusal;
 use crate::store::users::{COOKIE_LIFETIME, User};
-use crate::store::{CLAIM_LIFETIME, Means};
+use crate::store::{CLAIM_LIFETIME, Means, RightsEnd};
 use crate::throttle::{Attempt, Lane, Throttle};
 use crate::{device, password};
 
@@ -217,6 +217,13 @@ pub(crate) async fn release_camera(
     let text = "the gateway has had no camera with this id, or still has it";
     let refused = || Refusal::new(StatusCode::NOT_FOUND, text);
     let extract::Path((gateway, camera)) = path.map_err(|_| refused())?;
+    if !app.driver.with(|hub, _| hub.is_former_camera(&gateway, &camera)) {
+        return Err(refused());
+    }
+    // Its rights go first: another camera may get the id as soon as it is released.
+    let end = RightsEnd::Released;
+    let removal = app.driver.store.take_rights(&granted, &gateway, &camera, end).await?;
+    app.driver.end_rights(&gateway, &camera, removal);
     if !app.driver.with(|hub, now| hub.release_camera(now, &granted, &gateway, &camera)) {
         return Err(refused());
     }

@@ -43,6 +43,7 @@ impl Caller {
             let principal = driver.authenticate_token(&token).await.map_err(invalid_token)?;
             return Ok(Self { principal: Some(principal), by_cookie: false });
         }
+        let takings = driver.takings();
         let principal = match cookies_named(headers, cookie_name).next() {
             Some(cookie) => driver.store.find_cookie(cookie).await?,
             None => None,
@@ -52,6 +53,7 @@ impl Caller {
             (None, Some(cookie)) => driver.store.find_earlier_cookie(cookie).await?,
             (principal, _) => principal,
         };
+        let principal = principal.map(|principal| principal.as_of(takings));
         Ok(Self { by_cookie: principal.is_some(), principal })
     }
 }

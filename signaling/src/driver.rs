@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 use porthole_clock::Now;
 use porthole_signaling_core::stats::Stats;
 use porthole_signaling_core::{
-    Close, ConnId, Enrolled, Hub, Lookup, LookupId, LookupResult, Output, Principal, StoredGateway,
-    WhepRequestId, WhepResponse,
+    CameraRemoval, Close, ConnId, Enrolled, Hub, Lookup, LookupId, LookupResult, Output, Principal,
+    StoredGateway, WhepRequestId, WhepResponse,
 };
 use porthole_signaling_proto::rest::Removed;
 use porthole_signaling_proto::rpc::{Fault, code};
-use porthole_signaling_proto::{GatewayId, SessionId};
+use porthole_signaling_proto::{CameraId, GatewayId, SessionId};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -24,7 +24,7 @@ use tracing::{debug, warn};
 
 use crate::outbox::Outbox;
 use crate::places::Place;
-use crate::store::{EnrollOutcome, Removal, Store, StoreError, TokenLookup};
+use crate::store::{EnrollOutcome, Removal, RightsEnd, Store, StoreError, TokenLookup};
 
 /// Longest sleep of the timer, when nothing is due.
 const IDLE: Duration = Duration::from_secs(60);
@@ -307,7 +307,24 @@ impl Driver {
     pub(crate) fn end_removed(self: &Arc<Self>, removal: Removal) -> Removed {
         let sessions = self.end_credentials(&removal.credentials);
         let sessions = u32::try_from(sessions).unwrap_or(u32::MAX);
-        Removed { sessions, ..removal.removed }
+        let mut removed = removal.removed;
+        removed += Removed { sessions, ..Removed::default() };
+        removed
+    }
+
+    /// Ends what was started with rights to a camera that were taken in the database. Returns
+    /// everything that was removed with them.
+    pub(crate) fn end_rights(
+        self: &Arc<Self>,
+        gateway: &GatewayId,
+        camera: &CameraId,
+        removal: Removal,
+    ) -> Removed {
+        let sessions = self.with(|hub, now| hub.handle_rights_taken(now, gateway, camera));
+        let mut removed = self.end_removed(removal);
+        let sessions = u32::try_from(sessions).unwrap_or(u32::MAX);
+        removed += Removed { sessions, ..Removed::default() };
+        removed
     }
 
     /// Returns the number of sessions that have ended.
@@ -385,20 +402,35 @@ impl Driver {
                 let outcome = self.store.enroll(&claim, &gateway, &public_key, &name).await;
                 LookupResult::Enrolled(outcome.map_err(storage_fault).and_then(check_enrolled))
             }
+            Lookup::TakeRights(removal) => {
+                let CameraRemoval { granted, camera, before } = *removal;
+                let gateway = granted.object();
+                let end = before.map_or(RightsEnd::Removing, RightsEnd::Removed);
+                let taken = self.store.take_rights(&granted, gateway, &camera, end).await;
+                let end = |removal| self.end_rights(gateway, &camera, removal);
+                LookupResult::RightsTaken(taken.map(end).map_err(storage_fault))
+            }
         }
     }
 
     /// Returns the owner of an access token.
     pub(crate) async fn authenticate_token(&self, token: &str) -> Result<Principal, Fault> {
         let unauthorized = |text| Err(Fault::new(code::UNAUTHORIZED, text));
+        let takings = self.takings();
         match self.store.find_token(token).await.map_err(storage_fault)? {
-            TokenLookup::Valid(principal) => Ok(principal),
+            TokenLookup::Valid(principal) => Ok(principal.as_of(takings)),
             TokenLookup::Expired => unauthorized("the access token has expired; create a new one"),
             TokenLookup::Locked => {
                 unauthorized("the link needs its password: open it with `POST /api/v1/shares/open`")
             }
             TokenLookup::Unknown => unauthorized("the access token is not known here"),
         }
+    }
+
+    /// Returns how many cameras have lost their rights since the start, to be asked before rights
+    /// are read.
+    pub(crate) fn takings(&self) -> u64 {
+        self.lock().hub.takings()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

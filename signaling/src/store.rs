@@ -1,6 +1,7 @@
 //! The database (SQLite): users, tokens, gateways, cameras and claim codes.
 
 mod audit;
+mod cameras;
 mod copy;
 mod credentials;
 mod gateways;
@@ -26,6 +27,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Row as _, SqlSafeStr as _, Sqlite, SqliteConnection, SqlitePool};
 
+pub(crate) use cameras::RightsEnd;
 pub(crate) use credentials::{OfUsers, Removal};
 pub(crate) use gateways::{CLAIM_LIFETIME, EnrollOutcome};
 pub(crate) use identities::{Linking, Unlinking};

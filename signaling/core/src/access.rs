@@ -56,6 +56,8 @@ pub struct Principal {
     scopes: Option<BTreeSet<Scope>>,
     /// The token by which it is counted, if that is another one.
     counted_as: Option<String>,
+    /// The number of cameras whose rights were taken before the rights were read.
+    as_of: u64,
 }
 
 impl Principal {
@@ -69,8 +71,20 @@ impl Principal {
 
     fn of(identity: Identity, role: Role, rights: Rights) -> Self {
         let (own_rights, withheld) = (rights.clone(), Permissions::NONE);
-        let (scopes, counted_as) = (None, None);
-        Self { identity, role, rights, own_rights, withheld, scopes, counted_as }
+        let (scopes, counted_as, as_of) = (None, None, 0);
+        Self { identity, role, rights, own_rights, withheld, scopes, counted_as, as_of }
+    }
+
+    /// Returns the principal with the note that its rights were read after this number of
+    /// [`Hub::takings`](crate::Hub::takings).
+    #[must_use]
+    pub fn as_of(self, takings: u64) -> Self {
+        Self { as_of: takings, ..self }
+    }
+
+    /// Returns how many cameras had lost their rights before the rights of this one were read.
+    pub(crate) fn known_takings(&self) -> u64 {
+        self.as_of
     }
 
     /// Creates the principal of a token that gives this access.
@@ -95,6 +109,11 @@ impl Principal {
     /// Returns true if its rights name this gateway or one of its cameras.
     pub(crate) fn has_rights_on(&self, gateway: &GatewayId) -> bool {
         self.own_rights.name(gateway)
+    }
+
+    /// Returns true if its rights name this camera of a gateway, or its sub stream.
+    pub(crate) fn has_rights_on_camera(&self, gateway: &GatewayId, camera: &CameraId) -> bool {
+        self.own_rights.name_camera(gateway, camera)
     }
 
     /// Returns the principal with the permission to turn the cameras that it may watch.

@@ -90,6 +90,11 @@ impl Directory {
         released
     }
 
+    /// Returns true if a gateway had a camera that it no longer has.
+    pub(crate) fn is_former(&self, gateway: &GatewayId, camera: &CameraId) -> bool {
+        self.gateways.get(gateway).is_some_and(|known| known.is_former(camera))
+    }
+
     /// Removes a gateway with its cameras. Returns its connection.
     pub(crate) fn remove(&mut self, gateway: &GatewayId) -> Option<ConnId> {
         let known = self.gateways.remove(gateway)?;

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use porthole_signaling_proto::rpc::RequestId;
 
-use crate::ConnId;
+use crate::{CameraRemoval, ConnId};
 
 /// Most pieces of progress of one exchange: a probe of a recorder with 32 cameras has about 200.
 const MAX_PROGRESS: u32 = 1024;
@@ -36,6 +36,9 @@ struct Exchange {
     ends_at: Instant,
     /// The number of pieces of progress so far.
     progress: u32,
+    /// The camera that it removes, if it removes one: then it goes on until the gateway has
+    /// responded, whether or not somebody still waits.
+    removal: Option<CameraRemoval>,
 }
 
 impl Exchange {
@@ -63,8 +66,30 @@ impl Exchanges {
         silent_at: Instant,
         ends_at: Instant,
     ) {
-        let exchange = Exchange { asker, silent_at, ends_at, progress: 0 };
+        let exchange = Exchange { asker, silent_at, ends_at, progress: 0, removal: None };
         self.open.insert((gateway, number), exchange);
+    }
+
+    /// Notes that an exchange removes a camera.
+    pub(crate) fn note_removal(&mut self, gateway: ConnId, number: i64, removal: CameraRemoval) {
+        if let Some(exchange) = self.open.get_mut(&(gateway, number)) {
+            exchange.removal = Some(removal);
+        }
+    }
+
+    /// Returns true if an exchange removes a camera.
+    pub(crate) fn removes_camera(&self, gateway: ConnId, number: i64) -> bool {
+        self.open.get(&(gateway, number)).is_some_and(|exchange| exchange.removal.is_some())
+    }
+
+    /// Ends an exchange to which the gateway has responded. Returns the client that waits for it,
+    /// and the camera that it was to remove.
+    pub(crate) fn complete(
+        &mut self,
+        gateway: ConnId,
+        number: i64,
+    ) -> Option<(Asker, Option<CameraRemoval>)> {
+        self.open.remove(&(gateway, number)).map(|exchange| (exchange.asker, exchange.removal))
     }
 
     /// Returns the number of exchanges with a gateway, by its connection.
@@ -120,11 +145,12 @@ impl Exchanges {
         places.into_iter().filter_map(|(conn, number)| self.take(conn, number)).collect()
     }
 
-    /// Ends all exchanges of a client, and returns the places of their requests.
+    /// Ends all exchanges of a client that remove no camera, and returns the places of their
+    /// requests.
     pub(crate) fn take_of_client(&mut self, client: ConnId) -> Vec<(ConnId, i64)> {
         let mut places = Vec::new();
         self.open.retain(|place, exchange| {
-            let is_of_client = exchange.asker.conn == client;
+            let is_of_client = exchange.asker.conn == client && exchange.removal.is_none();
             if is_of_client {
                 places.push(*place);
             }
@@ -145,9 +171,12 @@ impl Exchanges {
         self.open.is_empty()
     }
 
-    /// Returns the connections of all exchanges.
+    /// Returns the connections that all exchanges need.
     pub(crate) fn connections(&self) -> impl Iterator<Item = ConnId> {
-        self.open.iter().flat_map(|((gateway, _), exchange)| [*gateway, exchange.asker.conn])
+        self.open.iter().flat_map(|((gateway, _), exchange)| {
+            let asker = exchange.removal.is_none().then_some(exchange.asker.conn);
+            [Some(*gateway), asker].into_iter().flatten()
+        })
     }
 }
 

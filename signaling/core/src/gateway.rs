@@ -174,6 +174,11 @@ impl Hub {
         self.revoked.add(now.instant, &key_of(gateway), sessions)
     }
 
+    /// Returns true if a gateway had a camera that it no longer has, and its id is kept for it.
+    pub fn is_former_camera(&self, gateway: &GatewayId, camera: &CameraId) -> bool {
+        self.directory.is_former(gateway, camera)
+    }
+
     /// Forgets that a gateway had a camera that it no longer has: its id alone can mean that of
     /// another from now on. Returns false if the gateway has the camera, or did not have it.
     pub fn release_camera(
@@ -205,7 +210,7 @@ impl Hub {
             self.close_connection(now, conn, Close::REMOVED);
         }
         // Those who had rights to its cameras have others in the database now.
-        for conn in self.links.with_rights_on(gateway) {
+        for conn in self.links.of_principals(|principal| principal.has_rights_on(gateway)) {
             self.close_connection(now, conn, Close::RIGHTS_CHANGED);
         }
         self.schedule_cameras(now);

@@ -17,6 +17,7 @@ use crate::forgotten::Forgotten;
 use crate::limits::Rates;
 use crate::links::{Connection, Links, Pace, Peer};
 use crate::lookup::Lookups;
+use crate::removal::Takings;
 use crate::revoked::Revoked;
 use crate::sessions::Sessions;
 use crate::stats::Stats;
@@ -85,6 +86,8 @@ pub struct Hub {
     pub(crate) lookups: Lookups,
     /// The credentials that were revoked lately.
     pub(crate) revoked: Revoked,
+    /// The cameras whose rights were taken lately.
+    pub(crate) takings: Takings,
     /// The remaining WHEP requests of each token or user that sent one lately.
     pub(crate) whep_rates: Rates,
     pub(crate) list_pace: ListPace,
@@ -109,6 +112,7 @@ impl Hub {
             exchanges: Exchanges::default(),
             lookups: Lookups::default(),
             revoked: Revoked::default(),
+            takings: Takings::default(),
             whep_rates: Rates::default(),
             list_pace: ListPace::default(),
             timers: Timers::default(),
@@ -130,10 +134,16 @@ impl Hub {
     pub fn handle_opened(&mut self, now: Now, conn: ConnId, principal: Option<Principal>) {
         let limits = &self.config.limits;
         self.timers.set(now.instant + limits.register_timeout, Timer::Register(conn));
-        let is_revoked = principal.as_ref().is_some_and(|owner| self.is_revoked(owner));
+        let close =
+            principal.as_ref().filter(|owner| self.is_revoked(owner)).map(|owner| {
+                match self.takings.concern(owner) {
+                    true => Close::RIGHTS_CHANGED,
+                    false => Close::SIGNED_OUT,
+                }
+            });
         self.links.open(conn, Connection::new(now, limits, principal));
-        if is_revoked {
-            self.close_connection(now, conn, Close::SIGNED_OUT);
+        if let Some(close) = close {
+            self.close_connection(now, conn, close);
         }
     }
 
@@ -212,10 +222,10 @@ impl Hub {
         self.revoked.add(now.instant, credential, ended)
     }
 
-    /// Returns true if the credential of a principal was revoked lately: a request that was
-    /// authenticated before must have no effect after.
+    /// Returns true if the credential of a principal was revoked lately, or if it has lost rights: a
+    /// request that was authenticated before must have no effect after.
     pub fn is_revoked(&self, principal: &Principal) -> bool {
-        self.revoked.has(principal.credential())
+        self.revoked.has(principal.credential()) || self.takings.concern(principal)
     }
 
     /// Closes every WebSocket and refuses every pending WHEP request. Sessions go on between their

@@ -33,6 +33,7 @@ mod origins;
 mod output;
 mod reasons;
 mod recent;
+mod removal;
 mod request;
 mod revoked;
 mod session;
@@ -54,6 +55,7 @@ pub use lookup::{Enrolled, Lookup, LookupId, LookupResult};
 pub use origins::Origins;
 pub use output::{Close, Output};
 pub use recent::Recent;
+pub use removal::CameraRemoval;
 pub use session_id::SessionKey;
 pub use whep::{IfMatch, WhepDelete, WhepFragment, WhepOffer, WhepPatch, WhepResponse, http};
 

@@ -4,11 +4,10 @@ mod connection;
 
 use std::collections::BTreeMap;
 
-use porthole_signaling_proto::GatewayId;
 use porthole_signaling_proto::rpc::{Fault, code};
 
 use crate::request::{Origin, PendingRequest};
-use crate::{ConnId, WhepRequestId};
+use crate::{ConnId, Principal, WhepRequestId};
 
 pub(crate) use connection::{Connection, Pace, Peer};
 
@@ -85,12 +84,10 @@ impl Links {
         found.map(|(conn, _)| *conn).collect()
     }
 
-    /// Returns the connections of principals whose rights name a gateway or one of its cameras.
-    pub(crate) fn with_rights_on(&self, gateway: &GatewayId) -> Vec<ConnId> {
-        let has_rights = |connection: &Connection| {
-            connection.principal().is_some_and(|principal| principal.has_rights_on(gateway))
-        };
-        let found = self.connections.iter().filter(|(_, connection)| has_rights(connection));
+    /// Returns the connections of the principals that are meant.
+    pub(crate) fn of_principals(&self, is_meant: impl Fn(&Principal) -> bool) -> Vec<ConnId> {
+        let is_of_one = |connection: &Connection| connection.principal().is_some_and(&is_meant);
+        let found = self.connections.iter().filter(|(_, connection)| is_of_one(connection));
         found.map(|(conn, _)| *conn).collect()
     }
 

@@ -5,13 +5,17 @@ use std::collections::HashMap;
 
 use porthole_clock::Now;
 use porthole_signaling_proto::identity::GatewayToken;
+use porthole_signaling_proto::manage::RemoveCameraParams;
 use porthole_signaling_proto::method::ConnectParams;
+use porthole_signaling_proto::rest::Removed;
 use porthole_signaling_proto::rpc::{Fault, Message, RequestId, code};
 use porthole_signaling_proto::{GatewayId, SessionId};
+use serde_json::Value;
 
 use crate::call::Call;
 use crate::directory::Introduction;
-use crate::{Action, Admitted, Hub, Output, Principal, Sender};
+use crate::exchanges::Asker;
+use crate::{Action, Admitted, CameraRemoval, Hub, Output, Principal, Sender};
 
 /// Identifier of a lookup, unique within a hub.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,6 +39,9 @@ pub enum Lookup {
         /// The gateway's display name.
         name: String,
     },
+    /// Take all rights to a camera away, and tell the hub by
+    /// [`Hub::handle_rights_taken`](crate::Hub::handle_rights_taken) before the result.
+    TakeRights(Box<CameraRemoval>),
 }
 
 /// The result of a [`Lookup`]; each variant belongs to the lookup variant in the same place.
@@ -46,6 +53,8 @@ pub enum LookupResult {
     GatewayKey(Result<[u8; 32], Fault>),
     /// The gateway as it is recorded, or a fault that says why it is not.
     Enrolled(Result<Enrolled, Fault>),
+    /// What was removed with the rights to a camera, in all, or a fault that says why they stay.
+    RightsTaken(Result<Removed, Fault>),
 }
 
 /// A gateway that has enrolled.
@@ -100,9 +109,27 @@ pub(crate) enum Continuation {
     Extend(SessionId),
     RegisterGateway { token: GatewayToken, nonce: String, introduction: Introduction },
     Enroll { gateway: GatewayId },
+    AskRemoval { removal: Box<CameraRemoval>, params: RemoveCameraParams },
+    CameraRemoved { result: Value, before: Removed },
 }
 
 impl Hub {
+    /// Starts a lookup that has to be made whether or not its client is still there, and however
+    /// many it has.
+    pub(crate) fn look_up_at_last(
+        &mut self,
+        asker: Asker,
+        lookup: Lookup,
+        continuation: Continuation,
+    ) {
+        let Asker { conn, id: request } = asker;
+        if let Some(connection) = self.links.get_mut(conn) {
+            connection.begin_lookup(usize::MAX);
+        }
+        let id = self.lookups.add(PendingLookup { conn, request, continuation });
+        self.push_output(Output::Lookup { id, lookup });
+    }
+
     /// Starts a lookup for a request; the request goes on with `continuation`.
     pub(crate) fn look_up(
         &mut self,
@@ -152,7 +179,9 @@ impl Hub {
         if let LookupResult::Token(Ok(principal)) = &result
             && self.is_revoked(principal)
         {
-            return Err(Fault::new(code::UNAUTHORIZED, "the access token was revoked"));
+            let text = "the access token was revoked, or its rights have changed at this moment: \
+                        try again";
+            return Err(Fault::new(code::UNAUTHORIZED, text));
         }
         Ok(result)
     }
@@ -187,9 +216,24 @@ impl Hub {
                 self.finish_enroll(call, gateway, outcome?);
                 Ok(())
             }
+            (Continuation::AskRemoval { removal, params }, LookupResult::RightsTaken(removed)) => {
+                self.ask_removal(call, *removal, &params, removed?)
+            }
+            (
+                Continuation::CameraRemoved { result, before },
+                LookupResult::RightsTaken(removed),
+            ) => {
+                let asker = Asker { conn: call.conn, id: call.id.clone() };
+                // The camera is gone, and so is what gave access to it when the gateway was asked.
+                self.answer_removal(asker, result, &removed.unwrap_or(before));
+                Ok(())
+            }
             (
                 _,
-                LookupResult::Token(_) | LookupResult::GatewayKey(_) | LookupResult::Enrolled(_),
+                LookupResult::Token(_)
+                | LookupResult::GatewayKey(_)
+                | LookupResult::Enrolled(_)
+                | LookupResult::RightsTaken(_),
             ) => Err(Fault::new(
                 code::INTERNAL_ERROR,
                 "the database returned the result of another lookup",

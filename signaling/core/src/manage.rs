@@ -14,7 +14,7 @@ use crate::call::Call;
 use crate::exchanges::{Asker, Due};
 use crate::links::Connection;
 use crate::timer::Timer;
-use crate::{Admitted, ConnId, Granted, Hub, Principal};
+use crate::{Admitted, CameraRemoval, ConnId, Granted, Hub, Principal};
 
 /// The longest parameters that are sent on: a sealed password has less than 1 KiB.
 const MAX_PARAMS_BYTES: usize = 16 * 1024;
@@ -37,11 +37,22 @@ impl Hub {
     ) -> Result<(), Fault> {
         let params = known_fields::<M>(params)?;
         let gateway: GatewayId = rpc::read(params["peer"].clone())?;
-        let granted = admitted.on_gateway(&gateway, call.now)?;
-        if !self.directory.knows(granted.object()) {
+        let granted = self.managed(call, &admitted, &gateway)?;
+        self.start_exchange(call, &gateway, &granted, M::NAME, params, None)
+    }
+
+    /// Returns the proof that the sender may manage a gateway, which is known.
+    pub(crate) fn managed(
+        &self,
+        call: &Call,
+        admitted: &Admitted,
+        gateway: &GatewayId,
+    ) -> Result<Granted<GatewayId>, Fault> {
+        let granted = admitted.on_gateway(gateway, call.now)?;
+        if !self.directory.knows(gateway) {
             return Err(Fault::new(code::NOT_FOUND, "there is no such gateway"));
         }
-        self.start_exchange(call, &gateway, &granted, M::NAME, params)
+        Ok(granted)
     }
 
     /// Handles a request about one camera that its gateway answers.
@@ -55,17 +66,19 @@ impl Hub {
         let gateway: GatewayId = rpc::read(params["peer"].clone())?;
         let camera: CameraId = rpc::read(params["camera"].clone())?;
         let granted = self.find_camera(call.now, &admitted, &gateway, Some(&camera))?;
-        self.start_exchange(call, &gateway, &granted, M::NAME, params)
+        self.start_exchange(call, &gateway, &granted, M::NAME, params, None)
     }
 
-    /// Sends a request on. What was granted is the gateway, or a camera of it.
-    fn start_exchange<T>(
+    /// Sends a request on. What was granted is the gateway, or a camera of it, which may be removed
+    /// with it.
+    pub(crate) fn start_exchange<T>(
         &mut self,
         call: &Call,
         gateway_id: &GatewayId,
         granted: &Granted<T>,
         method: &str,
         mut params: Value,
+        removal: Option<CameraRemoval>,
     ) -> Result<(), Fault> {
         let by = granted.principal().name();
         if let Some(params) = params.as_object_mut() {
@@ -81,6 +94,9 @@ impl Hub {
         let silent_at = call.now.instant + silence;
         let number = self.links.next_number();
         self.exchanges.add(gateway, number, asker, silent_at, ends_at);
+        if let Some(removal) = removal {
+            self.exchanges.note_removal(gateway, number, removal);
+        }
         self.timers.set(silent_at.min(ends_at), Timer::Exchange(gateway, number));
         // A movement is asked for three times a second.
         if method == Move::NAME {
@@ -93,7 +109,7 @@ impl Hub {
         Ok(())
     }
 
-    fn check_exchange(&self, asker: &Asker, params: &Value) -> Result<(), Fault> {
+    pub(crate) fn check_exchange(&self, asker: &Asker, params: &Value) -> Result<(), Fault> {
         let refuse = |text: &str| Err(Fault::new(code::BAD_REQUEST, text));
         if let RequestId::Text(id) = &asker.id
             && id.chars().count() > MAX_ID_CHARS
@@ -109,7 +125,7 @@ impl Hub {
         Ok(())
     }
 
-    fn check_room(&self, client: ConnId, gateway: ConnId) -> Result<(), Fault> {
+    pub(crate) fn check_room(&self, client: ConnId, gateway: ConnId) -> Result<(), Fault> {
         let limits = &self.config.limits;
         let principal = self.links.get(client).and_then(Connection::principal);
         let subject = principal.map(Principal::subject).unwrap_or_default();
@@ -154,7 +170,9 @@ impl Hub {
         params: Value,
     ) -> Result<(), Fault> {
         let CancelParams { request: id } = rpc::read(params)?;
-        if let Some((gateway, number)) = self.exchanges.find(&Asker { conn, id }) {
+        if let Some((gateway, number)) = self.exchanges.find(&Asker { conn, id })
+            && !self.exchanges.removes_camera(gateway, number)
+        {
             self.exchanges.take(gateway, number);
             self.timers.cancel(&Timer::Exchange(gateway, number));
             self.cancel_at(gateway, number);

@@ -39,7 +39,7 @@ pub(crate) const REQUESTS: [(&str, Action, Handler); 24] = [
     (StoredCameras::NAME, Action::StoredCameras, Hub::handle_exchange::<StoredCameras>),
     (AddCamera::NAME, Action::AddCamera, Hub::handle_exchange::<AddCamera>),
     (ChangeCamera::NAME, Action::ChangeCamera, Hub::handle_exchange::<ChangeCamera>),
-    (RemoveCamera::NAME, Action::RemoveCamera, Hub::handle_exchange::<RemoveCamera>),
+    (RemoveCamera::NAME, Action::RemoveCamera, Hub::handle_remove_camera),
     (Move::NAME, Action::Move, Hub::handle_camera_exchange::<Move>),
     (Presets::NAME, Action::Presets, Hub::handle_camera_exchange::<Presets>),
     (GoToPreset::NAME, Action::GoToPreset, Hub::handle_camera_exchange::<GoToPreset>),

@@ -97,9 +97,12 @@ impl Hub {
     ) {
         let outcome = outcome.map_err(shortened);
         // A response that is late or answers no request has no entry.
-        if let Some(asker) = self.exchanges.take(conn, id) {
+        if let Some((asker, removal)) = self.exchanges.complete(conn, id) {
             self.timers.cancel(&Timer::Exchange(conn, id));
-            self.answer(asker, outcome);
+            match removal {
+                Some(removal) => self.handle_removal_result(asker, removal, outcome),
+                None => self.answer(asker, outcome),
+            }
         } else if let Some(request) = self.links.take_request(conn, id) {
             self.timers.cancel(&Timer::Request(conn, id));
             let is_for_viewer = !matches!(request.kind, RequestKind::Invite);

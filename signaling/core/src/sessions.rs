@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use porthole_clock::Now;
 use porthole_signaling_proto::rpc::{Fault, code};
-use porthole_signaling_proto::{GatewayId, SessionId};
+use porthole_signaling_proto::{CameraId, GatewayId, SessionId};
 
 use crate::{Admitted, ConnId, GatewayCamera, Granted, Limits};
 
@@ -101,6 +101,15 @@ impl Sessions {
     ) -> Vec<(&'a SessionId, &'a Session)> {
         let ids = ids.into_iter().flatten();
         ids.filter_map(|id| Some((id, self.all.get(id)?))).collect()
+    }
+
+    /// Returns the sessions with a camera of a gateway, or with its sub stream.
+    pub(crate) fn of_camera(&self, gateway: &GatewayId, camera: &CameraId) -> Vec<SessionId> {
+        let of_gateway = self.with_ids(self.by_gateway.get(gateway)).into_iter();
+        let is_meant =
+            |shown: &CameraId| shown == camera || shown.main_stream().as_ref() == Some(camera);
+        let shown = of_gateway.filter(|(_, session)| is_meant(session.camera()));
+        shown.map(|(id, _)| id.clone()).collect()
     }
 
     /// Adds a session under an id that no other has.

@@ -10,7 +10,7 @@
 //! | `portholeStoredCameras` | [`StoredCamerasResult`] | | the list to change |
 //! | `portholeAddCamera` | [`ChangedResult`] | | a camera that was probed |
 //! | `portholeChangeCamera` | [`ChangedResult`] | | name, how it is shown, or address and password |
-//! | `portholeRemoveCamera` | [`ChangedResult`] | | |
+//! | `portholeRemoveCamera` | [`RemovedResult`] | | every right to the camera goes with it |
 //!
 //! A client sends each to the server with the gateway as `peer`. The server checks the right, adds
 //! `by`, and sends it to the gateway under an id of its own. [`ProgressParams`] come back in any
@@ -28,6 +28,7 @@ use serde_json::Value;
 use ts_rs::TS;
 use zeroize::Zeroize as _;
 
+use crate::rest::Removed;
 use crate::rpc::RequestId;
 use crate::{CameraId, GatewayId, StreamRole};
 
@@ -560,6 +561,26 @@ pub struct ChangedResult {
     pub camera: CameraId,
     /// The number of this change, for the next one.
     pub revision: u32,
+}
+
+/// Result of `portholeRemoveCamera`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct RemovedResult {
+    /// The id of the camera.
+    pub camera: CameraId,
+    /// The number of this change, for the next one.
+    pub revision: u32,
+    /// From server to client: what was removed with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub removed: Option<Removed>,
+}
+
+impl From<&ChangedResult> for RemovedResult {
+    fn from(changed: &ChangedResult) -> Self {
+        let ChangedResult { camera, revision } = changed.clone();
+        Self { camera, revision, removed: None }
+    }
 }
 
 /// Parameters of `portholeProgress`.

@@ -35,8 +35,8 @@ use crate::control::{
 use crate::manage::{
     AddCameraParams, CancelParams, ChangeCameraParams, ChangedResult, DiscoverParams,
     DiscoverResult, GatewayParams, ProbeParams, ProbeResult, ProgressParams,
-    ReadConfigurationParams, ReadConfigurationResult, RemoveCameraParams, SealingKeyResult,
-    StoredCamerasResult,
+    ReadConfigurationParams, ReadConfigurationResult, RemoveCameraParams, RemovedResult,
+    SealingKeyResult, StoredCamerasResult,
 };
 use crate::{Camera, CameraId, CameraReport, GatewayId, IceCandidate, IceServer, SessionId};
 
@@ -130,7 +130,7 @@ methods! {
     /// The request to change the name of a camera, how it is shown, or its address and password.
     ChangeCamera = "portholeChangeCamera" (ChangeCameraParams) -> ChangedResult;
     /// The request to remove a camera.
-    RemoveCamera = "portholeRemoveCamera" (RemoveCameraParams) -> ChangedResult;
+    RemoveCamera = "portholeRemoveCamera" (RemoveCameraParams) -> RemovedResult;
     /// The request to turn a camera or to zoom, which is repeated while it moves.
     Move = "portholeMove" (MoveParams) -> Empty;
     /// A request for the positions that a camera has stored.

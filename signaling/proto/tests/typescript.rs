@@ -121,6 +121,7 @@ fn types(text: &mut String) {
         manage::ChangeCameraParams,
         manage::RemoveCameraParams,
         manage::ChangedResult,
+        manage::RemovedResult,
         manage::ProgressParams,
         manage::CancelParams,
         control::CameraParams,

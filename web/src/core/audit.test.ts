@@ -34,6 +34,14 @@ test.each([
     'The account “bob” of the sign-in service was refused',
   ],
   [{ kind: 'userJoined', actor: 'bob' }, 'bob joined with an account of the sign-in service'],
+  [
+    { kind: 'cameraRemoved', actor: 'ada', object: 'door (House), with 1 right' },
+    'ada removed the camera door (House), with 1 right',
+  ],
+  [
+    { kind: 'cameraRightsEnded', actor: 'ada', object: 'door (House)' },
+    'ada ended all access to the camera door (House)',
+  ],
   [{ kind: 'userRemoved' }, 'Somebody removed Somebody'],
 ] as const)('%o is one sentence', (changes, text) => {
   expect(auditText(event(changes))).toBe(text);

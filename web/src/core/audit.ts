@@ -152,6 +152,14 @@ const KINDS: Readonly<Record<AuditKind, KindText>> = {
     groups: ['access'],
     say: ({ actor }) => t('audit.user-joined', { name: actor }),
   },
+  cameraRemoved: {
+    groups: ['gateways'],
+    say: ({ actor, object }) => t('audit.camera-removed', { actor, object }),
+  },
+  cameraRightsEnded: {
+    groups: ['access', 'gateways'],
+    say: ({ actor, object }) => t('audit.camera-rights-ended', { actor, object }),
+  },
 };
 
 /** Returns true for events that were refused, which deserve a look. */

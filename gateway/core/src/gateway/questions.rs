@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use porthole_signaling_proto::CameraId;
-use porthole_signaling_proto::manage::{PROVISIONAL_S, ProgressParams};
+use porthole_signaling_proto::manage::{PROVISIONAL_S, ProgressParams, RemovedResult};
 use porthole_signaling_proto::method::{
     AddCamera, ApplySettings, ChangeCamera, CheckSettings, Discover, Empty, Move, Presets, Probe,
     ReadConfiguration, RemoveCamera, SavePreset, SealingKey, StoredCameras,
@@ -78,7 +78,9 @@ impl Gateway {
             Ok(Answer::StoredCameras(result)) => self.reply::<StoredCameras>(&request, &result),
             Ok(Answer::Added(result)) => self.reply::<AddCamera>(&request, &result),
             Ok(Answer::Changed(result)) => self.reply::<ChangeCamera>(&request, &result),
-            Ok(Answer::Removed(result)) => self.reply::<RemoveCamera>(&request, &result),
+            Ok(Answer::Removed(result)) => {
+                self.reply::<RemoveCamera>(&request, &RemovedResult::from(&result));
+            }
             // The others without a result are answered in the same way.
             Ok(Answer::Controlled) => self.reply::<Move>(&request, &Empty {}),
             Ok(Answer::Presets(result)) => self.reply::<Presets>(&request, &result),

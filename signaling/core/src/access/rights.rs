@@ -370,6 +370,17 @@ impl Rights {
         })
     }
 
+    /// Returns true if any of these rights names a camera of a gateway, or its sub stream.
+    pub(super) fn name_camera(&self, gateway: &GatewayId, camera: &CameraId) -> bool {
+        let is_meant = |id: &CameraId| id == camera || id.main_stream().as_ref() == Some(camera);
+        self.grants.iter().any(|grant| match &grant.objects {
+            Objects::All | Objects::Gateways(_) => false,
+            Objects::Cameras(cameras) => {
+                cameras.get(gateway).is_some_and(|ids| ids.iter().any(is_meant))
+            }
+        })
+    }
+
     /// Returns true if a permission is granted on any object, whether or not it has expired.
     pub(super) fn has(&self, permission: Permission) -> bool {
         self.grants.iter().any(|grant| grant.permissions.has(permission))

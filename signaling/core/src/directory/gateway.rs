@@ -187,6 +187,10 @@ impl Gateway {
         self.bound_former();
     }
 
+    pub(super) fn is_former(&self, camera: &CameraId) -> bool {
+        self.former.contains_key(camera)
+    }
+
     /// Forgets that it had a camera. Returns false if it did not.
     pub(super) fn release(&mut self, camera: &CameraId) -> bool {
         self.former.remove(camera).is_some()

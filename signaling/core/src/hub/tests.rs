@@ -4,6 +4,7 @@ mod admission;
 mod crowd;
 mod manage;
 mod random;
+mod removal;
 mod revoked;
 mod rights;
 mod sound;

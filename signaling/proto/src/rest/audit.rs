@@ -75,11 +75,15 @@ pub enum AuditKind {
     IdentityRefused,
     /// A person has become a user with such an account, without an invitation.
     UserJoined,
+    /// A camera was removed from its gateway, and every right to it.
+    CameraRemoved,
+    /// The rights to a camera were taken, because it is about to be removed or its id was released.
+    CameraRightsEnded,
 }
 
 impl AuditKind {
     /// The kinds of events.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 36] = [
         Self::SetUp,
         Self::SignedIn,
         Self::SignInFailed,
@@ -114,6 +118,8 @@ impl AuditKind {
         Self::IdentityRemoved,
         Self::IdentityRefused,
         Self::UserJoined,
+        Self::CameraRemoved,
+        Self::CameraRightsEnded,
     ];
 
     /// Returns the name of the kind, in words. The database has it, so it never changes.
@@ -153,6 +159,8 @@ impl AuditKind {
             Self::IdentityRemoved => "account unlinked",
             Self::IdentityRefused => "account refused",
             Self::UserJoined => "user joined",
+            Self::CameraRemoved => "camera removed",
+            Self::CameraRightsEnded => "rights to camera ended",
         }
     }
 }

@@ -219,3 +219,19 @@ pub struct Removed {
     /// The number of sessions: pictures that somebody was watching.
     pub sessions: u32,
 }
+
+impl std::ops::AddAssign for Removed {
+    fn add_assign(&mut self, other: Self) {
+        let add = |to: &mut u32, more: u32| *to = to.saturating_add(more);
+        add(&mut self.users, other.users);
+        add(&mut self.sign_ins, other.sign_ins);
+        add(&mut self.tokens, other.tokens);
+        add(&mut self.claims, other.claims);
+        add(&mut self.invitations, other.invitations);
+        add(&mut self.shares, other.shares);
+        add(&mut self.gateways, other.gateways);
+        add(&mut self.cameras, other.cameras);
+        add(&mut self.grants, other.grants);
+        add(&mut self.sessions, other.sessions);
+    }
+}

@@ -57,4 +57,6 @@ export const AUDIT_TEXT = {
   'audit.identity-refused': 'The account “{object}” of the sign-in service was refused',
   'audit.unknown-identity': 'An answer of the sign-in service was refused',
   'audit.user-joined': '{name} joined with an account of the sign-in service',
+  'audit.camera-removed': '{actor} removed the camera {object}',
+  'audit.camera-rights-ended': '{actor} ended all access to the camera {object}',
 } as const;

@@ -15,13 +15,14 @@ use porthole_signaling_proto::method::{
     ConnectResult, Empty, Enroll, EnrollParams, Method, Register, RegisterParams, Report,
     ReportParams, ReportResult,
 };
-use porthole_signaling_proto::rest::Role;
+use porthole_signaling_proto::rest::{Removed, Role};
 use porthole_signaling_proto::rpc::{Fault, Message, RequestId, code};
 use porthole_signaling_proto::{CameraReport, CameraState, GatewayId, SessionId, rpc};
 
 use crate::{
-    Action, Admitted, Close, Config, ConnId, Enrolled, Hub, Identity, Limits, Lookup, LookupResult,
-    Objects, Output, Principal, Sender, TurnConfig, WhepRequestId, WhepResponse,
+    Action, Admitted, CameraRemoval, Close, Config, ConnId, Enrolled, Hub, Identity, Limits,
+    Lookup, LookupResult, Objects, Output, Principal, Sender, TurnConfig, WhepRequestId,
+    WhepResponse,
 };
 
 pub(super) struct World {
@@ -41,6 +42,10 @@ pub(super) struct World {
     pub(super) claims: Vec<String>,
     /// The gateway whose place the next one takes.
     pub(super) replaces: Option<GatewayId>,
+    /// The cameras whose rights were taken, and whether their gateway has removed them.
+    pub(super) taken: Vec<(String, bool)>,
+    /// The number of rights that each camera has.
+    pub(super) grants: u32,
     last: u64,
 }
 
@@ -68,6 +73,8 @@ impl World {
             keys: HashMap::new(),
             claims: Vec::new(),
             replaces: None,
+            taken: Vec::new(),
+            grants: 0,
             last: 0,
         }
     }
@@ -114,6 +121,15 @@ impl World {
                 self.keys.insert(gateway, public_key);
                 let replaces = self.replaces.take();
                 LookupResult::Enrolled(Ok(Enrolled { name, renamed: false, replaces }))
+            }
+            Lookup::TakeRights(removal) => {
+                let CameraRemoval { granted, camera, before } = *removal;
+                let sessions = self.hub.handle_rights_taken(self.now, granted.object(), &camera);
+                self.taken.push((camera.to_string(), before.is_some()));
+                let sessions = u32::try_from(sessions).unwrap();
+                let mut removed = before.unwrap_or(Removed { cameras: 1, ..Removed::default() });
+                removed += Removed { sessions, grants: self.grants, ..Removed::default() };
+                LookupResult::RightsTaken(Ok(removed))
             }
         }
     }

@@ -89,8 +89,8 @@ impl Scene {
         }
     }
 
-    /// Asks in the name of the owner for the removal of `demo`. Returns the WebSocket that waits and
-    /// the two numbers of the request.
+    /// Asks in the name of the owner for the removal of `demo`. Returns the WebSocket that waits
+    /// and the two numbers of the request.
     async fn ask(&mut self) -> (Peer, i64, RequestId) {
         let headers = [("cookie", self.owner.as_str())];
         let mut asking = Peer::open(self.at.to(), &headers).await.expect("a WebSocket");

@@ -222,7 +222,7 @@ impl Hub {
         self.revoked.add(now.instant, credential, ended)
     }
 
-    /// Returns true if the credential of a principal was revoked lately, or if it has lost rights: a
+    /// Returns true if the credential of a principal was revoked lately, or it has lost rights: a
     /// request that was authenticated before must have no effect after.
     pub fn is_revoked(&self, principal: &Principal) -> bool {
         self.revoked.has(principal.credential()) || self.takings.concern(principal)

@@ -53,7 +53,7 @@ pub enum LookupResult {
     GatewayKey(Result<[u8; 32], Fault>),
     /// The gateway as it is recorded, or a fault that says why it is not.
     Enrolled(Result<Enrolled, Fault>),
-    /// What was removed with the rights to a camera, in all, or a fault that says why they stay.
+    /// Everything that was removed with the rights to a camera, or a fault that says why they stay.
     RightsTaken(Result<Removed, Fault>),
 }
 

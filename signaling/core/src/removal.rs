@@ -32,9 +32,9 @@ const MAX_REMEMBERED: usize = 4096;
 pub struct CameraRemoval {
     /// The gateway, and whoever may manage it.
     pub granted: Granted<GatewayId>,
-    /// The camera.
+    /// The camera that is removed.
     pub camera: CameraId,
-    /// What was removed before the gateway was asked; `None` until then.
+    /// Everything that was removed before the gateway was asked; `None` until then.
     pub before: Option<Removed>,
 }
 
@@ -84,9 +84,9 @@ impl Hub {
         self.takings.last
     }
 
-    /// Handles that all rights to a camera are gone from the database: ends its sessions, and closes
-    /// the connections of those who had rights to it, who may come again with those that are left.
-    /// Returns the number of sessions.
+    /// Handles that all rights to a camera are gone from the database: ends its sessions, and
+    /// closes the connections of those who had rights to it, who may come again with those that are
+    /// left. Returns the number of sessions.
     pub fn handle_rights_taken(
         &mut self,
         now: Now,
@@ -105,8 +105,8 @@ impl Hub {
         sessions.len()
     }
 
-    /// Handles `portholeRemoveCamera`: checks that the gateway can be asked, and takes the rights to
-    /// the camera first.
+    /// Handles `portholeRemoveCamera`: checks that the gateway can be asked, and takes the rights
+    /// to the camera first.
     pub(crate) fn handle_remove_camera(
         &mut self,
         call: &Call,

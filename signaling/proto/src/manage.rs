@@ -21,6 +21,8 @@
 //! with it is kept by the gateway as a provisional camera, which can be watched, added under a
 //! name, or put in the place of another one, until it is forgotten.
 
+mod removed;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -28,7 +30,8 @@ use serde_json::Value;
 use ts_rs::TS;
 use zeroize::Zeroize as _;
 
-use crate::rest::Removed;
+pub use removed::RemovedResult;
+
 use crate::rpc::RequestId;
 use crate::{CameraId, GatewayId, StreamRole};
 
@@ -561,26 +564,6 @@ pub struct ChangedResult {
     pub camera: CameraId,
     /// The number of this change, for the next one.
     pub revision: u32,
-}
-
-/// Result of `portholeRemoveCamera`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
-pub struct RemovedResult {
-    /// The id of the camera.
-    pub camera: CameraId,
-    /// The number of this change, for the next one.
-    pub revision: u32,
-    /// From server to client: what was removed with it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[ts(optional)]
-    pub removed: Option<Removed>,
-}
-
-impl From<&ChangedResult> for RemovedResult {
-    fn from(changed: &ChangedResult) -> Self {
-        let ChangedResult { camera, revision } = changed.clone();
-        Self { camera, revision, removed: None }
-    }
 }
 
 /// Parameters of `portholeProgress`.

@@ -208,8 +208,8 @@ pub(super) async fn prove_own(
     Ok(user)
 }
 
-/// Writes down how a code was given after a right password: wrong, or not at all. With the right one
-/// it is forgotten that it was asked for.
+/// Writes down how a code was given after a right password: wrong, or not at all. With the right
+/// one it is forgotten that it was asked for.
 pub(super) async fn note_code(
     app: &App,
     user: &str,

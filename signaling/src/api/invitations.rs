@@ -29,8 +29,8 @@ use crate::throttle::Attempt;
 
 /// The refusal of a new user for whom there is no room.
 pub(super) const TOO_MANY_USERS: &str = "the server has 1024 users; an admin can remove some";
-/// The beginning of the names under which attempts to guess the token of a link are counted. No user
-/// has such a name.
+/// The beginning of the names under which attempts to guess the token of a link are counted. No
+/// user has such a name.
 const GUESSED_LINK: &str = "\0invitation ";
 /// The part of a token that stands in such a name: several people of one network who follow their
 /// links do not use up each other's attempts.

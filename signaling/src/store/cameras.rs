@@ -1,5 +1,5 @@
-//! The end of all rights to a camera: when it is removed from its gateway, or when the gateway gives
-//! up its id.
+//! The end of all rights to a camera: when it is removed from its gateway, or when the gateway
+//! gives up its id.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,8 @@ use super::{Store, StoreError, Write};
 pub(crate) enum RightsEnd {
     /// The gateway is about to be asked to remove the camera.
     Removing,
-    /// It has removed the camera. What was removed before stands in the same line of the log.
+    /// The gateway has removed the camera. What was removed before stands in the same line of the
+    /// log.
     Removed(Removed),
     /// Its id is not kept for the gateway any more.
     Released,

@@ -180,7 +180,8 @@ impl Store {
     ) -> Result<Option<Share>, StoreError> {
         let query = sqlx::query(
             "SELECT id, name, password, kiosk, expires_s, \
-             (SELECT first_of_chain FROM tokens WHERE 'token:' || tokens.id = shares.giver) AS chain \
+             (SELECT first_of_chain FROM tokens \
+             WHERE 'token:' || tokens.id = shares.giver) AS chain \
              FROM shares WHERE hash = ? AND expires_s > ?",
         );
         let query = query.bind(secret::hash(token.secret)).bind(seconds(unix_s()));

@@ -1261,6 +1261,23 @@ camera: CameraId,
 revision: number, };
 
 /**
+ * Result of `portholeRemoveCamera`.
+ */
+export type RemovedResult = {
+/**
+ * The id of the camera.
+ */
+camera: CameraId,
+/**
+ * The number of this change, for the next one.
+ */
+revision: number,
+/**
+ * From server to client: what was removed with it.
+ */
+removed?: Removed, };
+
+/**
  * Parameters of `portholeProgress`.
  */
 export type ProgressParams = {
@@ -2596,7 +2613,7 @@ sessions: number, };
 /**
  * A kind of event in the audit log.
  */
-export type AuditKind = "setUp" | "signedIn" | "signInFailed" | "codeMissing" | "signedOut" | "giftRefused" | "tokenCreated" | "tokenRevoked" | "claimCreated" | "claimRevoked" | "gatewayEnrolled" | "enrolmentRefused" | "gatewayRemoved" | "userRemoved" | "userReset" | "userChanged" | "invitationCreated" | "invitationRevoked" | "invitationAccepted" | "passwordChanged" | "secondFactorAdded" | "secondFactorRemoved" | "shareCreated" | "shareRevoked" | "shareOpened" | "shareRefused" | "passkeyAdded" | "passkeyRemoved" | "passkeyRefused" | "passkeyCopied" | "identityAdded" | "identityRemoved" | "identityRefused" | "userJoined";
+export type AuditKind = "setUp" | "signedIn" | "signInFailed" | "codeMissing" | "signedOut" | "giftRefused" | "tokenCreated" | "tokenRevoked" | "claimCreated" | "claimRevoked" | "gatewayEnrolled" | "enrolmentRefused" | "gatewayRemoved" | "userRemoved" | "userReset" | "userChanged" | "invitationCreated" | "invitationRevoked" | "invitationAccepted" | "passwordChanged" | "secondFactorAdded" | "secondFactorRemoved" | "shareCreated" | "shareRevoked" | "shareOpened" | "shareRefused" | "passkeyAdded" | "passkeyRemoved" | "passkeyRefused" | "passkeyCopied" | "identityAdded" | "identityRemoved" | "identityRefused" | "userJoined" | "cameraRemoved" | "cameraRightsEnded";
 
 /**
  * An event in the audit log, or several of one kind in a row.
@@ -2680,7 +2697,7 @@ export type ClientRequests = {
   portholeStoredCameras: { params: GatewayParams; result: StoredCamerasResult };
   portholeAddCamera: { params: AddCameraParams; result: ChangedResult };
   portholeChangeCamera: { params: ChangeCameraParams; result: ChangedResult };
-  portholeRemoveCamera: { params: RemoveCameraParams; result: ChangedResult };
+  portholeRemoveCamera: { params: RemoveCameraParams; result: RemovedResult };
   portholeMove: { params: MoveParams; result: Empty };
   portholePresets: { params: CameraParams; result: PresetsResult };
   portholeGoToPreset: { params: PresetParams; result: Empty };

@@ -71,7 +71,8 @@ fn a_data_folder_from_before_tokens_were_counted_by_chains_goes_on_working() {
         let events = events["events"].as_array().cloned().unwrap_or_default();
         let old = events.iter().filter(|event| event["kind"] == "tokenCreated");
         ensure!(old.filter(|event| event["actorSubject"].is_null()).count() == 5, "{events:?}");
-        // Those three of the chain count, two of them given, so that 62 more fill it, whoever gives them.
+        // Those three of the chain count, two of them given, so that 62 more fill it, whoever gives
+        // them.
         let new = json!({"name": "more", "role": "viewer"});
         let give = |giver| server.post("/api/v1/tokens", Some(giver), &new);
         for number in 0..62 {

@@ -67,7 +67,8 @@ fn read_all<T: DeserializeOwned>(tree: &Tree) -> (Option<T>, Vec<InvalidSetting>
             Err(error) => {
                 let culprit = error.culprit();
                 let is_gone = tree.remove(&culprit);
-                // A key that was taken out is not missing.
+                // A key that was taken out is not missing, nor is one that was misspelt.
+                removed.extend(error.meant());
                 if !error.missing().is_some_and(|key| removed.contains(&key)) {
                     errors.push(error);
                 }

@@ -61,6 +61,17 @@ impl InvalidSetting {
         }
     }
 
+    /// Returns the path of the key that was meant by an unknown one, if one is near.
+    pub(super) fn meant(&self) -> Option<Vec<String>> {
+        match &self.problem {
+            Problem::UnknownKey { key, known } => {
+                let meant = nearest(key, known)?.to_owned();
+                Some(self.path.iter().cloned().chain([meant]).collect())
+            }
+            Problem::MissingKey(_) | Problem::InvalidValue(_) => None,
+        }
+    }
+
     /// Returns the place of the error, for sorting: the lines of the file come first.
     pub(super) fn place(&self) -> (u8, usize, Vec<String>) {
         match &self.origin {

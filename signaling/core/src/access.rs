@@ -56,6 +56,8 @@ pub struct Principal {
     scopes: Option<BTreeSet<Scope>>,
     /// The token by which it is counted, if that is another one.
     counted_as: Option<String>,
+    /// The first token of a chain, if that is another one.
+    first_of_chain: Option<String>,
     /// The number of cameras whose rights were taken before the rights were read.
     as_of: u64,
 }
@@ -71,8 +73,17 @@ impl Principal {
 
     fn of(identity: Identity, role: Role, rights: Rights) -> Self {
         let (own_rights, withheld) = (rights.clone(), Permissions::NONE);
-        let (scopes, counted_as, as_of) = (None, None, 0);
-        Self { identity, role, rights, own_rights, withheld, scopes, counted_as, as_of }
+        Self {
+            identity,
+            role,
+            rights,
+            own_rights,
+            withheld,
+            scopes: None,
+            counted_as: None,
+            first_of_chain: None,
+            as_of: 0,
+        }
     }
 
     /// Returns the principal with the note that its rights were read after this number of
@@ -137,12 +148,24 @@ impl Principal {
         &self.identity.subject
     }
 
-    /// Returns the principal that is counted as this token, which is the first of a chain: each
-    /// has given the next, and all of them together have what one may have.
+    /// Returns the principal that is counted as this token: the first with limits of a chain, in
+    /// which each has given the next. All of them together have what one may have.
     #[must_use]
     pub fn counted_as(mut self, token: String) -> Self {
         self.counted_as = Some(token);
         self
+    }
+
+    /// Returns the principal of a token in the chain that begins with this one.
+    #[must_use]
+    pub fn in_chain_of(mut self, first: String) -> Self {
+        self.first_of_chain = Some(first);
+        self
+    }
+
+    /// Returns the user or token from which all that it does comes: the first of a chain of tokens.
+    pub fn origin(&self) -> &str {
+        self.first_of_chain.as_deref().unwrap_or(&self.identity.subject)
     }
 
     /// Returns the user or token by which places, sessions and requests are counted.

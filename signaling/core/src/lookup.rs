@@ -53,7 +53,7 @@ pub enum LookupResult {
     GatewayKey(Result<[u8; 32], Fault>),
     /// The gateway as it is recorded, or a fault that says why it is not.
     Enrolled(Result<Enrolled, Fault>),
-    /// Everything that was removed with the rights to a camera, or a fault that says why they stay.
+    /// The sum of what was removed with the rights to a camera, or a fault that says why they stay.
     RightsTaken(Result<Removed, Fault>),
 }
 

@@ -34,7 +34,7 @@ pub struct CameraRemoval {
     pub granted: Granted<GatewayId>,
     /// The camera that is removed.
     pub camera: CameraId,
-    /// Everything that was removed before the gateway was asked; `None` until then.
+    /// The sum of what was removed before the gateway was asked; `None` until then.
     pub before: Option<Removed>,
 }
 

@@ -30,10 +30,10 @@ use serde_json::Value;
 use ts_rs::TS;
 use zeroize::Zeroize as _;
 
-pub use removed::RemovedResult;
-
 use crate::rpc::RequestId;
 use crate::{CameraId, GatewayId, StreamRole};
+
+pub use removed::RemovedResult;
 
 /// Longest time in seconds from one piece of progress of a request to the next, or to its response.
 pub const MAX_SILENCE_S: u64 = 30;

@@ -27,7 +27,7 @@ const PAGE: i64 = 200;
 #[derive(Debug)]
 pub(super) struct Event<'a> {
     kind: AuditKind,
-    /// Whoever has caused it: the account of a credential, else the network of the client.
+    /// Whoever has caused it: the origin of a credential, else the network of the client.
     source: String,
     /// The user or token that has done it, if it is known.
     subject: Option<String>,
@@ -43,7 +43,7 @@ pub(super) struct Event<'a> {
 impl<'a> Event<'a> {
     /// Creates an event that somebody with a credential has caused.
     pub(super) fn by(actor: &'a Principal, kind: AuditKind, object: impl Into<String>) -> Self {
-        let (source, subject) = (actor.account().to_owned(), Some(actor.subject().to_owned()));
+        let (source, subject) = (actor.origin().to_owned(), Some(actor.subject().to_owned()));
         let (actor, object) = (Some(actor.name()), Some(object.into()));
         Self { kind, source, subject, actor, object, address: None, times: 1 }
     }

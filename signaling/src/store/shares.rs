@@ -83,8 +83,8 @@ pub(crate) struct Share {
     pub(crate) password_hash: Option<String>,
     pub(crate) kiosk: bool,
     pub(crate) expires_s: u64,
-    /// The first token of the chain that has made it; `None` if a user has.
-    chain: Option<i64>,
+    /// The token by which it is counted, if one with limits has made it.
+    counted_as: Option<i64>,
 }
 
 impl Share {
@@ -180,8 +180,8 @@ impl Store {
     ) -> Result<Option<Share>, StoreError> {
         let query = sqlx::query(
             "SELECT id, name, password, kiosk, expires_s, \
-             (SELECT first_of_chain FROM tokens \
-             WHERE 'token:' || tokens.id = shares.giver) AS chain \
+             (SELECT counted_as FROM tokens WHERE 'token:' || tokens.id = shares.giver \
+             AND (role <> 'admin' OR limited = 1 OR scopes IS NOT NULL)) AS counted_as \
              FROM shares WHERE hash = ? AND expires_s > ?",
         );
         let query = query.bind(secret::hash(token.secret)).bind(seconds(unix_s()));
@@ -192,7 +192,7 @@ impl Store {
             password_hash: row.try_get("password")?,
             kiosk: row.try_get("kiosk")?,
             expires_s: time(&row, "expires_s")?.unwrap_or_default(),
-            chain: row.try_get("chain")?,
+            counted_as: row.try_get("counted_as")?,
         }))
     }
 
@@ -207,8 +207,8 @@ impl Store {
         let identity = Identity { subject, credential, name: share.name };
         let cameras = cameras(&self.read, share.id).await?;
         let mut principal = Principal::of_share(identity, &Sharing { cameras, end_s });
-        if let Some(first) = share.chain {
-            principal = principal.counted_as(format!("token:{first}"));
+        if let Some(token) = share.counted_as {
+            principal = principal.counted_as(format!("token:{token}"));
         }
         if principal.is_expired(unix_s()) {
             return Ok(TokenLookup::Expired);

@@ -23,7 +23,7 @@ use crate::share_token::ShareToken;
 const MAX_NAMED: u32 = 8;
 /// The most tokens of a server.
 const MAX_TOKENS: i64 = 4096;
-/// The most tokens that one token and those after it have given.
+/// The most tokens that one token with limits and those after it have given.
 const MAX_GIVEN: i64 = 64;
 /// Time for which a token that has expired is kept, so that its holder can be told so.
 const EXPIRED_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -49,8 +49,8 @@ pub enum TokenError {
     NotGiven(#[from] NotGiven),
     /// The number of tokens is at its limit.
     #[error(
-        "there are 4096 access tokens, or 64 that one token and those after it have given: revoke \
-         some that are no longer needed"
+        "there are 4096 access tokens, or 64 that one token with scopes or cameras and those after \
+         it have given: revoke some that are no longer needed"
     )]
     TooMany,
     /// The number of claim codes is at its limit.
@@ -164,7 +164,7 @@ impl Store {
             return self.find_share(&share).await;
         }
         let query = "SELECT id, name, role, limited, control, listen, scopes, expires_s, \
-                     first_of_chain FROM tokens WHERE hash = ?";
+                     first_of_chain, counted_as FROM tokens WHERE hash = ?";
         let query = sqlx::query(query).bind(secret::hash(token));
         let row = query.fetch_optional(&self.read).await?;
         let Some(row) = row else { return Ok(TokenLookup::Unknown) };
@@ -185,8 +185,10 @@ impl Store {
             name: row.try_get("name")?,
         };
         let principal = Principal::with_access(identity, &access);
-        let first: Option<i64> = row.try_get("first_of_chain")?;
-        let principal = principal.counted_as(format!("token:{}", first.unwrap_or(id)));
+        let subject_of = |token: Option<i64>| format!("token:{}", token.unwrap_or(id));
+        let principal = principal
+            .counted_as(subject_of(row.try_get("counted_as")?))
+            .in_chain_of(subject_of(row.try_get("first_of_chain")?));
         if principal.is_expired(unix_s()) {
             return Ok(TokenLookup::Expired);
         }
@@ -254,7 +256,7 @@ impl Write {
         let long_ago = seconds(now_s.saturating_sub(EXPIRED_KEPT.as_secs()));
         query.bind(long_ago).execute(self.db()).await?;
         let query = "SELECT COUNT(*) AS tokens, \
-                     COALESCE(SUM('token:' || first_of_chain = ?), 0) AS chain FROM tokens";
+                     COALESCE(SUM('token:' || counted_as = ?), 0) AS chain FROM tokens";
         let row = sqlx::query(query).bind(giver.account()).fetch_one(self.db()).await?;
         let (tokens, chain): (i64, i64) = (row.try_get("tokens")?, row.try_get("chain")?);
         // The first of the chain is in it, too.
@@ -329,10 +331,12 @@ async fn insert_token(
     let id = write.next_id("token").await?;
     sqlx::query(
         "INSERT INTO tokens \
-         (id, giver, first_of_chain, hash, name, role, limited, control, listen, scopes, \
-         created_s, expires_s) \
+         (id, giver, first_of_chain, counted_as, hash, name, role, limited, control, listen, \
+         scopes, created_s, expires_s) \
          VALUES (?1, ?2, \
          COALESCE((SELECT first_of_chain FROM tokens WHERE 'token:' || id = ?2), ?1), \
+         COALESCE((SELECT counted_as FROM tokens WHERE 'token:' || id = ?2 \
+         AND (role <> 'admin' OR limited = 1 OR scopes IS NOT NULL)), ?1), \
          ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
     )
     .bind(id)

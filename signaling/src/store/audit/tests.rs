@@ -122,7 +122,7 @@ async fn s10_tokens_that_give_each_other_push_out_nothing_of_others_and_have_the
         let [subject, credential] = [(); 2].map(|()| format!("token:{number}"));
         let identity = Identity { subject, credential, name: "ann".to_owned() };
         let token = Principal::new(identity, Role::Admin, Objects::All, None);
-        let token = token.counted_as("token:0".to_owned());
+        let token = token.in_chain_of("token:0".to_owned());
         write.audit(&created(&token, &format!("{number}"))).await.unwrap();
     }
     write.commit().await.unwrap();

@@ -173,7 +173,10 @@ async fn a_link_is_not_made_by_whoever_was_revoked_meanwhile_and_counts_as_the_t
         assert!(matches!(late, Err(ShareError::Store(StoreError::Revoked))), "{late:?}");
     }
     let operator = operator(Action::CreateToken).unwrap();
-    let token = serde_json::from_value(json!({"name": "t", "role": "admin"})).unwrap();
+    let token = serde_json::from_value(
+        json!({"name": "t", "role": "admin", "scopes": ["shares", "watch"]}),
+    )
+    .unwrap();
     let token = store.create_token(&operator, &token).await.unwrap().token;
     let TokenLookup::Valid(token) = lookup(&store, &token).await else { panic!("it is valid") };
     let by_token = Action::CreateShare.admit(Sender::Principal(token.clone()), now()).unwrap();

@@ -181,8 +181,8 @@ fn several_lines_that_are_not_toml_are_named_and_the_rest_is_read() {
 fn the_shown_configuration_names_the_origin_of_each_value_and_no_secret() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("porthole.toml");
-    let text = "data = \"/d\"\n[turn]\nsecret = \"s3\"\nlisten = [\"1.1.1.1:1\"]\n\
-        [camera.\"front.door\"]\nsource = \"rtsp://user:s3@10.0.0.9/1\"";
+    let text = "data = \"/d\"\n[turn]\nsecret = \"a-hidden-one\"\nlisten = [\"1.1.1.1:1\"]\n\
+        [camera.\"front.door\"]\nsource = \"rtsp://user:a-hidden-one@10.0.0.9/1\"";
     std::fs::write(&file, text).unwrap();
     let env = environment(&[("PORTHOLE__TURN__REALM", "home")]);
     let flags = |tree: &mut Tree| tree.add_flag("--workers", &["turn", "workers"], Some("2"));
@@ -201,7 +201,7 @@ fn the_shown_configuration_names_the_origin_of_each_value_and_no_secret() {
     ] {
         assert!(shown.lines().any(|found| found == line), "{line} is not in:\n{shown}");
     }
-    assert!(!shown.contains("s3"), "{shown}");
+    assert!(!shown.contains("a-hidden-one"), "{shown}");
     let again: Config = toml::from_str(&shown).unwrap();
     assert_eq!((again.turn.realm, again.camera.len()), (config.turn.realm, 1));
 }

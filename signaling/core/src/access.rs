@@ -54,12 +54,19 @@ pub struct Principal {
     withheld: Permissions,
     /// The scopes of a token; `None` if it has none, and of a user.
     scopes: Option<BTreeSet<Scope>>,
-    /// The token by which it is counted, if that is another one.
-    counted_as: Option<String>,
-    /// The first token of a chain, if that is another one.
-    first_of_chain: Option<String>,
+    /// The tokens that stand for it in some respects; `None` if it stands for itself.
+    chain: Option<Box<Chain>>,
     /// The number of cameras whose rights were taken before the rights were read.
     as_of: u64,
+}
+
+/// The place of a token among those that have given each other.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Chain {
+    /// The token by which it is counted, if that is another one.
+    counted_as: Option<String>,
+    /// The first token of them.
+    first: Option<String>,
 }
 
 impl Principal {
@@ -73,17 +80,7 @@ impl Principal {
 
     fn of(identity: Identity, role: Role, rights: Rights) -> Self {
         let (own_rights, withheld) = (rights.clone(), Permissions::NONE);
-        Self {
-            identity,
-            role,
-            rights,
-            own_rights,
-            withheld,
-            scopes: None,
-            counted_as: None,
-            first_of_chain: None,
-            as_of: 0,
-        }
+        Self { identity, role, rights, own_rights, withheld, scopes: None, chain: None, as_of: 0 }
     }
 
     /// Returns the principal with the note that its rights were read after this number of
@@ -152,25 +149,27 @@ impl Principal {
     /// which each has given the next. All of them together have what one may have.
     #[must_use]
     pub fn counted_as(mut self, token: String) -> Self {
-        self.counted_as = Some(token);
+        self.chain.get_or_insert_default().counted_as = Some(token);
         self
     }
 
     /// Returns the principal of a token in the chain that begins with this one.
     #[must_use]
     pub fn in_chain_of(mut self, first: String) -> Self {
-        self.first_of_chain = Some(first);
+        self.chain.get_or_insert_default().first = Some(first);
         self
     }
 
     /// Returns the user or token from which all that it does comes: the first of a chain of tokens.
     pub fn origin(&self) -> &str {
-        self.first_of_chain.as_deref().unwrap_or(&self.identity.subject)
+        let first = self.chain.as_ref().and_then(|chain| chain.first.as_deref());
+        first.unwrap_or(&self.identity.subject)
     }
 
     /// Returns the user or token by which places, sessions and requests are counted.
     pub fn account(&self) -> &str {
-        self.counted_as.as_deref().unwrap_or(&self.identity.subject)
+        let counted = self.chain.as_ref().and_then(|chain| chain.counted_as.as_deref());
+        counted.unwrap_or(&self.identity.subject)
     }
 
     /// Returns the scopes to which a token is limited; `None` if it is not.

@@ -28,7 +28,7 @@ impl Network {
     }
 
     /// Returns the networks of an address, the narrowest first.
-    pub(crate) fn all(address: IpAddr) -> impl Iterator<Item = Self> {
+    pub(crate) fn all(address: IpAddr) -> impl DoubleEndedIterator<Item = Self> {
         let site = match address.to_canonical() {
             IpAddr::V4(_) => None,
             IpAddr::V6(v6) => Some(Self::v6(v6, SITE)),
@@ -38,7 +38,7 @@ impl Network {
 
     /// Returns the widest network of an address: the address itself, or its /48 of IPv6.
     pub(crate) fn widest(address: IpAddr) -> Self {
-        Self::all(address).last().unwrap_or_else(|| Self::of(address))
+        Self::all(address).next_back().unwrap_or_else(|| Self::of(address))
     }
 
     /// Returns how many times as much as the narrowest network it may have.

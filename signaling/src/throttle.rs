@@ -276,8 +276,7 @@ impl Throttle {
 /// Returns the networks of an address, the widest first: a narrow one gets a row only for an
 /// attempt that the wide one allows, so that refused attempts push nobody out of the table.
 fn widest_first(address: IpAddr) -> impl Iterator<Item = Network> {
-    let networks: Vec<_> = Network::all(address).collect();
-    networks.into_iter().rev()
+    Network::all(address).rev()
 }
 
 fn take(bucket: &mut Bucket, now: Instant) -> Result<(), Duration> {

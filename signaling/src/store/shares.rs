@@ -17,7 +17,7 @@ use sqlx::{Row as _, SqliteExecutor};
 
 use super::audit::Event;
 use super::credentials::{Removal, giver_of, time};
-use super::tokens::gateway_in;
+use super::tokens::{HAS_LIMITS, gateway_in};
 use super::{Store, StoreError, TokenError, TokenLookup, Write, seconds, unix_s};
 use crate::driver::now;
 use crate::secret;
@@ -178,12 +178,13 @@ impl Store {
         &self,
         token: &ShareToken<'_>,
     ) -> Result<Option<Share>, StoreError> {
-        let query = sqlx::query(
+        let query = format!(
             "SELECT id, name, password, kiosk, expires_s, \
-             (SELECT counted_as FROM tokens WHERE 'token:' || tokens.id = shares.giver \
-             AND (role <> 'admin' OR limited = 1 OR scopes IS NOT NULL)) AS counted_as \
-             FROM shares WHERE hash = ? AND expires_s > ?",
+             (SELECT counted_as FROM tokens \
+             WHERE 'token:' || tokens.id = shares.giver AND {HAS_LIMITS}) AS counted_as \
+             FROM shares WHERE hash = ? AND expires_s > ?"
         );
+        let query = sqlx::query(sqlx::AssertSqlSafe(query));
         let query = query.bind(secret::hash(token.secret)).bind(seconds(unix_s()));
         let Some(row) = query.fetch_optional(&self.read).await? else { return Ok(None) };
         Ok(Some(Share {

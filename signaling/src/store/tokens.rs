@@ -25,6 +25,9 @@ const MAX_NAMED: u32 = 8;
 const MAX_TOKENS: i64 = 4096;
 /// The most tokens that one token with limits and those after it have given.
 const MAX_GIVEN: i64 = 64;
+/// The condition on a row of `tokens` that the token has limits: all but an administrator's of the
+/// whole server, which is trusted as a person is.
+pub(super) const HAS_LIMITS: &str = "(role <> 'admin' OR limited = 1 OR scopes IS NOT NULL)";
 /// Time for which a token that has expired is kept, so that its holder can be told so.
 const EXPIRED_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
@@ -184,11 +187,17 @@ impl Store {
             credential: format!("token:{id}"),
             name: row.try_get("name")?,
         };
-        let principal = Principal::with_access(identity, &access);
-        let subject_of = |token: Option<i64>| format!("token:{}", token.unwrap_or(id));
-        let principal = principal
-            .counted_as(subject_of(row.try_get("counted_as")?))
-            .in_chain_of(subject_of(row.try_get("first_of_chain")?));
+        let mut principal = Principal::with_access(identity, &access);
+        let other = |column| -> Result<Option<String>, StoreError> {
+            let token: Option<i64> = row.try_get(column)?;
+            Ok(token.filter(|token| *token != id).map(|token| format!("token:{token}")))
+        };
+        if let Some(token) = other("counted_as")? {
+            principal = principal.counted_as(token);
+        }
+        if let Some(first) = other("first_of_chain")? {
+            principal = principal.in_chain_of(first);
+        }
         if principal.is_expired(unix_s()) {
             return Ok(TokenLookup::Expired);
         }
@@ -329,32 +338,31 @@ async fn insert_token(
     let token = secret::new_token();
     let Access { role, objects, control, listen, scopes, expiry } = granted.object();
     let id = write.next_id("token").await?;
-    sqlx::query(
+    let query = format!(
         "INSERT INTO tokens \
          (id, giver, first_of_chain, counted_as, hash, name, role, limited, control, listen, \
          scopes, created_s, expires_s) \
          VALUES (?1, ?2, \
          COALESCE((SELECT first_of_chain FROM tokens WHERE 'token:' || id = ?2), ?1), \
-         COALESCE((SELECT counted_as FROM tokens WHERE 'token:' || id = ?2 \
-         AND (role <> 'admin' OR limited = 1 OR scopes IS NOT NULL)), ?1), \
-         ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-    )
-    .bind(id)
-    .bind(granted.principal().subject())
-    .bind(secret::hash(&token))
-    .bind(name)
-    .bind(role_name(*role))
-    .bind(*objects != Objects::All)
-    .bind(control)
-    .bind(listen)
-    .bind(scopes.as_ref().map(names))
-    .bind(seconds(now_s))
-    .bind(match expiry {
-        Expiry::At(end_s) => Some(seconds(*end_s)),
-        Expiry::Never => None,
-    })
-    .execute(write.db())
-    .await?;
+         COALESCE((SELECT counted_as FROM tokens WHERE 'token:' || id = ?2 AND {HAS_LIMITS}), ?1), \
+         ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
+    );
+    let query = sqlx::query(sqlx::AssertSqlSafe(query))
+        .bind(id)
+        .bind(granted.principal().subject())
+        .bind(secret::hash(&token))
+        .bind(name)
+        .bind(role_name(*role))
+        .bind(*objects != Objects::All)
+        .bind(control)
+        .bind(listen)
+        .bind(scopes.as_ref().map(names))
+        .bind(seconds(now_s))
+        .bind(match expiry {
+            Expiry::At(end_s) => Some(seconds(*end_s)),
+            Expiry::Never => None,
+        });
+    query.execute(write.db()).await?;
     let Objects::Cameras(gateways) = objects else { return Ok(token) };
     for (gateway, cameras) in gateways {
         for camera in cameras {

@@ -10,6 +10,7 @@ mod invitations;
 mod lock;
 mod passkeys;
 mod people;
+mod removals;
 mod second_factors;
 mod shares;
 mod tokens;
@@ -28,12 +29,13 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{Row as _, SqlSafeStr as _, Sqlite, SqliteConnection, SqlitePool};
 
 pub(crate) use cameras::RightsEnd;
-pub(crate) use credentials::{OfUsers, Removal};
+pub(crate) use credentials::OfUsers;
 pub(crate) use gateways::{CLAIM_LIFETIME, EnrollOutcome};
 pub(crate) use identities::{Linking, Unlinking};
 pub(crate) use invitations::{Acceptance, Entry};
 pub(crate) use passkeys::{Addition, PasskeyUse};
 pub use people::UserError;
+pub(crate) use removals::Removal;
 pub(crate) use second_factors::Code;
 pub(crate) use shares::Share;
 pub use shares::ShareError;

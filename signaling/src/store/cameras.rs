@@ -9,7 +9,7 @@ use porthole_signaling_proto::{CameraId, GatewayId};
 use sqlx::Row as _;
 
 use super::audit::Event;
-use super::credentials::{Removal, remove_given};
+use super::removals::{Removal, remove_given};
 use super::{Store, StoreError, Write};
 
 /// The reason why the rights to a camera end.

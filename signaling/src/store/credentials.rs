@@ -1,4 +1,4 @@
-//! The lists of credentials, and their revocation with everything that hangs on them.
+//! The lists of credentials, and the end of single ones.
 //!
 //! Triggers of the tables note each credential that is removed, whoever removes it and for whatever
 //! reason. The running server takes these notes and ends what was started with the credential.
@@ -6,33 +6,22 @@
 use std::collections::BTreeSet;
 
 use porthole_signaling_core::{Everything, Granted, Principal};
+use porthole_signaling_proto::CameraAddress;
 use porthole_signaling_proto::rest::{
-    AuditKind, ClaimInfo, Removed, Role, SignInInfo, TokenInfo, UserInfo,
+    AuditKind, ClaimInfo, Removed, SignInInfo, TokenInfo, UserInfo,
 };
-use porthole_signaling_proto::{CameraAddress, GatewayId};
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
 use super::audit::Event;
-use super::people::{Holder, RIGHTS, UserError, membership_in, role_in, shown};
+use super::people::{Holder, RIGHTS, membership_in, shown};
+use super::removals::{Removal, count};
 use super::tokens::scopes_in;
 use super::users::{CREDENTIAL, cookie_id, role};
 use super::{Store, StoreError, Write, seconds, unix_s};
 
 /// The most rows of a list; a server for a household has some dozens.
 const MAX_LISTED: u32 = 10_000;
-
-/// The beginning of a query about a user or token and all tokens that it has given, that these have
-/// given, and so on.
-const GIVEN: &str = "WITH RECURSIVE given (subject) AS (VALUES (?1) \
-    UNION SELECT 'token:' || id FROM tokens JOIN given ON giver = given.subject) ";
-
-/// The result of a removal: what was removed, and the credentials whose sessions have to end.
-#[derive(Debug, Default)]
-pub(crate) struct Removal {
-    pub(crate) removed: Removed,
-    pub(crate) credentials: Vec<String>,
-}
 
 /// The owners of the browsers that are to be listed or signed out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,55 +157,6 @@ impl Store {
         query.fetch_all(&self.read).await?.iter().map(claim).collect()
     }
 
-    /// Removes a token, and the tokens and claim codes that it has given. Returns `None` if there
-    /// is no such token.
-    pub(crate) async fn remove_token(
-        &self,
-        granted: &Granted<Everything>,
-        token: i64,
-    ) -> Result<Option<Removal>, StoreError> {
-        let mut write = self.begin_by(granted.principal()).await?;
-        let mut removal = Removal::default();
-        let query = "SELECT name FROM tokens WHERE id = ?";
-        let row = sqlx::query(query).bind(token).fetch_optional(write.db()).await?;
-        let Some(row) = row else { return Ok(None) };
-        let name: String = row.try_get("name")?;
-        remove_given(&mut write, &format!("token:{token}"), &mut removal).await?;
-        write.audit(&Event::by(granted.principal(), AuditKind::TokenRevoked, name)).await?;
-        write.commit().await?;
-        Ok(Some(removal))
-    }
-
-    /// Removes a user with its sign-ins, and the tokens and claim codes that it has given. Returns
-    /// `None` if there is no such user.
-    pub(crate) async fn remove_user(
-        &self,
-        granted: &Granted<Everything>,
-        user: i64,
-    ) -> Result<Option<Removal>, UserError> {
-        let mut write = self.begin_by(granted.principal()).await?;
-        let query = "SELECT name, role, owner, \
-                     (SELECT COUNT(*) FROM user_cameras WHERE user_id = users.id) AS grants \
-                     FROM users WHERE id = ?";
-        let row = sqlx::query(query).bind(user).fetch_optional(write.db()).await?;
-        let Some(row) = row else { return Ok(None) };
-        let role = role_in(&row)?;
-        granted.over(role)?;
-        if role == Role::Owner {
-            write.check_other_owner(user).await?;
-        }
-        let mut removal = Removal::default();
-        removal.removed.grants = row.try_get("grants")?;
-        sign_out(&mut write, OfUsers::One(user), None, &mut removal).await?;
-        remove_given(&mut write, &format!("user:{user}"), &mut removal).await?;
-        sqlx::query("DELETE FROM users WHERE id = ?").bind(user).execute(write.db()).await?;
-        removal.removed.users = 1;
-        let name: String = row.try_get("name")?;
-        write.audit(&Event::by(granted.principal(), AuditKind::UserRemoved, name)).await?;
-        write.commit().await?;
-        Ok(Some(removal))
-    }
-
     /// Gives a user another password, takes its second factor, passkeys and linked accounts off and
     /// signs it out everywhere. Returns `None` if there is no such user.
     pub(crate) async fn reset_user(
@@ -277,42 +217,6 @@ impl Store {
         write.commit().await?;
         let removed = Removed { claims, ..Removed::default() };
         Ok(Some(Removal { removed, ..Removal::default() }))
-    }
-
-    /// Removes a gateway with its cameras and all rights to them: its key is not known any more.
-    /// Returns `None` if there is no such gateway.
-    pub(crate) async fn remove_gateway(
-        &self,
-        granted: &Granted<Everything>,
-        gateway: &GatewayId,
-    ) -> Result<Option<Removal>, StoreError> {
-        let mut write = self.begin_by(granted.principal()).await?;
-        let row = sqlx::query(
-            "SELECT \
-             (SELECT COUNT(*) FROM cameras WHERE gateway_id = ?1 AND NOT former) AS cameras, \
-             (SELECT COUNT(*) FROM token_cameras WHERE gateway_id = ?1) \
-             + (SELECT COUNT(*) FROM user_cameras WHERE gateway_id = ?1) \
-             + (SELECT COUNT(*) FROM invitation_cameras WHERE gateway_id = ?1) \
-             + (SELECT COUNT(*) FROM share_cameras WHERE gateway_id = ?1) AS grants, \
-             (SELECT COUNT(*) FROM claims WHERE replaces = ?1) AS claims",
-        )
-        .bind(gateway.as_str())
-        .fetch_one(write.db())
-        .await?;
-        let removed = Removed {
-            gateways: 1,
-            cameras: row.try_get("cameras")?,
-            grants: row.try_get("grants")?,
-            claims: row.try_get("claims")?,
-            ..Removed::default()
-        };
-        let query = "DELETE FROM gateways WHERE id = ? RETURNING name";
-        let deleted = sqlx::query(query).bind(gateway.as_str()).fetch_all(write.db()).await?;
-        let Some(deleted) = deleted.first() else { return Ok(None) };
-        let name = format!("{} ({gateway})", deleted.try_get::<String, _>("name")?);
-        write.audit(&Event::by(granted.principal(), AuditKind::GatewayRemoved, name)).await?;
-        write.commit().await?;
-        Ok(Some(Removal { removed, credentials: vec![format!("gateway:{gateway}")] }))
     }
 
     /// Returns the credentials that were revoked and that the server has not ended yet.
@@ -407,43 +311,6 @@ fn token_info(row: &SqliteRow) -> Result<TokenInfo, StoreError> {
 pub(super) fn time(row: &SqliteRow, column: &str) -> Result<Option<u64>, sqlx::Error> {
     let time: Option<i64> = row.try_get(column)?;
     Ok(time.map(i64::unsigned_abs))
-}
-
-pub(super) fn count(rows: u64) -> u32 {
-    u32::try_from(rows).unwrap_or(u32::MAX)
-}
-
-/// Removes the tokens, claim codes, invitations and links that a user or token has given, that
-/// these have given, and so on. A token is removed with them.
-pub(super) async fn remove_given(
-    write: &mut Write,
-    subject: &str,
-    removal: &mut Removal,
-) -> Result<(), StoreError> {
-    let sql = |rest: &str| sqlx::AssertSqlSafe(format!("{GIVEN}{rest}"));
-    let claims = sql("DELETE FROM claims WHERE giver IN (SELECT subject FROM given)");
-    let claims = sqlx::query(claims).bind(subject).execute(write.db()).await?;
-    removal.removed.claims += count(claims.rows_affected());
-    let invitations = sql("DELETE FROM invitations WHERE giver IN (SELECT subject FROM given)");
-    let invitations = sqlx::query(invitations).bind(subject).execute(write.db()).await?;
-    removal.removed.invitations += count(invitations.rows_affected());
-    let shares = sql("DELETE FROM shares WHERE giver IN (SELECT subject FROM given) \
-                      RETURNING 'share:' || id AS credential");
-    for row in sqlx::query(shares).bind(subject).fetch_all(write.db()).await? {
-        removal.removed.shares += 1;
-        removal.credentials.push(row.try_get("credential")?);
-    }
-    let grants = sql("DELETE FROM token_cameras \
-                      WHERE 'token:' || token_id IN (SELECT subject FROM given)");
-    let grants = sqlx::query(grants).bind(subject).execute(write.db()).await?;
-    removal.removed.grants += count(grants.rows_affected());
-    let tokens = sql("DELETE FROM tokens WHERE 'token:' || id IN (SELECT subject FROM given) \
-                      RETURNING 'token:' || id AS credential");
-    for row in sqlx::query(tokens).bind(subject).fetch_all(write.db()).await? {
-        removal.removed.tokens += 1;
-        removal.credentials.push(row.try_get("credential")?);
-    }
-    Ok(())
 }
 
 /// Signs browsers out: the one with this id, else all of the users. Returns the name of the user,

@@ -11,8 +11,9 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
 use super::audit::Event;
-use super::credentials::{Removal, giver_of, sign_out, time};
+use super::credentials::{giver_of, sign_out, time};
 use super::people::{Holder, RIGHTS, UserError, membership_in, role_in, role_name, shown, stored};
+use super::removals::Removal;
 use super::users::{Means, User};
 use super::{OfUsers, Store, StoreError, Write, seconds, unix_s};
 use crate::driver::now;

@@ -8,8 +8,9 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
 use super::audit::Event;
-use super::credentials::{Removal, time};
+use super::credentials::time;
 use super::people::{UserError, role_in};
+use super::removals::Removal;
 use super::users::{CREDENTIAL, User};
 use super::{Store, StoreError, Write, seconds, unix_s};
 use crate::secret;

@@ -11,7 +11,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteExecutor};
 
 use super::audit::Event;
-use super::credentials::{Removal, count, remove_given};
+use super::removals::{Removal, count, remove_given};
 use super::tokens::gateway_in;
 use super::users::{CREDENTIAL, role};
 use super::{Store, StoreError, TokenError, Write};

@@ -16,7 +16,8 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteExecutor};
 
 use super::audit::Event;
-use super::credentials::{Removal, giver_of, time};
+use super::credentials::{giver_of, time};
+use super::removals::Removal;
 use super::tokens::{HAS_LIMITS, gateway_in};
 use super::{Store, StoreError, TokenError, TokenLookup, Write, seconds, unix_s};
 use crate::driver::now;

@@ -8,8 +8,8 @@ use porthole_signaling_proto::rest::{AuditKind, Role};
 use sqlx::Row as _;
 
 use super::audit::Event;
-use super::credentials::Removal;
 use super::people::{Holder, RIGHTS, UserError, membership_in, role_in};
+use super::removals::Removal;
 use super::{Store, StoreError, Write, seconds, unix_s};
 use crate::secret;
 

@@ -1,10 +1,11 @@
 //! Tests of lists and revocation in the database.
 
 use porthole_signaling_core::{Action, Sender};
-use porthole_signaling_proto::rest::{NewToken, Scope};
+use porthole_signaling_proto::GatewayId;
+use porthole_signaling_proto::rest::{NewToken, Role, Scope};
 use serde_json::json;
 
-use super::super::{Means, TokenError, TokenLookup};
+use super::super::{Means, TokenError, TokenLookup, UserError};
 use super::*;
 use crate::admin::{by_operator, operator};
 use crate::driver::now;

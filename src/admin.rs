@@ -4,7 +4,9 @@
 pub mod share;
 mod table;
 
+use anyhow::ensure;
 use porthole_signaling::admin;
+use porthole_signaling::admin::Given;
 use porthole_signaling_proto::CameraAddress;
 use porthole_signaling_proto::rest;
 use porthole_signaling_proto::rest::Removed;
@@ -12,7 +14,8 @@ use porthole_signaling_proto::rest::Removed;
 use crate::admin::table::{Row, ago, print_table, until};
 use crate::cameras::password;
 use crate::cli::{
-    Claim, Invite, ManageGateways, NewToken, ResetUser, Role, Token, User, UserAccess, UserRole,
+    Asking, Claim, Invite, ManageGateways, NewToken, ResetUser, Role, Token, User, UserAccess,
+    UserRole,
 };
 use crate::config::Config;
 use crate::{console, data, signaling};
@@ -33,6 +36,9 @@ pub async fn token(config: &Config, command: &Token) -> anyhow::Result<()> {
             )
         }
         Token::Revoke(flags) => {
+            if asks(&flags.asking) {
+                confirm(admin::foresee_token(&config.data, flags.token).await?)?;
+            }
             print_removed(admin::revoke_token(&config.data, flags.token).await?)
         }
     }
@@ -113,7 +119,13 @@ pub async fn user(config: &Config, command: &User) -> anyhow::Result<()> {
             let access = user_access(&flags.access);
             print_removed(admin::change_user(&config.data, &flags.name, &access).await?)
         }
-        User::Remove(flags) => print_removed(admin::remove_user(&config.data, &flags.name).await?),
+        User::Remove(flags) => {
+            let name = &flags.user.name;
+            if asks(&flags.asking) {
+                confirm(admin::foresee_user(&config.data, name).await?)?;
+            }
+            print_removed(admin::remove_user(&config.data, name).await?)
+        }
         User::SignOut(flags) => {
             print_removed(admin::sign_user_out(&config.data, &flags.name).await?)
         }
@@ -136,6 +148,9 @@ pub async fn gateways(config: &Config, command: &ManageGateways) -> anyhow::Resu
             print_table(["ID", "NAME", "LAST SEEN", "CAMERAS"], rows)
         }
         ManageGateways::Remove(flags) => {
+            if asks(&flags.asking) {
+                confirm(admin::foresee_gateway(&config.data, &flags.gateway).await?)?;
+            }
             print_removed(admin::remove_gateway(&config.data, &flags.gateway).await?)
         }
     }
@@ -227,12 +242,43 @@ fn role_name(role: rest::Role) -> &'static str {
 }
 
 async fn reset(config: &Config, flags: &ResetUser) -> anyhow::Result<()> {
-    let password = password::read(&flags.name, flags.password_file.as_deref(), "")?;
-    print_removed(admin::reset_user(&config.data, &flags.name, password).await?)
+    let name = &flags.name;
+    let password = password::read(name, flags.password_file.as_deref(), "")?;
+    let given = if flags.everything { Given::Removed } else { Given::Kept };
+    let (removed, left) = admin::reset_user(&config.data, name, password, given).await?;
+    print_removed(removed)?;
+    if left == Removed::default() {
+        return Ok(());
+    }
+    let left = in_words(left);
+    console::print_line(format_args!(
+        "still valid, given by {name}: {left}. If somebody else had the password, remove them \
+         too, with --everything"
+    ))
+}
+
+/// Returns true if somebody is asked, which nobody can be without a terminal.
+fn asks(asking: &Asking) -> bool {
+    !asking.yes && console::can_ask()
+}
+
+/// Lists what a removal takes, and asks. Sessions are not counted here: the server has them.
+fn confirm(removed: Removed) -> anyhow::Result<()> {
+    let question = format_args!(
+        "This is removed: {}. Pictures that are watched with it stop.\nRemove it?",
+        in_words(removed)
+    );
+    ensure!(console::ask(question)?, "nothing was removed");
+    Ok(())
 }
 
 /// Prints what was removed. The sessions are not counted here: the running server ends them.
 fn print_removed(removed: Removed) -> anyhow::Result<()> {
+    console::print_line(format_args!("removed: {}", in_words(removed)))
+}
+
+/// Returns everything that a removal takes in words, without sessions.
+fn in_words(removed: Removed) -> String {
     let Removed { users, sign_ins, tokens, claims, invitations, shares, .. } = removed;
     let Removed { gateways, cameras, grants, sessions: _, .. } = removed;
     let parts: Vec<_> = [
@@ -250,6 +296,5 @@ fn print_removed(removed: Removed) -> anyhow::Result<()> {
     .filter(|(count, _)| *count > 0)
     .map(|(count, name)| format!("{count} × {name}"))
     .collect();
-    let parts = if parts.is_empty() { "nothing".to_owned() } else { parts.join(", ") };
-    console::print_line(format_args!("removed: {parts}"))
+    if parts.is_empty() { "nothing".to_owned() } else { parts.join(", ") }
 }

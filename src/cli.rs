@@ -15,7 +15,8 @@ use url::Url;
 use crate::config::{Account, CameraFlag, LogFormat, Network, Ports, PublicName, Tree};
 
 pub use access::{
-    Claim, Invite, NewShare, NewToken, ResetUser, Role, Share, Token, User, UserAccess, UserRole,
+    Asking, Claim, Invite, NewShare, NewToken, ResetUser, Role, Share, Token, User, UserAccess,
+    UserRole,
 };
 
 /// Your own camera cloud without the cloud.
@@ -192,6 +193,8 @@ pub struct NamedGateway {
     /// Id of the gateway.
     #[arg(value_name = "ID")]
     pub gateway: GatewayId,
+    #[command(flatten)]
+    pub asking: Asking,
 }
 
 #[derive(Debug, Args)]

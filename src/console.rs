@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::OnceLock;
 
+use anyhow::Context as _;
 use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::filter_fn;
@@ -77,6 +78,19 @@ pub fn print_line(text: impl fmt::Display) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{text}")?;
     Ok(out.flush()?)
+}
+
+/// Returns true if somebody sits at a terminal, and can be asked.
+pub fn can_ask() -> bool {
+    io::stdin().is_terminal() && io::stdout().is_terminal()
+}
+
+/// Asks a question whose answer is no unless it is said to be yes.
+pub fn ask(question: impl fmt::Display) -> anyhow::Result<bool> {
+    print_line(format_args!("{question} [y/N]"))?;
+    let mut line = String::new();
+    io::stdin().read_line(&mut line).context("cannot read from the terminal")?;
+    Ok(matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
 /// Prints what the program is doing.

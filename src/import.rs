@@ -1,8 +1,7 @@
 //! `porthole import`: the cameras in a configuration of go2rtc, Frigate or MediaMTX.
 
 use std::fs::File;
-use std::io;
-use std::io::{IsTerminal as _, Read as _};
+use std::io::Read as _;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -23,8 +22,9 @@ pub fn run(config: &Config, flags: &cli::Import) -> anyhow::Result<()> {
     }
     let entries: Vec<&Entry> = import.entries.iter().filter(|entry| entry.wanted).collect();
     ensure!(!entries.is_empty(), "there is no camera in this file that can be added");
-    let is_terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
-    let adds = flags.add || is_terminal && is_wanted(entries.len())?;
+    let cameras = entries.len();
+    let question = format_args!("Add the cameras that are taken (at most {cameras})?");
+    let adds = flags.add || console::can_ask() && console::ask(question)?;
     if !adds {
         return console::print_line("nothing was added: add --add for that");
     }
@@ -72,13 +72,6 @@ fn told(entry: &Entry) -> String {
         Login::Known(_) => format!("{place}, with user and password"),
         Login::Open | Login::Missing => place,
     }
-}
-
-fn is_wanted(cameras: usize) -> anyhow::Result<bool> {
-    console::print_line(format_args!("Add the cameras that are taken (at most {cameras})? [y/N]"))?;
-    let mut line = String::new();
-    io::stdin().read_line(&mut line).context("cannot read from the terminal")?;
-    Ok(matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
 fn add(config: &Config, entries: &[&Entry]) -> anyhow::Result<()> {

@@ -15,6 +15,7 @@ use porthole_signaling_proto::rest::{
 
 use crate::driver::now;
 use crate::password;
+pub use crate::store::Given;
 use crate::store::{
     CLAIM_LIFETIME, OfUsers, OpenError, Removal, ShareError, Store, StoreError, TokenError,
     UserError,
@@ -280,19 +281,61 @@ pub async fn sign_user_out(data: &Path, name: &str) -> Result<Removed, AdminErro
     found(removed.await?, || (format!("user {name}"), "user"))
 }
 
-/// Gives a user a new password, and signs it out everywhere.
+/// Gives a user a new password, and signs it out everywhere. Returns what was removed, and what the
+/// user has given and still counts.
 ///
 /// # Errors
 /// Fails if there is no such user, if the password is weak, or if the data folder cannot be opened
 /// or written.
-pub async fn reset_user(data: &Path, name: &str, password: String) -> Result<Removed, AdminError> {
+pub async fn reset_user(
+    data: &Path,
+    name: &str,
+    password: String,
+    given: Given,
+) -> Result<(Removed, Removed), AdminError> {
     let granted = by_operator(Action::ResetUser)?;
     let hash = hash_of(password).await?;
-    let removed = with_store(data, async |store| match store.find_user(name).await? {
-        Some(user) => Ok(store.reset_user(&granted, user.id, &hash).await?),
+    let reset = with_store(data, async |store| {
+        let Some(user) = store.find_user(name).await? else { return Ok(None) };
+        let removal = store.reset_user(&granted, user.id, &hash, given).await?;
+        let left = store.look_at_given(&granted, user.id).await?;
+        Ok(removal.map(|removal| (removal.removed, left)))
+    });
+    reset.await?.ok_or_else(|| AdminError::Unknown(format!("user {name}"), "user"))
+}
+
+/// Returns everything that would go with a token, except sessions.
+///
+/// # Errors
+/// Fails if there is no such token, or if the data folder cannot be opened.
+pub async fn foresee_token(data: &Path, token: i64) -> Result<Removed, AdminError> {
+    let granted = by_operator(Action::ForeseeToken)?;
+    let removal = with_store(data, async |store| Ok(store.look_at_token(&granted, token).await?));
+    found(removal.await?, || (format!("token {token}"), "token"))
+}
+
+/// Returns everything that would go with a gateway, except sessions.
+///
+/// # Errors
+/// Fails if there is no such gateway, or if the data folder cannot be opened.
+pub async fn foresee_gateway(data: &Path, gateway: &GatewayId) -> Result<Removed, AdminError> {
+    let granted = by_operator(Action::ForeseeGateway)?;
+    let removal =
+        with_store(data, async |store| Ok(store.look_at_gateway(&granted, gateway).await?));
+    found(removal.await?, || (format!("gateway {gateway}"), "gateway"))
+}
+
+/// Returns everything that would go with a user, except sessions.
+///
+/// # Errors
+/// Fails if there is no such user, if it is the last owner, or if the data folder cannot be opened.
+pub async fn foresee_user(data: &Path, name: &str) -> Result<Removed, AdminError> {
+    let granted = by_operator(Action::ForeseeUser)?;
+    let removal = with_store(data, async |store| match store.find_user(name).await? {
+        Some(user) => Ok(store.look_at_user(&granted, user.id).await?),
         None => Ok(None),
     });
-    found(removed.await?, || (format!("user {name}"), "user"))
+    found(removal.await?, || (format!("user {name}"), "user"))
 }
 
 /// Returns the hash of a new password, unless it is weak.

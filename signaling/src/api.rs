@@ -7,6 +7,7 @@ pub(crate) mod identities;
 pub(crate) mod invitations;
 pub(crate) mod passkeys;
 pub(crate) mod people;
+pub(crate) mod removal;
 pub(crate) mod shares;
 
 use std::sync::{Arc, MutexGuard, PoisonError};

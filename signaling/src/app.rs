@@ -23,7 +23,9 @@ use url::Url;
 
 use crate::api::cookie_name;
 use crate::api::passkeys::Passkeys;
-use crate::api::{account, audit, credentials, identities, invitations, passkeys, people, shares};
+use crate::api::{
+    account, audit, credentials, identities, invitations, passkeys, people, removal, shares,
+};
 use crate::caller::{COOKIE, Caller, check_same_site};
 use crate::config::Asset;
 use crate::device::Devices;
@@ -78,6 +80,7 @@ pub(crate) fn routes() -> Vec<Route> {
         of_tokens(),
         of_people(),
         of_shares(),
+        of_removals(),
         of_sign_ins(),
         of_account(),
         of_passkeys(),
@@ -153,6 +156,18 @@ fn of_shares() -> Vec<Route> {
         row(Action::ListShares, Method::GET, all, shares::list),
         row(Action::RevokeShare, Method::DELETE, one, shares::revoke),
         row(Action::OpenShare, Method::POST, "/api/v1/shares/open", shares::open),
+    ]
+}
+
+fn of_removals() -> Vec<Route> {
+    let (token, user) = ("/api/v1/tokens/{token}/removal", "/api/v1/users/{user}/removal");
+    let gateway = "/api/v1/gateways/{gateway}/removal";
+    let camera = "/api/v1/gateways/{gateway}/cameras/{camera}/removal";
+    vec![
+        row(Action::ForeseeToken, Method::GET, token, removal::of_token),
+        row(Action::ForeseeUser, Method::GET, user, removal::of_user),
+        row(Action::ForeseeGateway, Method::GET, gateway, removal::of_gateway),
+        row(Action::ForeseeCamera, Method::GET, camera, removal::of_camera),
     ]
 }
 

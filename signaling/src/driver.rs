@@ -13,7 +13,7 @@ use porthole_signaling_core::{
     CameraRemoval, Close, ConnId, Enrolled, Hub, Lookup, LookupId, LookupResult, Output, Principal,
     StoredGateway, WhepRequestId, WhepResponse,
 };
-use porthole_signaling_proto::rest::Removed;
+use porthole_signaling_proto::rest::{Foreseen, Removed};
 use porthole_signaling_proto::rpc::{Fault, code};
 use porthole_signaling_proto::{CameraId, GatewayId, SessionId};
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -306,10 +306,18 @@ impl Driver {
     /// that was removed with them.
     pub(crate) fn end_removed(self: &Arc<Self>, removal: Removal) -> Removed {
         let sessions = self.end_credentials(&removal.credentials);
-        let sessions = u32::try_from(sessions).unwrap_or(u32::MAX);
-        let mut removed = removal.removed;
-        removed += Removed { sessions, ..Removed::default() };
-        removed
+        removal.with_sessions(sessions)
+    }
+
+    /// Returns everything that a removal would take: it was only looked at, and ends nothing.
+    pub(crate) fn foresee(
+        &self,
+        removal: Removal,
+        camera: Option<(&GatewayId, &CameraId)>,
+    ) -> Foreseen {
+        let sessions = self.lock().hub.count_sessions(&removal.credentials, camera);
+        let names = removal.names.clone();
+        Foreseen { removed: removal.with_sessions(sessions), names }
     }
 
     /// Ends what was started with rights to a camera that were taken in the database. Returns
@@ -321,10 +329,8 @@ impl Driver {
         removal: Removal,
     ) -> Removed {
         let sessions = self.with(|hub, now| hub.handle_rights_taken(now, gateway, camera));
-        let mut removed = self.end_removed(removal);
-        let sessions = u32::try_from(sessions).unwrap_or(u32::MAX);
-        removed += Removed { sessions, ..Removed::default() };
-        removed
+        let of_credentials = self.end_credentials(&removal.credentials);
+        removal.with_sessions(sessions + of_credentials)
     }
 
     /// Returns the number of sessions that have ended.

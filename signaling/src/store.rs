@@ -29,6 +29,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{Row as _, SqlSafeStr as _, Sqlite, SqliteConnection, SqlitePool};
 
 pub(crate) use cameras::RightsEnd;
+pub use credentials::Given;
 pub(crate) use credentials::OfUsers;
 pub(crate) use gateways::{CLAIM_LIFETIME, EnrollOutcome};
 pub(crate) use identities::{Linking, Unlinking};
@@ -313,6 +314,14 @@ impl Write {
     async fn next_id(&mut self, kind: &str) -> Result<i64, StoreError> {
         let query = "UPDATE last_ids SET id = id + 1 WHERE kind = ? RETURNING id";
         Ok(sqlx::query(query).bind(kind).fetch_one(self.db()).await?.try_get("id")?)
+    }
+
+    /// Undoes everything, of which nobody else has seen anything.
+    async fn roll_back(mut self) -> Result<(), StoreError> {
+        sqlx::query("ROLLBACK").execute(self.db()).await?;
+        // There is nothing left to undo, and the connection is as it was.
+        self.committed = true;
+        Ok(())
     }
 
     async fn commit(mut self) -> Result<(), StoreError> {

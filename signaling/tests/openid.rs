@@ -5,6 +5,7 @@ mod support;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use porthole_signaling::admin::Given;
 use porthole_signaling::{Config, Join, admin};
 use serde_json::{Value, json};
 use tokio_rustls::TlsAcceptor;
@@ -454,7 +455,7 @@ async fn a_user_who_is_removed_or_reset_is_not_signed_in_by_its_account_any_more
     assert_eq!(scene.sign_in(account("7", "bob")).await.status, 403);
     let data = scene.installation.data.path();
     assert_eq!(scene.sign_in(account("8", "ann")).await.status, 200);
-    admin::reset_user(data, "ann", PASSWORD.to_owned()).await.expect("a reset");
+    admin::reset_user(data, "ann", PASSWORD.to_owned(), Given::Kept).await.expect("a reset");
     assert_eq!(scene.sign_in(account("8", "ann")).await.status, 403);
     scene.installation.server.stop().await;
 }
@@ -477,7 +478,7 @@ async fn somebody_who_was_removed_joins_again_only_with_an_invitation() {
     }
     // Whoever is still there does not become a second user, who would have other rights. The new
     // password has unlinked the account.
-    admin::reset_user(data, "cid", PASSWORD.to_owned()).await.expect("a reset");
+    admin::reset_user(data, "cid", PASSWORD.to_owned(), Given::Kept).await.expect("a reset");
     let mut again = cid.clone();
     again["preferred_username"] = json!("cid again");
     let found = scene.sign_in(again).await;
@@ -486,7 +487,7 @@ async fn somebody_who_was_removed_joins_again_only_with_an_invitation() {
     assert_eq!(scene.audit(1).await, ["identityRefused"]);
     remove("cid").await;
     // However the account was unlinked before, who was removed stays out.
-    admin::reset_user(data, "dan", PASSWORD.to_owned()).await.expect("a reset");
+    admin::reset_user(data, "dan", PASSWORD.to_owned(), Given::Kept).await.expect("a reset");
     remove("dan").await;
     remove("bob").await;
     for account in [&bob, &cid, &dan] {

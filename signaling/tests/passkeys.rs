@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::{Signer as _, SigningKey};
 use porthole_signaling::admin;
+use porthole_signaling::admin::Given;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use url::Url;
@@ -288,7 +289,9 @@ async fn a_removed_passkey_ends_what_was_started_with_it_within_two_seconds() {
     assert_eq!(scene.sign_in(&mut phone).await.status, 401);
     assert_eq!(scene.audit(1).await, ["passkeyRemoved"]);
     // A password that is reset on the host takes all with it.
-    admin::reset_user(scene.data.path(), "ann", PASSWORD.to_owned()).await.expect("a reset");
+    admin::reset_user(scene.data.path(), "ann", PASSWORD.to_owned(), Given::Kept)
+        .await
+        .expect("a reset");
     assert_eq!(scene.sign_in(&mut key).await.status, 401);
     assert_eq!(scene.send(&by_key, "GET", "/session", Value::Null).await.status, 401);
     scene.server.stop().await;

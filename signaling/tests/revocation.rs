@@ -8,9 +8,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use porthole_signaling::admin;
+use porthole_signaling::admin::Given;
 use porthole_signaling_proto::method::{
     Challenge, Close, Empty, Offer, OfferResult, Report, ReportParams,
 };
+use porthole_signaling_proto::rest::Removed;
 use porthole_signaling_proto::rpc::code;
 use porthole_signaling_proto::{CameraState, SessionId};
 use serde_json::{Value, json};
@@ -283,15 +285,27 @@ async fn a_user_signs_out_everywhere_and_gets_a_new_password_on_the_host() {
     let mut open = Peer::open(to, &[("cookie", &cookie)]).await.unwrap();
     open.register(None).await.unwrap();
     let data = scene.at.data.path().to_owned();
-    let weak = admin::reset_user(&data, "ann", "short".into()).await.unwrap_err();
+    let weak = admin::reset_user(&data, "ann", "short".into(), Given::Kept).await.unwrap_err();
     assert!(weak.to_string().contains("at least 10 characters"), "{weak}");
-    let unknown = admin::reset_user(&data, "bob", "another password".into()).await.unwrap_err();
+    let unknown =
+        admin::reset_user(&data, "bob", "another password".into(), Given::Kept).await.unwrap_err();
     assert!(unknown.to_string().contains("there is no user bob"), "{unknown}");
-    let reset = admin::reset_user(&data, "ann", "another password".into()).await.unwrap();
-    assert_eq!(reset.sign_ins, 1);
+    let new = async |given| admin::reset_user(&data, "ann", "another password".into(), given).await;
+    let (reset, left) = new(Given::Kept).await.unwrap();
+    assert_eq!((reset.sign_ins, left), (1, Removed::default()));
     scene.check_ended(&mut open, 0, "the reset").await;
     assert_eq!(sign_in(to, "0123456789").await, Err(401));
-    assert!(sign_in(to, "another password").await.is_ok());
+    let cookie = sign_in(to, "another password").await.unwrap();
+    // What was given with the old password goes on, which is said, unless it is to go as well.
+    for body in [r#"{"name": "first", "role": "admin"}"#, r#"{"name": "second", "role": "viewer"}"#]
+    {
+        let made = http(to, "POST", "/api/v1/tokens", &[("cookie", &cookie), JSON], body).await;
+        assert_eq!(made.status, 200, "{made:?}");
+    }
+    let two = Removed { tokens: 2, ..Removed::default() };
+    assert_eq!(new(Given::Kept).await.unwrap().1, two);
+    let (reset, left) = new(Given::Removed).await.unwrap();
+    assert_eq!((reset, left), (two, Removed::default()));
     let last = admin::remove_user(&data, "ann").await.unwrap_err();
     assert!(last.to_string().contains("the last owner stays"), "{last}");
     scene.at.server.stop().await;

@@ -27,6 +27,16 @@ pub struct NumberedToken {
     /// Number of the token in the list.
     #[arg(value_name = "NUMBER")]
     pub token: i64,
+    #[command(flatten)]
+    pub asking: Asking,
+}
+
+/// The question before a removal. Only at a terminal is it asked.
+#[derive(Debug, Args)]
+pub struct Asking {
+    /// Remove at once, without listing first what goes with it and asking.
+    #[arg(short, long)]
+    pub yes: bool,
 }
 
 /// The permissions of a token.
@@ -169,8 +179,8 @@ pub enum User {
     List(DataFlag),
     /// Change the role and the cameras of a user. What it was watching ends at once.
     Change(ChangeUser),
-    /// Remove a user, and the tokens and claim codes that it has given.
-    Remove(NamedUser),
+    /// Remove a user, and everything that it has given.
+    Remove(RemoveUser),
     /// Sign a user out everywhere.
     SignOut(NamedUser),
     /// Give a user a new password, and sign it out everywhere: the way back from a lost password.
@@ -184,6 +194,14 @@ pub struct NamedUser {
     /// Name of the user.
     #[arg(value_name = "NAME")]
     pub name: String,
+}
+
+#[derive(Debug, Args)]
+pub struct RemoveUser {
+    #[command(flatten)]
+    pub user: NamedUser,
+    #[command(flatten)]
+    pub asking: Asking,
 }
 
 /// The roles of people.
@@ -236,6 +254,10 @@ pub struct ResetUser {
     /// File whose first line is the new password; without it, the program asks on a terminal.
     #[arg(long, value_name = "FILE")]
     pub password_file: Option<PathBuf>,
+    /// Remove also all tokens, claim codes, invitations and links that the user has given: whoever
+    /// had the old password may have given them.
+    #[arg(long)]
+    pub everything: bool,
 }
 
 impl Token {
@@ -281,7 +303,8 @@ impl User {
     pub(super) fn data(&self) -> &DataFlag {
         match self {
             Self::List(data) => data,
-            Self::Remove(flags) | Self::SignOut(flags) => &flags.data,
+            Self::Remove(flags) => &flags.user.data,
+            Self::SignOut(flags) => &flags.data,
             Self::Change(flags) => &flags.data,
             Self::Reset(flags) => &flags.data,
         }

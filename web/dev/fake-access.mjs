@@ -15,7 +15,7 @@ const AGENTS = {
     'Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) ' +
     'Chrome/142.0.0.0 Safari/537.36 Edg/142.0.0.0',
 };
-const NOTHING = {
+export const NOTHING = {
   users: 0,
   signIns: 0,
   tokens: 0,
@@ -329,6 +329,19 @@ export function fakeAccess(gateway) {
       const [kind, id, below] = path.split('/');
       if (kind === 'session') {
         answerAccount(`${method} ${id}`, body, send);
+        return true;
+      }
+      if (below === 'removal') {
+        const before = structuredClone(state);
+        const removed = routes[`DELETE ${kind}/`](id);
+        const gone = (list, own) =>
+          before[list]
+            .filter((one) => !state[list].some((other) => other.id === one.id) && one.id !== own)
+            .map(({ name }) => name);
+        const tokens = gone('tokens', kind === 'tokens' ? Number(id) : null);
+        const names = { tokens, invitations: gone('invitations', null), shares: [] };
+        Object.assign(state, before);
+        send(200, { removed: { ...NOTHING, ...removed }, names });
         return true;
       }
       const user = state.users.find((one) => one.id === Number(id));

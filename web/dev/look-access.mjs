@@ -182,7 +182,7 @@ try {
       'Access token “Wall of the porter”',
       'Access token “Builders, in spring”',
       '1 claim code for a gateway',
-      '1 invitation',
+      'Invitation of',
     ]) {
       await dialog.getByText(line).waitFor();
     }
@@ -247,6 +247,7 @@ try {
   await step('a token is revoked with those that it has given', async () => {
     await button('Revoke Home Assistant').click();
     await dialog.getByText('Access token “Wall of the porter”').waitFor();
+    await dialog.getByText('2 pictures that somebody watches stop').waitFor();
     await shoot('token-revoke');
     await dialog.getByRole('button', { name: 'Revoke' }).click();
     await says('Home Assistant was removed. Ended with it: 1 more access token, 2 pictures.');

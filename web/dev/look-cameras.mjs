@@ -277,6 +277,7 @@ try {
     await page.getByText('takes the place of Boat').waitFor();
     await shoot('gateways-replace', { fullPage: true });
     await button('Remove House').click();
+    await page.getByRole('dialog').getByText('4 cameras').waitFor();
     await shoot('gateways-remove-with-cameras');
     await page.keyboard.press('Escape');
     await page.getByRole('dialog').waitFor({ state: 'detached' });
@@ -295,6 +296,7 @@ try {
     await button('Save').click();
     await page.getByRole('heading', { name: 'Workshop' }).waitFor();
     await button('Remove Workshop').click();
+    await page.getByRole('dialog').getByText('Share link “Visitors”').waitFor();
     await shoot('gateways-remove-camera');
     await page.getByRole('dialog').getByRole('button', { name: 'Remove' }).click();
     await page.getByRole('heading', { name: 'Workshop' }).waitFor({ state: 'detached' });

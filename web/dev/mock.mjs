@@ -5,6 +5,7 @@ import { createServer } from 'node:http';
 import { extname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { WebSocketServer } from 'ws';
+import { NOTHING } from './fake-access.mjs';
 
 const HERE = fileURLToPath(new URL('.', import.meta.url));
 const DIST = join(HERE, '../dist');
@@ -97,6 +98,17 @@ export function startMock({ port = 8090, expirySeconds = 120 } = {}) {
       }));
       return send(200, { gateways: list });
     }
+    const ofCamera = path.match(/^\/api\/v1\/gateways\/[^/]+\/cameras\/[^/]+\/removal$/);
+    if (ofCamera !== null)
+      return send(200, {
+        removed: { ...NOTHING, cameras: 1, grants: 3, tokens: 1, shares: 1, sessions: 2 },
+        names: { tokens: ['Wall of the porter'], invitations: [], shares: ['Visitors'] },
+      });
+    if (/^\/api\/v1\/gateways\/[^/]+\/removal$/.test(path))
+      return send(200, {
+        removed: { ...NOTHING, gateways: 1, cameras: 4, grants: 3, sessions: 1 },
+        names: { tokens: [], invitations: [], shares: [] },
+      });
     const named = gateways.find(({ id }) => path === `/api/v1/gateways/${id}`);
     if (named !== undefined && request.method === 'PATCH') {
       named.name = body.name;

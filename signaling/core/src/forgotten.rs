@@ -72,6 +72,12 @@ impl Forgotten {
         taken
     }
 
+    /// Returns the sessions that were started with a credential.
+    pub(crate) fn of_credential(&self, credential: &str) -> impl Iterator<Item = SessionId> {
+        let all = self.of_gateways.values().flatten();
+        all.filter(move |(_, of)| *of == credential).map(|(id, _)| id.clone())
+    }
+
     /// Takes all sessions of a gateway.
     pub(crate) fn take_of_gateway(&mut self, gateway: &GatewayId) -> Vec<SessionId> {
         self.of_gateways.remove(gateway).into_iter().flatten().map(|(id, _)| id).collect()

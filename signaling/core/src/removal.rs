@@ -2,7 +2,7 @@
 //! gateway is asked, and once more when it has removed the camera: wherever the server is
 //! interrupted, no right is left that another camera with the same id would inherit.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use porthole_clock::Now;
@@ -103,6 +103,28 @@ impl Hub {
             self.close_connection(now, conn, Close::RIGHTS_CHANGED);
         }
         sessions.len()
+    }
+
+    /// Returns the number of sessions that end with these credentials, and with this camera.
+    pub fn count_sessions(
+        &self,
+        credentials: &[String],
+        camera: Option<(&GatewayId, &CameraId)>,
+    ) -> usize {
+        let mut found = BTreeSet::new();
+        for credential in credentials {
+            match credential.strip_prefix("gateway:").and_then(|id| id.parse().ok()) {
+                Some(gateway) => found.extend(self.sessions.of_gateway(&gateway)),
+                None => {
+                    found.extend(self.sessions.of_credential(credential));
+                    found.extend(self.forgotten.of_credential(credential));
+                }
+            }
+        }
+        if let Some((gateway, camera)) = camera {
+            found.extend(self.sessions.of_camera(gateway, camera));
+        }
+        found.len()
     }
 
     /// Handles `portholeRemoveCamera`: checks that the gateway can be asked, and takes the rights

@@ -29,16 +29,20 @@
 //! | `/api/v1/gateways` | GET | admin | → [`GatewayList`] |
 //! | `/api/v1/gateways/{gateway}` | PATCH | admin | [`RenameGateway`] → 204 |
 //! | `/api/v1/gateways/{gateway}` | DELETE | admin | → [`Removed`] |
+//! | `/api/v1/gateways/{gateway}/removal` | GET | admin | → [`Foreseen`] |
+//! | `/api/v1/gateways/{gateway}/cameras/{camera}/removal` | GET | admin | → [`Foreseen`] |
 //! | `/api/v1/claims` | GET | admin | → [`ClaimList`] |
 //! | `/api/v1/claims` | POST | admin | [`NewClaim`] or nothing → [`Claim`] |
 //! | `/api/v1/claims/{claim}` | DELETE | admin | → [`Removed`] |
 //! | `/api/v1/tokens` | GET | admin | → [`TokenList`] |
 //! | `/api/v1/tokens` | POST | admin | [`NewToken`] → [`Token`] |
 //! | `/api/v1/tokens/{token}` | DELETE | admin | → [`Removed`] |
+//! | `/api/v1/tokens/{token}/removal` | GET | admin | → [`Foreseen`] |
 //! | `/api/v1/audit` | GET | admin | → [`AuditList`] |
 //! | `/api/v1/users` | GET | admin | → [`UserList`] |
 //! | `/api/v1/users/{user}` | PATCH | admin | [`UserAccess`] → [`Removed`] |
 //! | `/api/v1/users/{user}` | DELETE | admin | → [`Removed`] |
+//! | `/api/v1/users/{user}/removal` | GET | admin | → [`Foreseen`] |
 //! | `/api/v1/users/{user}/sign-ins` | DELETE | admin | → [`Removed`] |
 //! | `/api/v1/users/{user}/reset` | POST | admin | → [`Invitation`] |
 //! | `/api/v1/invitations` | GET | admin | → [`InvitationList`] |
@@ -75,7 +79,8 @@ pub use account::{
 };
 pub use audit::{AuditEvent, AuditKind, AuditList};
 pub use credentials::{
-    ClaimInfo, ClaimList, NoSuchScope, Removed, Scope, SignInInfo, SignInList, TokenInfo, TokenList,
+    ClaimInfo, ClaimList, Foreseen, NoSuchScope, Removed, RemovedNames, Scope, SignInInfo,
+    SignInList, TokenInfo, TokenList,
 };
 pub use identities::{
     IdentityInfo, IdentityList, ProviderAnswer, ProviderInvitation, ProviderRequest,

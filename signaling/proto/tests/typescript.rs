@@ -195,6 +195,8 @@ fn types(text: &mut String) {
         rest::ClaimInfo,
         rest::ClaimList,
         rest::Removed,
+        rest::RemovedNames,
+        rest::Foreseen,
         rest::AuditKind,
         rest::AuditEvent,
         rest::AuditList,

@@ -68,14 +68,23 @@ pub(crate) async fn sign_user_out(
     Ok(Json(app.driver.end_removed(removal)))
 }
 
-/// Lists the browsers of all users for an admin, else those of the user itself.
+/// Lists the browsers of all users for an admin, else those of the user itself. The addresses and
+/// browsers of others are only for those who decide about people or read the log, which has them.
 pub(crate) async fn sign_ins(
     State(app): State<Arc<App>>,
     Extension(admitted): Extension<Admitted>,
 ) -> HandlerResult<Json<SignInList>> {
     let current = admitted.principal()?.credential().to_owned();
+    let may = |action| admitted.clone().also(action, now()).is_ok();
+    let sees_addresses = may(Action::SignUserOut) || may(Action::ReadAudit);
     let of = whose(admitted, Action::ListUsers)?;
-    Ok(Json(SignInList { sign_ins: app.driver.store.sign_ins(of, &current).await? }))
+    let mut sign_ins = app.driver.store.sign_ins(of, &current).await?;
+    if of == OfUsers::All && !sees_addresses {
+        for sign_in in &mut sign_ins {
+            (sign_in.address, sign_in.browser, sign_in.account) = (None, None, None);
+        }
+    }
+    Ok(Json(SignInList { sign_ins }))
 }
 
 /// Signs one browser out: any for an admin, except those of owners, else one of the user itself.

@@ -137,7 +137,7 @@ const fn scopes(columns: &[usize]) -> Statuses {
     with(columns, 200, ADMINS)
 }
 
-const TABLE: [Row; 97] = [
+const TABLE: [Row; 105] = [
     row("GET", "/healthz", "", JSON, [200; CALLERS.len()]),
     row("GET", "/readyz", "", JSON, [200; CALLERS.len()]),
     row("GET", "/ws", "", JSON, instead(200, 426, OPEN)),
@@ -275,6 +275,15 @@ const TABLE: [Row; 97] = [
     of("none", "DELETE", "/api/v1/session/identities/{identity}", instead(200, 404, USERS)),
     of("1", "DELETE", "/api/v1/users/{user}/second-factor", instead(200, 404, scopes(&[PEOPLE]))),
     of("999", "DELETE", "/api/v1/users/{user}/second-factor", instead(200, 404, scopes(&[PEOPLE]))),
+    // Whoever may remove something is told what goes with it.
+    of("1", "GET", "/api/v1/tokens/{token}/removal", scopes(&[PEOPLE])),
+    of("999", "GET", "/api/v1/tokens/{token}/removal", instead(200, 404, scopes(&[PEOPLE]))),
+    of("1", "GET", "/api/v1/users/{user}/removal", scopes(&[PEOPLE])),
+    of("999", "GET", "/api/v1/users/{user}/removal", instead(200, 404, scopes(&[PEOPLE]))),
+    of("3", "GET", "/api/v1/users/{user}/removal", instead(200, 409, FOR_OWNERS)),
+    of("FIRST", "GET", "/api/v1/gateways/{gateway}/removal", scopes(&[GATEWAYS])),
+    of("none", "GET", "/api/v1/gateways/{gateway}/removal", instead(200, 404, scopes(&[GATEWAYS]))),
+    of("FIRST", "GET", "/api/v1/gateways/{gateway}/cameras/{camera}/removal", scopes(&[GATEWAYS])),
     row("GET", "/api/v1/sign-ins", "", JSON, USERS_AND_ADMINS),
     row("DELETE", "/api/v1/sign-ins", "", JSON, USERS),
     of(

@@ -9,7 +9,7 @@ use porthole_signaling_proto::{CameraId, GatewayId};
 use sqlx::Row as _;
 
 use super::audit::Event;
-use super::removals::{Removal, remove_given};
+use super::removals::{Removal, push_name, remove_given};
 use super::{Store, StoreError, Write};
 
 /// The reason why the rights to a camera end.
@@ -59,9 +59,7 @@ impl Store {
         end: RightsEnd,
     ) -> Result<Removal, StoreError> {
         let mut write = self.begin().await?;
-        let mut removal = Removal::default();
-        let owners = write.remove_rights(gateway, camera, &mut removal).await?;
-        write.remove_without_cameras(owners, &mut removal).await?;
+        let mut removal = write.remove_rights(gateway, Some(camera)).await?;
         let (kind, before) = match end {
             RightsEnd::Removing => {
                 let any = removal.removed != Removed::default();
@@ -83,34 +81,49 @@ impl Store {
         write.commit().await?;
         Ok(removal)
     }
+
+    /// Returns everything that would go with a camera.
+    pub(crate) async fn look_at_camera(
+        &self,
+        granted: &Granted<GatewayId>,
+        camera: &CameraId,
+    ) -> Result<Removal, StoreError> {
+        let mut write = self.begin().await?;
+        let mut removal = write.remove_rights(granted.object(), Some(camera)).await?;
+        write.roll_back().await?;
+        removal.removed.cameras = 1;
+        Ok(removal)
+    }
 }
 
 impl Write {
-    /// Removes the rights to a camera. Returns their owners.
-    async fn remove_rights(
+    /// Removes the rights to a camera, or to all of a gateway, with those tokens, invitations and
+    /// links that have no camera left.
+    pub(super) async fn remove_rights(
         &mut self,
         gateway: &GatewayId,
-        camera: &CameraId,
-        removal: &mut Removal,
-    ) -> Result<BTreeSet<(Owner, i64)>, StoreError> {
-        let sub = camera.sub_stream();
+        camera: Option<&CameraId>,
+    ) -> Result<Removal, StoreError> {
+        let mut removal = Removal::default();
+        let sub = camera.and_then(CameraId::sub_stream);
         let mut owners = BTreeSet::new();
         for owner in Owner::ALL {
             let (table, column) = owner.table();
             let query = format!(
-                "DELETE FROM {table} WHERE gateway_id = ? AND camera_id IN (?, ?) \
-                 RETURNING {column} AS owner"
+                "DELETE FROM {table} WHERE gateway_id = ?1 \
+                 AND (?2 IS NULL OR camera_id IN (?2, ?3)) RETURNING {column} AS owner"
             );
             let query = sqlx::query(sqlx::AssertSqlSafe(query))
                 .bind(gateway.as_str())
-                .bind(camera.as_str())
+                .bind(camera.map(CameraId::as_str))
                 .bind(sub.as_ref().map(CameraId::as_str));
             for row in query.fetch_all(self.db()).await? {
                 removal.removed.grants += 1;
                 owners.insert((owner, row.try_get("owner")?));
             }
         }
-        Ok(owners)
+        self.remove_without_cameras(owners, &mut removal).await?;
+        Ok(removal)
     }
 
     /// Removes those of these tokens, invitations and links that have no camera left. A link for a
@@ -124,31 +137,38 @@ impl Write {
             let query = match owner {
                 Owner::User => continue,
                 Owner::Token => {
-                    "SELECT id FROM tokens WHERE id = ? AND limited = 1 AND NOT EXISTS \
+                    "SELECT name FROM tokens WHERE id = ? AND limited = 1 AND NOT EXISTS \
                      (SELECT 1 FROM token_cameras \
                      WHERE token_id = tokens.id AND gateway_id IS NOT NULL)"
                 }
                 Owner::Invitation => {
                     "DELETE FROM invitations WHERE id = ? AND limited = 1 AND user_id IS NULL \
                      AND NOT EXISTS (SELECT 1 FROM invitation_cameras \
-                     WHERE invitation_id = invitations.id) RETURNING id"
+                     WHERE invitation_id = invitations.id) RETURNING name"
                 }
                 Owner::Share => {
                     "DELETE FROM shares WHERE id = ? AND NOT EXISTS \
-                     (SELECT 1 FROM share_cameras WHERE share_id = shares.id) RETURNING id"
+                     (SELECT 1 FROM share_cameras WHERE share_id = shares.id) RETURNING name"
                 }
             };
-            let gone = sqlx::query(query).bind(id).fetch_optional(self.db()).await?.is_some();
+            let gone = sqlx::query(query).bind(id).fetch_optional(self.db()).await?;
+            let Some(gone) = gone else { continue };
+            let name = gone.try_get("name")?;
             match owner {
-                Owner::Token if gone => {
+                Owner::User => {}
+                Owner::Token => {
+                    push_name(&mut removal.names.tokens, name);
                     remove_given(self, &format!("token:{id}"), removal).await?;
                 }
-                Owner::Invitation if gone => removal.removed.invitations += 1,
-                Owner::Share if gone => {
+                Owner::Invitation => {
+                    removal.removed.invitations += 1;
+                    push_name(&mut removal.names.invitations, name);
+                }
+                Owner::Share => {
                     removal.removed.shares += 1;
                     removal.credentials.push(format!("share:{id}"));
+                    push_name(&mut removal.names.shares, name);
                 }
-                Owner::User | Owner::Token | Owner::Invitation | Owner::Share => {}
             }
         }
         Ok(())

@@ -15,7 +15,7 @@ use sqlx::sqlite::SqliteRow;
 
 use super::audit::Event;
 use super::people::{Holder, RIGHTS, membership_in, shown};
-use super::removals::{Removal, count};
+use super::removals::{Removal, count, remove_given};
 use super::tokens::scopes_in;
 use super::users::{CREDENTIAL, cookie_id, role};
 use super::{Store, StoreError, Write, seconds, unix_s};
@@ -37,6 +37,15 @@ impl OfUsers {
             Self::One(id) => Some(id),
         }
     }
+}
+
+/// The fate of what a user has given, when its password is reset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Given {
+    /// It goes on.
+    Kept,
+    /// It is removed: whoever had the password may have given it.
+    Removed,
 }
 
 impl Store {
@@ -158,12 +167,14 @@ impl Store {
     }
 
     /// Gives a user another password, takes its second factor, passkeys and linked accounts off and
-    /// signs it out everywhere. Returns `None` if there is no such user.
+    /// signs it out everywhere. What it has given is removed as well, or goes on. Returns `None` if
+    /// there is no such user.
     pub(crate) async fn reset_user(
         &self,
         granted: &Granted<Everything>,
         user: i64,
         password_hash: &str,
+        given: Given,
     ) -> Result<Option<Removal>, StoreError> {
         let mut write = self.begin_by(granted.principal()).await?;
         let changed = sqlx::query("UPDATE users SET password = ? WHERE id = ? RETURNING name")
@@ -180,6 +191,12 @@ impl Store {
         write.remove_second_factor(user).await?;
         write.remove_passkeys(user).await?;
         write.remove_identities(user).await?;
+        match given {
+            Given::Kept => {}
+            Given::Removed => {
+                remove_given(&mut write, &format!("user:{user}"), &mut removal).await?;
+            }
+        }
         write.commit().await?;
         Ok(Some(removal))
     }

@@ -1,8 +1,9 @@
-//! The removal of tokens, users and gateways with everything that hangs on them.
+//! The removal of tokens, users and gateways with everything that hangs on them. What would be
+//! removed is found by removing it in a transaction that is rolled back.
 
 use porthole_signaling_core::{Everything, Granted};
 use porthole_signaling_proto::GatewayId;
-use porthole_signaling_proto::rest::{AuditKind, Removed, Role};
+use porthole_signaling_proto::rest::{AuditKind, Removed, RemovedNames, Role};
 use sqlx::Row as _;
 
 use super::audit::Event;
@@ -15,11 +16,30 @@ use super::{Store, StoreError, Write};
 const GIVEN: &str = "WITH RECURSIVE given (subject) AS (VALUES (?1) \
     UNION SELECT 'token:' || id FROM tokens JOIN given ON giver = given.subject) ";
 
-/// The result of a removal: what was removed, and the credentials whose sessions have to end.
+/// The result of a removal: what was removed, some of it by name, and the credentials whose sessions
+/// have to end.
 #[derive(Debug, Default)]
 pub(crate) struct Removal {
     pub(crate) removed: Removed,
+    pub(crate) names: RemovedNames,
     pub(crate) credentials: Vec<String>,
+}
+
+/// Adds a name to the list of some, unless it is full.
+pub(super) fn push_name(names: &mut Vec<String>, name: String) {
+    if names.len() < RemovedNames::MAX {
+        names.push(name);
+    }
+}
+
+impl Removal {
+    /// Returns everything that was removed, with the sessions that have ended with it.
+    pub(crate) fn with_sessions(self, sessions: usize) -> Removed {
+        let sessions = u32::try_from(sessions).unwrap_or(u32::MAX);
+        let mut removed = self.removed;
+        removed += Removed { sessions, ..Removed::default() };
+        removed
+    }
 }
 
 impl Store {
@@ -31,12 +51,7 @@ impl Store {
         token: i64,
     ) -> Result<Option<Removal>, StoreError> {
         let mut write = self.begin_by(granted.principal()).await?;
-        let mut removal = Removal::default();
-        let query = "SELECT name FROM tokens WHERE id = ?";
-        let row = sqlx::query(query).bind(token).fetch_optional(write.db()).await?;
-        let Some(row) = row else { return Ok(None) };
-        let name: String = row.try_get("name")?;
-        remove_given(&mut write, &format!("token:{token}"), &mut removal).await?;
+        let Some((removal, name)) = write.take_token(token).await? else { return Ok(None) };
         write.audit(&Event::by(granted.principal(), AuditKind::TokenRevoked, name)).await?;
         write.commit().await?;
         Ok(Some(removal))
@@ -50,23 +65,9 @@ impl Store {
         user: i64,
     ) -> Result<Option<Removal>, UserError> {
         let mut write = self.begin_by(granted.principal()).await?;
-        let query = "SELECT name, role, owner, \
-                     (SELECT COUNT(*) FROM user_cameras WHERE user_id = users.id) AS grants \
-                     FROM users WHERE id = ?";
-        let row = sqlx::query(query).bind(user).fetch_optional(write.db()).await?;
-        let Some(row) = row else { return Ok(None) };
-        let role = role_in(&row)?;
-        granted.over(role)?;
-        if role == Role::Owner {
-            write.check_other_owner(user).await?;
-        }
-        let mut removal = Removal::default();
-        removal.removed.grants = row.try_get("grants")?;
-        sign_out(&mut write, OfUsers::One(user), None, &mut removal).await?;
-        remove_given(&mut write, &format!("user:{user}"), &mut removal).await?;
-        sqlx::query("DELETE FROM users WHERE id = ?").bind(user).execute(write.db()).await?;
-        removal.removed.users = 1;
-        let name: String = row.try_get("name")?;
+        let Some((removal, name)) = write.take_user(granted, user).await? else {
+            return Ok(None);
+        };
         write.audit(&Event::by(granted.principal(), AuditKind::UserRemoved, name)).await?;
         write.commit().await?;
         Ok(Some(removal))
@@ -80,32 +81,126 @@ impl Store {
         gateway: &GatewayId,
     ) -> Result<Option<Removal>, StoreError> {
         let mut write = self.begin_by(granted.principal()).await?;
+        let Some((removal, name)) = write.take_gateway(gateway).await? else {
+            return Ok(None);
+        };
+        write.audit(&Event::by(granted.principal(), AuditKind::GatewayRemoved, name)).await?;
+        write.commit().await?;
+        Ok(Some(removal))
+    }
+
+    /// Returns everything that would go with a token; `None` if there is no such token.
+    pub(crate) async fn look_at_token(
+        &self,
+        _: &Granted<Everything>,
+        token: i64,
+    ) -> Result<Option<Removal>, StoreError> {
+        let mut write = self.begin().await?;
+        let taken = write.take_token(token).await?;
+        write.roll_back().await?;
+        Ok(taken.map(|(removal, _)| removal))
+    }
+
+    /// Returns everything that a user has given and that still counts.
+    pub(crate) async fn look_at_given(
+        &self,
+        _: &Granted<Everything>,
+        user: i64,
+    ) -> Result<Removed, StoreError> {
+        let mut write = self.begin().await?;
+        let mut removal = Removal::default();
+        remove_given(&mut write, &format!("user:{user}"), &mut removal).await?;
+        write.roll_back().await?;
+        Ok(removal.removed)
+    }
+
+    /// Returns everything that would go with a user; `None` if there is no such user.
+    pub(crate) async fn look_at_user(
+        &self,
+        granted: &Granted<Everything>,
+        user: i64,
+    ) -> Result<Option<Removal>, UserError> {
+        let mut write = self.begin().await?;
+        let taken = write.take_user(granted, user).await?;
+        write.roll_back().await?;
+        Ok(taken.map(|(removal, _)| removal))
+    }
+
+    /// Returns everything that would go with a gateway; `None` if there is no such gateway.
+    pub(crate) async fn look_at_gateway(
+        &self,
+        _: &Granted<Everything>,
+        gateway: &GatewayId,
+    ) -> Result<Option<Removal>, StoreError> {
+        let mut write = self.begin().await?;
+        let taken = write.take_gateway(gateway).await?;
+        write.roll_back().await?;
+        Ok(taken.map(|(removal, _)| removal))
+    }
+}
+
+impl Write {
+    /// Removes a token with everything that it has given. Returns its name, too.
+    async fn take_token(&mut self, token: i64) -> Result<Option<(Removal, String)>, StoreError> {
+        let query = sqlx::query("SELECT name FROM tokens WHERE id = ?").bind(token);
+        let Some(row) = query.fetch_optional(self.db()).await? else { return Ok(None) };
+        let mut removal = Removal::default();
+        remove_given(self, &format!("token:{token}"), &mut removal).await?;
+        Ok(Some((removal, row.try_get("name")?)))
+    }
+
+    /// Removes a user with its sign-ins and everything that it has given. Returns its name, too.
+    async fn take_user(
+        &mut self,
+        granted: &Granted<Everything>,
+        user: i64,
+    ) -> Result<Option<(Removal, String)>, UserError> {
+        let query = "SELECT name, role, owner, \
+                     (SELECT COUNT(*) FROM user_cameras WHERE user_id = users.id) AS grants \
+                     FROM users WHERE id = ?";
+        let row = sqlx::query(query).bind(user).fetch_optional(self.db()).await?;
+        let Some(row) = row else { return Ok(None) };
+        let role = role_in(&row)?;
+        granted.over(role)?;
+        if role == Role::Owner {
+            self.check_other_owner(user).await?;
+        }
+        let mut removal = Removal::default();
+        removal.removed.grants = row.try_get("grants")?;
+        sign_out(self, OfUsers::One(user), None, &mut removal).await?;
+        remove_given(self, &format!("user:{user}"), &mut removal).await?;
+        sqlx::query("DELETE FROM users WHERE id = ?").bind(user).execute(self.db()).await?;
+        removal.removed.users = 1;
+        Ok(Some((removal, row.try_get("name")?)))
+    }
+
+    /// Removes a gateway with its cameras and all rights to them, as their removal does. Returns its
+    /// name, too.
+    async fn take_gateway(
+        &mut self,
+        gateway: &GatewayId,
+    ) -> Result<Option<(Removal, String)>, StoreError> {
         let row = sqlx::query(
             "SELECT \
              (SELECT COUNT(*) FROM cameras WHERE gateway_id = ?1 AND NOT former) AS cameras, \
-             (SELECT COUNT(*) FROM token_cameras WHERE gateway_id = ?1) \
-             + (SELECT COUNT(*) FROM user_cameras WHERE gateway_id = ?1) \
-             + (SELECT COUNT(*) FROM invitation_cameras WHERE gateway_id = ?1) \
-             + (SELECT COUNT(*) FROM share_cameras WHERE gateway_id = ?1) AS grants, \
              (SELECT COUNT(*) FROM claims WHERE replaces = ?1) AS claims",
         )
         .bind(gateway.as_str())
-        .fetch_one(write.db())
+        .fetch_one(self.db())
         .await?;
-        let removed = Removed {
+        let mut removal = self.remove_rights(gateway, None).await?;
+        removal.removed += Removed {
             gateways: 1,
             cameras: row.try_get("cameras")?,
-            grants: row.try_get("grants")?,
             claims: row.try_get("claims")?,
             ..Removed::default()
         };
+        removal.credentials.push(format!("gateway:{gateway}"));
         let query = "DELETE FROM gateways WHERE id = ? RETURNING name";
-        let deleted = sqlx::query(query).bind(gateway.as_str()).fetch_all(write.db()).await?;
+        let deleted = sqlx::query(query).bind(gateway.as_str()).fetch_all(self.db()).await?;
         let Some(deleted) = deleted.first() else { return Ok(None) };
         let name = format!("{} ({gateway})", deleted.try_get::<String, _>("name")?);
-        write.audit(&Event::by(granted.principal(), AuditKind::GatewayRemoved, name)).await?;
-        write.commit().await?;
-        Ok(Some(Removal { removed, credentials: vec![format!("gateway:{gateway}")] }))
+        Ok(Some((removal, name)))
     }
 }
 
@@ -120,24 +215,32 @@ pub(super) async fn remove_given(
     let claims = sql("DELETE FROM claims WHERE giver IN (SELECT subject FROM given)");
     let claims = sqlx::query(claims).bind(subject).execute(write.db()).await?;
     removal.removed.claims += count(claims.rows_affected());
-    let invitations = sql("DELETE FROM invitations WHERE giver IN (SELECT subject FROM given)");
-    let invitations = sqlx::query(invitations).bind(subject).execute(write.db()).await?;
-    removal.removed.invitations += count(invitations.rows_affected());
+    let invitations = sql("DELETE FROM invitations WHERE giver IN (SELECT subject FROM given) \
+                           RETURNING name");
+    for row in sqlx::query(invitations).bind(subject).fetch_all(write.db()).await? {
+        removal.removed.invitations += 1;
+        push_name(&mut removal.names.invitations, row.try_get("name")?);
+    }
     let shares = sql("DELETE FROM shares WHERE giver IN (SELECT subject FROM given) \
-                      RETURNING 'share:' || id AS credential");
+                      RETURNING 'share:' || id AS credential, name");
     for row in sqlx::query(shares).bind(subject).fetch_all(write.db()).await? {
         removal.removed.shares += 1;
         removal.credentials.push(row.try_get("credential")?);
+        push_name(&mut removal.names.shares, row.try_get("name")?);
     }
     let grants = sql("DELETE FROM token_cameras \
                       WHERE 'token:' || token_id IN (SELECT subject FROM given)");
     let grants = sqlx::query(grants).bind(subject).execute(write.db()).await?;
     removal.removed.grants += count(grants.rows_affected());
     let tokens = sql("DELETE FROM tokens WHERE 'token:' || id IN (SELECT subject FROM given) \
-                      RETURNING 'token:' || id AS credential");
+                      RETURNING 'token:' || id AS credential, name");
     for row in sqlx::query(tokens).bind(subject).fetch_all(write.db()).await? {
         removal.removed.tokens += 1;
-        removal.credentials.push(row.try_get("credential")?);
+        let credential: String = row.try_get("credential")?;
+        if credential != subject {
+            push_name(&mut removal.names.tokens, row.try_get("name")?);
+        }
+        removal.credentials.push(credential);
     }
     Ok(())
 }

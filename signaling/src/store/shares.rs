@@ -171,7 +171,8 @@ impl Store {
         write.commit().await?;
         let removed =
             Removed { shares: 1, grants: grants.try_get("grants")?, ..Removed::default() };
-        Ok(Some(Removal { removed, credentials: vec![format!("share:{share}")] }))
+        let credentials = vec![format!("share:{share}")];
+        Ok(Some(Removal { removed, credentials, ..Removal::default() }))
     }
 
     /// Returns the share with the secret in a token; `None` if there is none, or its hour is over.

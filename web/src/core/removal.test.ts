@@ -1,98 +1,6 @@
 import { expect, test } from 'vitest';
-import type { ClaimInfo, InvitationInfo, Removed, ShareInfo } from '../protocol';
-import type { TokenInfo, UserInfo } from '../protocol';
-import { belongings, doneText, linesOfToken, linesOfUser, signedOutText } from './removal';
-
-const token = (id: number, giverSubject?: string): TokenInfo => ({
-  id,
-  name: `T${id}`,
-  role: 'viewer',
-  limited: false,
-  cameras: [],
-  control: false,
-  listen: true,
-  createdS: 0,
-  ...(giverSubject !== undefined && { giverSubject }),
-});
-const claim = (id: string, giverSubject?: string): ClaimInfo => ({
-  id,
-  expiresS: 0,
-  ...(giverSubject !== undefined && { giverSubject }),
-});
-const invitation = (id: number, giverSubject: string): InvitationInfo => ({
-  id,
-  name: 'n',
-  role: 'viewer',
-  limited: false,
-  cameras: [],
-  reset: false,
-  createdS: 0,
-  expiresS: 0,
-  giverSubject,
-});
-const grace: UserInfo = {
-  id: 2,
-  name: 'grace',
-  role: 'admin',
-  createdS: 0,
-  signIns: 2,
-  secondFactor: false,
-  limited: false,
-  cameras: [],
-};
-
-function share(id: number, giverSubject?: string): ShareInfo {
-  const whole = { id, name: 'S', cameras: [], password: false, kiosk: false };
-  return { ...whole, createdS: 1, expiresS: 2, ...(giverSubject && { giverSubject }) };
-}
-
-/** Grace has given T1, that has given T3, and that T4; Ada has given T5. */
-const GIVEN = {
-  tokens: [token(5, 'user:1'), token(4, 'token:3'), token(3, 'token:1'), token(1, 'user:2')],
-  claims: [claim('a', 'token:4'), claim('b', 'user:1'), claim('c'), claim('d', 'user:2')],
-  invitations: [invitation(1, 'token:3'), invitation(2, 'user:1')],
-  shares: [share(1, 'token:3'), share(2, 'user:1'), share(3)],
-};
-
-test.each([
-  ['user:2', [1, 3, 4], 2, 1, 1],
-  ['user:1', [5], 1, 1, 1],
-  ['token:1', [3, 4], 1, 1, 1],
-  ['token:4', [], 1, 0, 0],
-  ['token:5', [], 0, 0, 0],
-  ['user:3', [], 0, 0, 0],
-])('what %s has given goes with it, and what that has given', (subject, ids, ...others) => {
-  const { tokens, claims, invitations, shares } = belongings(subject, GIVEN);
-  expect(tokens.map(({ id }) => id)).toEqual(ids);
-  expect([claims, invitations, shares]).toEqual(others);
-});
-
-test('names do not matter: another person with the same name keeps what it has', () => {
-  const other = { ...token(7, 'user:1'), name: 'T3' };
-  const lines = linesOfToken(token(3), { ...GIVEN, tokens: [...GIVEN.tokens, other] });
-  const expected = ['Access token “T4”', '1 claim code for a gateway', '1 invitation'];
-  expect(lines).toEqual([...expected, '1 share link']);
-});
-
-test('a person goes with its browsers and what it has given, each in one line', () => {
-  expect(linesOfUser(grace, GIVEN)).toEqual([
-    '2 browsers are signed out',
-    'Access token “T1”',
-    'Access token “T3”',
-    'Access token “T4”',
-    '2 claim codes for gateways',
-    '1 invitation',
-    '1 share link',
-  ]);
-  expect(linesOfUser({ ...grace, id: 3, signIns: 0 }, GIVEN)).toEqual([]);
-});
-
-test('so many tokens that nobody would read their names are counted', () => {
-  const tokens = Array.from({ length: 9 }, (_, index) => token(index + 10, 'token:1'));
-  const lines = linesOfToken(token(1), { tokens, claims: [], invitations: [], shares: [] });
-  expect(lines).toHaveLength(7);
-  expect(lines.at(-1)).toBe('3 more access tokens');
-});
+import type { Removed } from '../protocol';
+import { doneText, linesOf, signedOutText } from './removal';
 
 const NOTHING: Removed = {
   users: 0,
@@ -106,6 +14,59 @@ const NOTHING: Removed = {
   grants: 0,
   sessions: 0,
 };
+
+const MANY: Removed = {
+  users: 1,
+  signIns: 2,
+  tokens: 3,
+  claims: 4,
+  invitations: 5,
+  shares: 6,
+  gateways: 1,
+  cameras: 7,
+  grants: 8,
+  sessions: 9,
+};
+
+const NO_NAMES = { tokens: [], invitations: [], shares: [] };
+
+test('everything that goes with something is listed, and the thing itself is not', () => {
+  const names = {
+    tokens: ['T1', 'T2'],
+    invitations: ['dan'],
+    shares: ['S1', 'S2', 'S3', 'S4', 'S5', 'S6', 'S7'],
+  };
+  const shares = ['S1', 'S2', 'S3', 'S4', 'S5', 'S6'].map((name) => `Share link “${name}”`);
+  const rest = [
+    '4 claim codes for gateways',
+    'Invitation of “dan”',
+    '4 more invitations',
+    ...shares,
+    '2 more share links',
+    '8 rights of people, tokens or links to a camera',
+    '9 pictures that somebody watches stop',
+  ];
+  const browsers = '2 browsers are signed out';
+  const tokens = ['Access token “T1”', 'Access token “T2”'];
+  const foreseen = { removed: { ...MANY, shares: 8 }, names };
+  const more = '1 more access token';
+  expect(linesOf(foreseen, 'user')).toEqual([browsers, ...tokens, more, ...rest]);
+  expect(linesOf(foreseen, 'token')).toEqual([browsers, ...tokens, ...rest]);
+  expect(linesOf(foreseen, 'gateway')).toEqual([browsers, '7 cameras', ...tokens, more, ...rest]);
+  expect(linesOf(foreseen, 'camera')).toEqual([browsers, ...tokens, more, ...rest]);
+});
+
+test.each([
+  [{ users: 1 }, 'user', []],
+  [{ tokens: 1 }, 'token', []],
+  [{ gateways: 1 }, 'gateway', []],
+  [{ cameras: 1 }, 'camera', []],
+  [{ cameras: 1, grants: 1 }, 'camera', ['1 right of a person, token or link to a camera']],
+  [{ cameras: 1, sessions: 1 }, 'camera', ['1 picture that somebody watches stops']],
+  [{ gateways: 1, cameras: 1 }, 'gateway', ['1 camera']],
+] as const)('%o of a %s', (removed, what, lines) => {
+  expect(linesOf({ removed: { ...NOTHING, ...removed }, names: NO_NAMES }, what)).toEqual(lines);
+});
 
 test.each([
   [{ tokens: 1 }, 'X was removed.'],

@@ -1,72 +1,38 @@
-/** Things that are removed together with a user or an access token, in words. */
+/** Things that are removed together with another, in words. */
 
-import type { ClaimInfo, InvitationInfo, Removed, ShareInfo } from '../protocol';
-import type { TokenInfo, UserInfo } from '../protocol';
+import type { Foreseen, Removed } from '../protocol';
 import { plural, t, type PluralKey } from './text';
 
-/** The lists that a removal is looked up in. */
-export interface Given {
-  readonly tokens: readonly TokenInfo[];
-  readonly claims: readonly ClaimInfo[];
-  readonly invitations: readonly InvitationInfo[];
-  readonly shares: readonly ShareInfo[];
-}
+/** The kinds of things whose removal the server can tell about before it is done. */
+export type Removable = 'user' | 'token' | 'gateway' | 'camera';
 
-/** Credentials that one user or token has given, that these have given on, and so on. */
-export interface Belongings {
-  readonly tokens: readonly TokenInfo[];
-  readonly claims: number;
-  readonly invitations: number;
-  readonly shares: number;
-}
-
-/** So many access tokens are listed by name; the others are counted. */
+/** So many of one kind are listed by name; the others are counted. */
 const MAX_NAMED = 6;
 
-/** Returns what is removed with a user or token, such as `user:3` or `token:7`. */
-export function belongings(subject: string, given: Given): Belongings {
-  const { tokens, claims, invitations, shares } = given;
-  const subjects = new Set([subject]);
-  const found: TokenInfo[] = [];
-  // The set grows while it is walked through, and ends: no subject is in it twice.
-  for (const giver of subjects) {
-    for (const token of tokens.filter((one) => one.giverSubject === giver)) {
-      found.push(token);
-      subjects.add(`token:${token.id}`);
-    }
-  }
-  const count = (all: readonly { readonly giverSubject?: string }[]) =>
-    all.filter(({ giverSubject: giver }) => giver !== undefined && subjects.has(giver)).length;
-  return {
-    tokens: found,
-    claims: count(claims),
-    invitations: count(invitations),
-    shares: count(shares),
-  };
-}
-
-/** Returns one line for each thing that goes with a user. */
-export function linesOfUser(user: UserInfo, given: Given): string[] {
+/** Returns the lines about everything that goes with a thing, which is counted as well. */
+export function linesOf({ removed, names }: Foreseen, what: Removable): string[] {
+  const { signIns, claims, cameras, grants, sessions } = removed;
+  const tokens = removed.tokens - (what === 'token' ? 1 : 0);
   return [
-    ...counted('removal.browsers', user.signIns),
-    ...linesOf(belongings(`user:${user.id}`, given)),
-  ];
-}
-
-/** Returns one line for each thing that goes with an access token. */
-export function linesOfToken(token: TokenInfo, given: Given): string[] {
-  return linesOf(belongings(`token:${token.id}`, given));
-}
-
-function linesOf({ tokens, claims, invitations, shares }: Belongings): string[] {
-  const named = tokens.slice(0, MAX_NAMED).map(({ name }) => t('removal.token', { name }));
-  return [
-    ...named,
-    ...counted('removal.more-tokens', tokens.length - named.length),
+    ...counted('removal.browsers', signIns),
+    ...(what === 'gateway' ? counted('removal.cameras', cameras) : []),
+    ...named('removal.token', names.tokens, 'removal.more-tokens', tokens),
     ...counted('removal.claims', claims),
-    ...counted('removal.invitations', invitations),
-    ...counted('removal.shares', shares),
+    ...named('removal.invitation', names.invitations, 'removal.more-invitations', removed.invitations),
+    ...named('removal.share', names.shares, 'removal.more-shares', removed.shares),
+    ...counted('removal.grants', grants),
+    ...counted('removal.pictures', sessions),
   ];
+}
+
+function named(
+  one: 'removal.token' | 'removal.invitation' | 'removal.share',
+  names: readonly string[],
+  more: PluralKey,
+  count: number,
+): string[] {
+  const listed = names.slice(0, MAX_NAMED).map((name) => t(one, { name }));
+  return [...listed, ...counted(more, count - listed.length)];
 }
 
 function counted(key: PluralKey, count: number): string[] {

@@ -188,17 +188,12 @@ export const TEXT = {
   'gateways.changed-by': 'Last changed by {name}',
   'gateways.has-password': 'with a password',
   'gateways.remove-title': 'Remove {name}?',
-  'gateways.remove-empty':
-    'It has no camera. To bring it back, add the gateway again with a new command.',
-  'gateways.remove-text.one':
-    'Its camera goes with it: nobody can watch it here any more, and access that was given to ' +
-    'it ends. To bring it back, add the gateway again with a new command.',
-  'gateways.remove-text.other':
-    'Its {count} cameras go with it: nobody can watch them here any more, and access that was ' +
-    'given to them ends. To bring them back, add the gateway again with a new command.',
+  'gateways.remove-text':
+    'Nobody can watch its cameras here any more. To bring it back, add the gateway again with a ' +
+    'new command.',
   'gateways.remove-camera':
-    'The gateway forgets its address and password, and nobody can watch it here any more. The ' +
-    'camera itself stays as it is.',
+    'The gateway forgets its address and password, and nobody can watch it here any more. ' +
+    'Access that was given to it ends, also if you add it again. The camera itself stays as it is.',
   'gateways.add-camera': 'Add a camera',
   'gateways.only-admin': 'Only administrators can see the gateways. Ask one for help.',
 

@@ -2,10 +2,11 @@
 
 import { sentence } from '../core/reasons';
 import { t } from '../core/text';
-import type { AuditList } from '../protocol';
+import type { AuditList, CameraId } from '../protocol';
 import type { ChangePassword, OneCode, OwnPassword, OwnProof, PasswordAndCode } from '../protocol';
 import type { RecoveryCodes, SecondFactor, TotpSecret } from '../protocol';
-import type { Claim, ClaimInfo, ClaimList, ErrorBody, GatewayId, GatewayList } from '../protocol';
+import type { Claim, ClaimInfo, ClaimList, ErrorBody, Foreseen } from '../protocol';
+import type { GatewayId, GatewayList } from '../protocol';
 import type { Me, NewClaim, NewToken, Removed, RenameGateway, Setup, SignIn } from '../protocol';
 import type { NewShare, OpenedShare, OpenShare, ShareInfo, ShareLink } from '../protocol';
 import type { ShareList } from '../protocol';
@@ -75,6 +76,9 @@ export const api = {
   renameGateway: (id: GatewayId, body: RenameGateway) =>
     call<null>('PATCH', `gateways/${id}`, body),
   removeGateway: (id: GatewayId) => call<Removed>('DELETE', `gateways/${id}`),
+  removalOfGateway: (id: GatewayId) => call<Foreseen>('GET', `gateways/${id}/removal`),
+  removalOfCamera: (gateway: GatewayId, id: CameraId) =>
+    call<Foreseen>('GET', `gateways/${gateway}/cameras/${id}/removal`),
   createClaim: (body: NewClaim) => call<Claim>('POST', 'claims', body),
   /** Returns the newest events, or those before one. */
   audit: (before?: number) =>
@@ -83,12 +87,14 @@ export const api = {
   revokeClaim: ({ id }: ClaimInfo) => call<Removed>('DELETE', `claims/${id}`),
   tokens: () => call<TokenList>('GET', 'tokens'),
   createToken: (body: NewToken) => call<Token>('POST', 'tokens', body),
+  removalOfToken: ({ id }: TokenInfo) => call<Foreseen>('GET', `tokens/${id}/removal`),
   revokeToken: ({ id }: TokenInfo) => call<Removed>('DELETE', `tokens/${id}`),
   shares: () => call<ShareList>('GET', 'shares'),
   createShare: (body: NewShare) => call<ShareLink>('POST', 'shares', body),
   revokeShare: ({ id }: ShareInfo) => call<Removed>('DELETE', `shares/${id}`),
   openShare: (body: OpenShare) => call<OpenedShare>('POST', 'shares/open', body),
   users: () => call<UserList>('GET', 'users'),
+  removalOfUser: ({ id }: UserInfo) => call<Foreseen>('GET', `users/${id}/removal`),
   removeUser: ({ id }: UserInfo) => call<Removed>('DELETE', `users/${id}`),
   signUserOut: ({ id }: UserInfo) => call<Removed>('DELETE', `users/${id}/sign-ins`),
   changeUser: ({ id }: UserInfo, body: UserAccess) => call<Removed>('PATCH', `users/${id}`, body),

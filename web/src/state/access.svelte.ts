@@ -1,6 +1,6 @@
 /** The people, access tokens and claim codes of the server. */
 
-import { doneText, signedOutText, type Given } from '../core/removal';
+import { doneText, linesOf, signedOutText } from '../core/removal';
 import { codeName } from '../core/access-text';
 import { t } from '../core/text';
 import { api } from '../drivers/api';
@@ -43,10 +43,14 @@ export class AccessPage {
     this.shares = shares;
   }
 
-  /** Returns the lists that a removal is looked up in. */
-  get given(): Given {
-    const { tokens, claims, invitations, shares } = this;
-    return { tokens, claims, invitations, shares };
+  /** Returns one line for each thing that goes with a user. */
+  async goesWithUser(user: UserInfo): Promise<string[]> {
+    return linesOf(await api.removalOfUser(user), 'user');
+  }
+
+  /** Returns one line for each thing that goes with an access token. */
+  async goesWithToken(token: TokenInfo): Promise<string[]> {
+    return linesOf(await api.removalOfToken(token), 'token');
   }
 
   /** Forgets what was done, once another part of the page is shown. */

@@ -1,6 +1,7 @@
 /** The gateways and the cameras that each of them keeps. */
 
 import { problemText } from '../core/problems';
+import { linesOf } from '../core/removal';
 import type { Outcome } from '../core/rpc';
 import { api } from '../drivers/api';
 import { code, type CameraId, type ChangeCameraParams, type ChangedResult } from '../protocol';
@@ -50,6 +51,16 @@ export class GatewaysPage {
       await api.removeGateway(id);
       await this.load();
     });
+  }
+
+  /** Returns one line for each thing that goes with a gateway. */
+  async goesWith({ id }: Gateway): Promise<string[]> {
+    return linesOf(await api.removalOfGateway(id), 'gateway');
+  }
+
+  /** Returns one line for each thing that goes with a camera. */
+  async goesWithCamera(gateway: GatewayId, camera: CameraId): Promise<string[]> {
+    return linesOf(await api.removalOfCamera(gateway, camera), 'camera');
   }
 
   /** Renames a camera. Returns an error for people, or `null`. */

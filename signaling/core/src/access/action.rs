@@ -169,6 +169,15 @@ actions! {
     RevokeSignIn = Need::Credential;
     /// Sign oneself out everywhere: `DELETE /api/v1/sign-ins`.
     SignOutEverywhere = Need::Credential;
+    /// Tell what would go with a token: `GET /api/v1/tokens/{token}/removal`.
+    ForeseeToken = Need::On(Permission::RunPeople, Kind::Everything);
+    /// Tell what would go with a user: `GET /api/v1/users/{user}/removal`.
+    ForeseeUser = Need::On(Permission::RunPeople, Kind::Everything);
+    /// Tell what would go with a gateway: `GET /api/v1/gateways/{gateway}/removal`.
+    ForeseeGateway = Need::On(Permission::RunGateways, Kind::Everything);
+    /// Tell what would go with a camera:
+    /// `GET /api/v1/gateways/{gateway}/cameras/{camera}/removal`.
+    ForeseeCamera = Need::On(Permission::Manage, Kind::Gateway);
     /// Create an access token: `POST /api/v1/tokens`.
     CreateToken = Need::Give(Permission::RunPeople);
     /// Make a link that shows cameras: `POST /api/v1/shares`.

@@ -220,6 +220,34 @@ pub struct Removed {
     pub sessions: u32,
 }
 
+/// Everything that a removal would take, if it were made now.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct Foreseen {
+    /// The counts, the object itself included.
+    pub removed: Removed,
+    /// Names of those that go with the object, some of each kind.
+    pub names: RemovedNames,
+}
+
+/// Names of access tokens, invitations and share links that a removal takes with it; of each kind
+/// [`RemovedNames::MAX`] at most.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct RemovedNames {
+    /// Names of access tokens.
+    pub tokens: Vec<String>,
+    /// Names of people who were invited.
+    pub invitations: Vec<String>,
+    /// Names of share links.
+    pub shares: Vec<String>,
+}
+
+impl RemovedNames {
+    /// The most names of one kind.
+    pub const MAX: usize = 16;
+}
+
 impl std::ops::AddAssign for Removed {
     fn add_assign(&mut self, other: Self) {
         let add = |to: &mut u32, more: u32| *to = to.saturating_add(more);

@@ -139,12 +139,13 @@ async fn a_password_is_reset_and_its_user_signed_out_everywhere() {
     let one = store.remove_sign_ins(&own, OfUsers::All, Some(&other.id)).await.unwrap();
     assert_eq!(one.credentials, [format!("cookie:{}.0", other.id)]);
     let granted = by_operator(Action::ResetUser).unwrap();
-    let removal = store.reset_user(&granted, user.id, "new hash").await.unwrap().unwrap();
+    let removal =
+        store.reset_user(&granted, user.id, "new hash", Given::Kept).await.unwrap().unwrap();
     assert_eq!(removal.credentials, [own.credential()]);
     assert!(store.find_cookie(&cookie).await.unwrap().is_none());
     let user = store.find_user("ann").await.unwrap().unwrap();
     assert_eq!(user.password_hash, "new hash");
-    assert!(store.reset_user(&granted, user.id + 1, "x").await.unwrap().is_none());
+    assert!(store.reset_user(&granted, user.id + 1, "x", Given::Kept).await.unwrap().is_none());
     store.close().await;
 }
 
@@ -251,7 +252,7 @@ async fn s2_nothing_is_changed_with_a_credential_that_was_revoked_while_the_requ
             store.remove_invitation(&on_all(Action::RevokeInvitation), 1);
         "the end of a link": store.remove_share(&on_all(Action::RevokeShare), 1);
         "sign-ins": store.remove_sign_ins(&own, OfUsers::All, None);
-        "a reset": store.reset_user(&on_all(Action::ResetUser), of_bob, "x");
+        "a reset": store.reset_user(&on_all(Action::ResetUser), of_bob, "x", Given::Kept);
         "a secret": store.begin_second_factor(&own, ann.id, b"secret");
         "a code": store.confirm_second_factor(&own, ann.id, "000000");
         "the end of a second factor": store.remove_second_factor(&own, of_bob);

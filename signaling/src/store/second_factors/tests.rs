@@ -3,7 +3,7 @@
 use porthole_signaling_proto::rest::Role;
 
 use super::*;
-use crate::admin::by_operator;
+use crate::admin::{Given, by_operator};
 
 const STEP_S: u64 = 30;
 
@@ -104,7 +104,7 @@ async fn a_reset_on_the_host_takes_the_second_factor_off() {
         sqlx::query(earlier).execute(&store.write).await.unwrap();
         assert!(store.confirm_second_factor(&own, ann, &code(&secret, 0)).await.unwrap().is_some());
         if on_the_host {
-            store.reset_user(&granted, ann, "hash").await.unwrap().unwrap();
+            store.reset_user(&granted, ann, "hash", Given::Kept).await.unwrap().unwrap();
         } else {
             assert!(store.remove_second_factor(&own, ann).await.unwrap());
         }

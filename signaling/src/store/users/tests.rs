@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use super::*;
-use crate::admin::by_operator;
+use crate::admin::{Given, by_operator};
 
 #[tokio::test]
 async fn s2_a_sign_in_that_began_with_the_former_password_comes_to_nothing() {
@@ -13,7 +13,7 @@ async fn s2_a_sign_in_that_began_with_the_former_password_comes_to_nothing() {
     // The password was right, and is another one before the cookie is made.
     let before = store.find_user("ann").await.unwrap().unwrap();
     let granted = by_operator(porthole_signaling_core::Action::ResetUser).unwrap();
-    store.reset_user(&granted, before.id, "another hash").await.unwrap().unwrap();
+    store.reset_user(&granted, before.id, "another hash", Given::Kept).await.unwrap().unwrap();
     let address = Ipv4Addr::LOCALHOST.into();
     let late = store.create_cookie(&before, Means::Password, address, None).await.unwrap();
     assert_eq!(late, None);

@@ -124,6 +124,12 @@ const OWNER: Statuses = [
     401, 401, 404, 404, 404, 404, 404, 404,
 ];
 
+/// Access for admins of the whole server, of whom the first removes the gateway.
+const REMOVED: Statuses = with(&[GATEWAYS], 404, ONCE);
+
+/// The columns of a token and of a link for nothing but cameras of the first gateway.
+const OTHER: usize = 11;
+const SHARE: usize = 17;
 /// The columns of the tokens with scopes.
 const WATCH: usize = 21;
 const GATEWAYS: usize = 22;
@@ -137,7 +143,7 @@ const fn scopes(columns: &[usize]) -> Statuses {
     with(columns, 200, ADMINS)
 }
 
-const TABLE: [Row; 105] = [
+const TABLE: [Row; 106] = [
     row("GET", "/healthz", "", JSON, [200; CALLERS.len()]),
     row("GET", "/readyz", "", JSON, [200; CALLERS.len()]),
     row("GET", "/ws", "", JSON, instead(200, 426, OPEN)),
@@ -174,8 +180,9 @@ const TABLE: [Row; 105] = [
             instead(200, 404, scopes(&[GATEWAYS])),
         )
     },
-    // The first admin removes it.
-    of("FIRST", "DELETE", "/api/v1/gateways/{gateway}", with(&[GATEWAYS], 404, ONCE)),
+    of("none", "DELETE", "/api/v1/gateways/{gateway}", instead(200, 404, scopes(&[GATEWAYS]))),
+    // The first admin removes it, and with it the token and the link for nothing but its cameras.
+    of("FIRST", "DELETE", "/api/v1/gateways/{gateway}", with(&[OTHER, SHARE], 401, REMOVED)),
     Row {
         camera: "FIRST",
         ..row(

@@ -392,7 +392,7 @@ async fn a_gateway_is_removed_with_its_cameras_and_the_rights_to_them() {
     let granted = by_operator(Action::RemoveGateway).unwrap();
     let id = "gw-a".parse().unwrap();
     let removal = store.remove_gateway(&granted, &id).await.unwrap().unwrap();
-    let expected = Removed { gateways: 1, cameras: 1, grants: 1, ..Removed::default() };
+    let expected = Removed { gateways: 1, cameras: 1, tokens: 1, grants: 1, ..Removed::default() };
     assert_eq!(removal.removed, expected);
     assert!(store.remove_gateway(&granted, &id).await.unwrap().is_none(), "it is gone");
     assert!(store.gateway_key(&id).await.unwrap().is_none(), "it cannot register");

@@ -18,7 +18,12 @@ export function linesOf({ removed, names }: Foreseen, what: Removable): string[]
     ...(what === 'gateway' ? counted('removal.cameras', cameras) : []),
     ...named('removal.token', names.tokens, 'removal.more-tokens', tokens),
     ...counted('removal.claims', claims),
-    ...named('removal.invitation', names.invitations, 'removal.more-invitations', removed.invitations),
+    ...named(
+      'removal.invitation',
+      names.invitations,
+      'removal.more-invitations',
+      removed.invitations,
+    ),
     ...named('removal.share', names.shares, 'removal.more-shares', removed.shares),
     ...counted('removal.grants', grants),
     ...counted('removal.pictures', sessions),

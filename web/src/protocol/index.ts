@@ -2611,6 +2611,37 @@ grants: number,
 sessions: number, };
 
 /**
+ * Names of access tokens, invitations and share links that a removal takes with it; of each kind
+ * [`RemovedNames::MAX`] at most.
+ */
+export type RemovedNames = {
+/**
+ * Names of access tokens.
+ */
+tokens: Array<string>,
+/**
+ * Names of people who were invited.
+ */
+invitations: Array<string>,
+/**
+ * Names of share links.
+ */
+shares: Array<string>, };
+
+/**
+ * Everything that a removal would take, if it were made now.
+ */
+export type Foreseen = {
+/**
+ * The counts, the object itself included.
+ */
+removed: Removed,
+/**
+ * Names of those that go with the object, some of each kind.
+ */
+names: RemovedNames, };
+
+/**
  * A kind of event in the audit log.
  */
 export type AuditKind = "setUp" | "signedIn" | "signInFailed" | "codeMissing" | "signedOut" | "giftRefused" | "tokenCreated" | "tokenRevoked" | "claimCreated" | "claimRevoked" | "gatewayEnrolled" | "enrolmentRefused" | "gatewayRemoved" | "userRemoved" | "userReset" | "userChanged" | "invitationCreated" | "invitationRevoked" | "invitationAccepted" | "passwordChanged" | "secondFactorAdded" | "secondFactorRemoved" | "shareCreated" | "shareRevoked" | "shareOpened" | "shareRefused" | "passkeyAdded" | "passkeyRemoved" | "passkeyRefused" | "passkeyCopied" | "identityAdded" | "identityRemoved" | "identityRefused" | "userJoined" | "cameraRemoved" | "cameraRightsEnded";

@@ -1,7 +1,6 @@
 //! Tests of lists and revocation in the database.
 
 use porthole_signaling_core::{Action, Sender};
-use porthole_signaling_proto::GatewayId;
 use porthole_signaling_proto::rest::{NewToken, Role, Scope};
 use serde_json::json;
 

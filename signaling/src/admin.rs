@@ -15,11 +15,12 @@ use porthole_signaling_proto::rest::{
 
 use crate::driver::now;
 use crate::password;
-pub use crate::store::Given;
 use crate::store::{
     CLAIM_LIFETIME, OfUsers, OpenError, Removal, ShareError, Store, StoreError, TokenError,
     UserError,
 };
+
+pub use crate::store::Given;
 
 /// An error of an administrative command.
 #[derive(Debug, thiserror::Error)]

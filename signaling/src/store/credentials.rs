@@ -42,9 +42,9 @@ impl OfUsers {
 /// The fate of what a user has given, when its password is reset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Given {
-    /// It goes on.
+    /// Left as it is, and valid.
     Kept,
-    /// It is removed: whoever had the password may have given it.
+    /// Removed with it: whoever had the password may have given it.
     Removed,
 }
 

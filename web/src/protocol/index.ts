@@ -2629,7 +2629,7 @@ invitations: Array<string>,
 shares: Array<string>, };
 
 /**
- * Everything that a removal would take, if it were made now.
+ * The things that a removal would take, if it were made now.
  */
 export type Foreseen = {
 /**

@@ -220,7 +220,7 @@ pub struct Removed {
     pub sessions: u32,
 }
 
-/// Everything that a removal would take, if it were made now.
+/// The things that a removal would take, if it were made now.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct Foreseen {

@@ -72,9 +72,13 @@ async fn send(at: &Installation, who: &str, method: &str, path: &str, body: Valu
     response.json()
 }
 
+/// Returns the names that are told before a removal.
+fn names(tokens: &[&str], invitations: &[&str], shares: &[&str]) -> Value {
+    json!({"tokens": tokens, "invitations": invitations, "shares": shares})
+}
+
 #[tokio::test]
 async fn what_is_told_before_a_removal_is_what_the_removal_then_takes() {
-    let names = |tokens: &[&str], invitations: &[&str], shares: &[&str]| json!({"tokens": tokens, "invitations": invitations, "shares": shares});
     let of_camera = names(&["second"], &["dan"], &["yard"]);
     // What is removed; how many tokens, grants and sessions go with it, and the names of what does.
     for (what, tokens, grants, sessions, names) in [

@@ -16,8 +16,8 @@ use super::{Store, StoreError, Write};
 const GIVEN: &str = "WITH RECURSIVE given (subject) AS (VALUES (?1) \
     UNION SELECT 'token:' || id FROM tokens JOIN given ON giver = given.subject) ";
 
-/// The result of a removal: what was removed, some of it by name, and the credentials whose sessions
-/// have to end.
+/// The result of a removal: what was removed, some of it by name, and the credentials whose
+/// sessions have to end.
 #[derive(Debug, Default)]
 pub(crate) struct Removal {
     pub(crate) removed: Removed,
@@ -174,8 +174,8 @@ impl Write {
         Ok(Some((removal, row.try_get("name")?)))
     }
 
-    /// Removes a gateway with its cameras and all rights to them, as their removal does. Returns its
-    /// name, too.
+    /// Removes a gateway with its cameras and all rights to them, as their removal does. Returns
+    /// its name, too.
     async fn take_gateway(
         &mut self,
         gateway: &GatewayId,

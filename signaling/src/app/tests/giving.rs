@@ -135,7 +135,7 @@ async fn s1_no_request_gives_more_than_its_sender_has() {
     // token about people just that, everybody else nothing.
     let expected = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 64, 18, 64, 0, 64, 0, 0, 0, 0, 0, 0];
     assert_eq!(given[..21], expected);
-    assert_eq!(given[21..], [0, 0, 4, 0, 0, 0]);
+    assert_eq!(given[21..], [0, 0, 4, 0, 0, 0, 0, 0, 0]);
     scene.end().await;
 }
 
@@ -185,7 +185,7 @@ async fn no_link_shows_more_than_its_sender_may_see() {
     let expected = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 16, 4, 16, 0, 16, 0, 0, 0, 0, 0, 0];
     assert_eq!(given[..21], expected);
     // The one that shares what it watches.
-    assert_eq!(given[21..], [0, 0, 0, 16, 0, 0]);
+    assert_eq!(given[21..], [0, 0, 0, 16, 0, 0, 0, 0, 0]);
     scene.end().await;
 }
 

@@ -19,7 +19,7 @@ use porthole_signaling_proto::method::{
     Report, ReportParams,
 };
 use porthole_signaling_proto::rest::{
-    CameraGrant, NewShare, NewToken, Role, Scope, SharedCamera, UserAccess,
+    CameraGrant, NewInvitation, NewShare, NewToken, Role, Scope, SharedCamera, UserAccess,
 };
 use porthole_signaling_proto::rpc::{Message, RequestId};
 use porthole_signaling_proto::{CameraReport, CameraState, rpc};
@@ -34,12 +34,12 @@ use crate::listener::ClientAddress;
 use crate::outbox::{Outbox, OutboxReader};
 use crate::secret;
 use crate::server::Server;
-use crate::store::Store;
+use crate::store::{Acceptance, Entry, Store};
 
 /// The kinds of callers, in the order of the columns. The first gateway has the cameras `cam` and
 /// `other`, the second has a `cam` of its own. A token for cameras is limited to them; they are
 /// those of the first gateway unless its name says more.
-pub(super) const CALLERS: [&str; 27] = [
+pub(super) const CALLERS: [&str; 30] = [
     "nobody",
     "unknown token",
     "expired token",
@@ -68,6 +68,9 @@ pub(super) const CALLERS: [&str; 27] = [
     "scopes shares and watch",
     "scope read",
     "scope audit",
+    "cookie that was signed out",
+    "cookie of a user who was removed",
+    "invited viewer without cameras",
 ];
 /// The index of the owner in [`CALLERS`].
 const OWNER: usize = 7;
@@ -194,18 +197,8 @@ async fn credentials(
     let locked = share(store, Some("hash"), 3600).await;
     let [live, gone] = [share(store, None, 3600).await, revoked_share(store).await];
     let ended = share(store, None, 0).await;
-    let cookie = async |name: &str, role| {
-        let cookie = store.create_user_for_test(name, role).await;
-        Some(("cookie", format!("{COOKIE}={cookie}")))
-    };
-    let viewer = cookie("bob", Role::Viewer).await;
-    let admin = cookie("ann", Role::Admin).await;
-    let owner = cookie("eve", Role::Owner).await;
-    let limited = cookie("dan", Role::Viewer).await;
-    limit_to_cam(store, "dan").await;
-    // The last, because a new cookie clears away expired ones.
-    let expired = cookie("cid", Role::Admin).await;
-    store.expire_cookies_for_test("cid").await;
+    let [viewer, admin, owner, limited, expired, signed_out, removed, invited] =
+        cookies(store).await.map(|cookie| Some(("cookie", format!("{COOKIE}={cookie}"))));
     [
         None,
         bearer(secret::new_token()),
@@ -234,7 +227,50 @@ async fn credentials(
         scoped(&[Scope::Shares, Scope::Watch]).await,
         scoped(&[Scope::Read]).await,
         scoped(&[Scope::Audit]).await,
+        signed_out,
+        removed,
+        invited,
     ]
+}
+
+/// Returns the cookies of a viewer, an admin, an owner, a viewer of `cam`, an expired one, one that
+/// was signed out, one whose user was removed, and one of a viewer who sees nothing.
+async fn cookies(store: &Store) -> [String; 8] {
+    let cookie = async |name: &str, role| store.create_user_for_test(name, role).await;
+    let viewer = cookie("bob", Role::Viewer).await;
+    let admin = cookie("ann", Role::Admin).await;
+    let owner = cookie("eve", Role::Owner).await;
+    let limited = cookie("dan", Role::Viewer).await;
+    limit_to_cam(store, "dan").await;
+    let signed_out = cookie("fay", Role::Admin).await;
+    store.delete_cookie(&signed_out).await.unwrap().unwrap();
+    let removed = cookie("gus", Role::Owner).await;
+    let gone = store.find_user("gus").await.unwrap().unwrap().id;
+    let granted = by_operator(Action::RemoveUser).unwrap();
+    store.remove_user(&granted, gone).await.unwrap().unwrap();
+    let invited = invited(store).await;
+    // The last, because a new cookie clears away expired ones.
+    let expired = cookie("cid", Role::Admin).await;
+    store.expire_cookies_for_test("cid").await;
+    [viewer, admin, owner, limited, expired, signed_out, removed, invited]
+}
+
+/// Returns the cookie of somebody who has accepted an invitation to see no camera.
+async fn invited(store: &Store) -> String {
+    let access = UserAccess {
+        role: Role::Viewer,
+        limited: true,
+        cameras: Vec::new(),
+        listen: false,
+        control: false,
+    };
+    let new = NewInvitation { name: "hal".into(), access, expires_in_seconds: None };
+    let giver = operator(Action::InvitePerson).unwrap();
+    let link = store.create_invitation(&giver, &new).await.unwrap();
+    let (here, no_password) = ([127, 0, 0, 1].into(), Entry::Password(""));
+    let accepted = store.accept_invitation(&link.token, "hal", no_password, here).await.unwrap();
+    let Acceptance::Joined(user, means) = accepted else { panic!("{accepted:?}") };
+    store.create_cookie(&user, means, here, None).await.unwrap().unwrap()
 }
 
 /// Creates a token of an admin with these scopes.

@@ -9,15 +9,15 @@ use porthole_signaling_proto::rpc::{Fault, Message, RequestId, code};
 use porthole_signaling_proto::{CameraReport, SessionId};
 use serde_json::{Value, json};
 
-use super::world::{World, camera, connect_params, expiring, only, only_of, principal};
+use super::world::{World, camera, connect_params, expiring, gateway_of, only, only_of, principal};
 use crate::messages::{NOTIFICATIONS, REQUESTS};
-use crate::{Access, ConnId, Expiry, Identity, Objects, Principal};
+use crate::{Access, Close, ConnId, Expiry, Identity, Objects, Principal, Sharing};
 
 /// The senders, in the order of the columns. There are two gateways, one with the cameras `cam` and
 /// `cam2`, the other with `other` and a `cam` of its own. A client is for cameras of the first
 /// gateway or for `other`, unless its name says more. The owner has a session with `cam` of the
 /// first.
-const SENDERS: [&str; 18] = [
+const SENDERS: [&str; 23] = [
     "nobody",
     "cookie, not registered",
     "client",
@@ -37,6 +37,11 @@ const SENDERS: [&str; 18] = [
     "scope watch",
     "scope gateways",
     "scope read",
+    "share of cam",
+    "admin whose token was revoked",
+    "scope people",
+    "scope shares",
+    "scope audit",
 ];
 
 /// The message was answered by the server.
@@ -50,7 +55,7 @@ const NONE: i64 = -1;
 
 /// A method, its parameters, and the outcome for each of [`SENDERS`]: one of the above, or the code
 /// of the fault.
-type Row = (&'static str, Value, [i64; 18]);
+type Row = (&'static str, Value, [i64; SENDERS.len()]);
 
 fn requests() -> Vec<Row> {
     let mut rows = requests_without_camera();
@@ -74,7 +79,7 @@ fn requests_without_camera() -> Vec<Row> {
             json!({}),
             [
                 401, OK, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400,
-                400,
+                400, 400, NONE, 400, 400, 400,
             ],
         ),
         (
@@ -82,25 +87,39 @@ fn requests_without_camera() -> Vec<Row> {
             wide,
             [
                 OK, OK, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400,
-                400,
+                400, 400, NONE, 400, 400, 400,
+            ],
+        ),
+        (
+            "register",
+            json!({"authorization": "revoked"}),
+            [
+                401, 401, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400,
+                400, 400, 400, NONE, 400, 400, 400,
             ],
         ),
         (
             "unregister",
             json!({}),
-            [404, 404, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK],
+            [
+                404, 404, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, NONE,
+                OK, OK, OK,
+            ],
         ),
         (
             "portholePing",
             json!({}),
-            [404, 404, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK],
+            [
+                404, 404, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, NONE,
+                OK, OK, OK,
+            ],
         ),
         (
             "portholeChallenge",
             json!({}),
             [
                 OK, OK, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400,
-                400,
+                400, 400, NONE, 400, 400, 400,
             ],
         ),
         (
@@ -108,7 +127,7 @@ fn requests_without_camera() -> Vec<Row> {
             enroll,
             [
                 401, 401, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400,
-                400, 400,
+                400, 400, 400, NONE, 400, 400, 400,
             ],
         ),
         (
@@ -116,7 +135,7 @@ fn requests_without_camera() -> Vec<Row> {
             extend,
             [
                 404, 404, 404, 404, 404, 404, 404, 404, SENT, SENT, 404, 404, 401, 403, 403, 404,
-                404, 404,
+                404, 404, 404, NONE, 404, 404, 404,
             ],
         ),
         (
@@ -124,7 +143,7 @@ fn requests_without_camera() -> Vec<Row> {
             extend_by("narrow"),
             [
                 404, 404, 404, 404, 404, 404, 404, 404, 403, 403, 404, 404, 404, 403, 403, 404,
-                404, 404,
+                404, 404, 404, NONE, 404, 404, 404,
             ],
         ),
         (
@@ -132,7 +151,15 @@ fn requests_without_camera() -> Vec<Row> {
             extend_by("reader"),
             [
                 404, 404, 404, 404, 404, 404, 404, 404, 403, 403, 404, 404, 404, 403, 403, 404,
-                404, 404,
+                404, 404, 404, NONE, 404, 404, 404,
+            ],
+        ),
+        (
+            "extend",
+            extend_by("revoked"),
+            [
+                404, 404, 401, 401, 401, 401, 401, 401, 401, 401, 401, 401, 401, 403, 403, 401,
+                401, 401, 401, NONE, 401, 401, 401,
             ],
         ),
         (
@@ -140,7 +167,7 @@ fn requests_without_camera() -> Vec<Row> {
             invite,
             [
                 404, 404, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, SENT, 400, 403,
-                403, 403,
+                403, 403, 403, NONE, 403, 403, 403,
             ],
         ),
         (
@@ -148,7 +175,7 @@ fn requests_without_camera() -> Vec<Row> {
             report,
             [
                 404, 404, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, OK, OK, 403, 403,
-                403,
+                403, 403, NONE, 403, 403, 403,
             ],
         ),
     ]
@@ -164,7 +191,7 @@ fn connects_to_the_first_gateway() -> Vec<Row> {
             cam("cam"),
             [
                 404, 404, SENT, SENT, SENT, 403, 403, 403, SENT, SENT, SENT, 403, 401, 403, 403,
-                SENT, 403, 403,
+                SENT, 403, 403, SENT, NONE, 403, 403, 403,
             ],
         ),
         (
@@ -172,7 +199,7 @@ fn connects_to_the_first_gateway() -> Vec<Row> {
             cam("cam2"),
             [
                 404, 404, SENT, 403, 403, SENT, 403, 403, SENT, SENT, SENT, 403, 401, 403, 403,
-                SENT, 403, 403,
+                SENT, 403, 403, 403, NONE, 403, 403, 403,
             ],
         ),
         (
@@ -180,7 +207,7 @@ fn connects_to_the_first_gateway() -> Vec<Row> {
             cam("none"),
             [
                 404, 404, 404, 403, 403, 403, 403, 403, 404, 404, 404, 403, 401, 403, 403, 404,
-                403, 403,
+                403, 403, 403, NONE, 403, 403, 403,
             ],
         ),
         (
@@ -188,7 +215,7 @@ fn connects_to_the_first_gateway() -> Vec<Row> {
             cam("other"),
             [
                 404, 404, 404, 403, 403, 403, 403, 403, 404, 404, 404, 403, 401, 403, 403, 404,
-                403, 403,
+                403, 403, 403, NONE, 403, 403, 403,
             ],
         ),
         (
@@ -196,7 +223,7 @@ fn connects_to_the_first_gateway() -> Vec<Row> {
             any,
             [
                 404, 404, SENT, SENT, SENT, SENT, 404, 404, SENT, SENT, SENT, 404, 401, 403, 403,
-                SENT, 404, 404,
+                SENT, 404, 404, SENT, NONE, 404, 404, 404,
             ],
         ),
         (
@@ -204,7 +231,7 @@ fn connects_to_the_first_gateway() -> Vec<Row> {
             by("wide"),
             [
                 404, 404, SENT, SENT, SENT, SENT, SENT, SENT, SENT, SENT, SENT, SENT, SENT, 403,
-                403, SENT, SENT, SENT,
+                403, SENT, SENT, SENT, SENT, NONE, SENT, SENT, SENT,
             ],
         ),
         (
@@ -212,7 +239,7 @@ fn connects_to_the_first_gateway() -> Vec<Row> {
             by("narrow"),
             [
                 404, 404, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403,
-                403, 403,
+                403, 403, 403, NONE, 403, 403, 403,
             ],
         ),
         (
@@ -220,7 +247,15 @@ fn connects_to_the_first_gateway() -> Vec<Row> {
             by("expired"),
             [
                 404, 404, 401, 401, 401, 401, 401, 401, 401, 401, 401, 401, 401, 403, 403, 401,
-                401, 401,
+                401, 401, 401, NONE, 401, 401, 401,
+            ],
+        ),
+        (
+            "connect",
+            by("revoked"),
+            [
+                404, 404, 401, 401, 401, 401, 401, 401, 401, 401, 401, 401, 401, 403, 403, 401,
+                401, 401, 401, NONE, 401, 401, 401,
             ],
         ),
         (
@@ -228,7 +263,7 @@ fn connects_to_the_first_gateway() -> Vec<Row> {
             cam("probe.1"),
             [
                 404, 404, 404, 403, 403, 403, 403, 403, 404, 404, SENT, 403, 401, 403, 403, 404,
-                403, 403,
+                403, 403, 403, NONE, 403, 403, 403,
             ],
         ),
     ]
@@ -246,7 +281,7 @@ fn connects_to_the_other_gateway() -> Vec<Row> {
             cam("cam"),
             [
                 404, 404, SENT, 403, 403, 403, 403, SENT, SENT, SENT, SENT, 403, 401, 403, 403,
-                SENT, 403, 403,
+                SENT, 403, 403, 403, NONE, 403, 403, 403,
             ],
         ),
         (
@@ -254,7 +289,7 @@ fn connects_to_the_other_gateway() -> Vec<Row> {
             cam("cam2"),
             [
                 404, 404, 404, 403, 403, 403, 403, 403, 404, 404, 404, 403, 401, 403, 403, 404,
-                403, 403,
+                403, 403, 403, NONE, 403, 403, 403,
             ],
         ),
         (
@@ -262,7 +297,7 @@ fn connects_to_the_other_gateway() -> Vec<Row> {
             cam("other"),
             [
                 404, 404, SENT, 403, 403, 403, SENT, 403, SENT, SENT, SENT, SENT, 401, 403, 403,
-                SENT, 403, 403,
+                SENT, 403, 403, 403, NONE, 403, 403, 403,
             ],
         ),
         (
@@ -270,7 +305,7 @@ fn connects_to_the_other_gateway() -> Vec<Row> {
             any,
             [
                 404, 404, SENT, 404, 404, 404, SENT, SENT, SENT, SENT, SENT, SENT, 401, 403, 403,
-                SENT, 404, 404,
+                SENT, 404, 404, 404, NONE, 404, 404, 404,
             ],
         ),
         (
@@ -278,7 +313,7 @@ fn connects_to_the_other_gateway() -> Vec<Row> {
             by("cam"),
             [
                 404, 404, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403,
-                403, 403,
+                403, 403, 403, NONE, 403, 403, 403,
             ],
         ),
         (
@@ -286,7 +321,7 @@ fn connects_to_the_other_gateway() -> Vec<Row> {
             by("other"),
             [
                 404, 404, SENT, SENT, SENT, SENT, SENT, SENT, SENT, SENT, SENT, SENT, SENT, 403,
-                403, SENT, SENT, SENT,
+                403, SENT, SENT, SENT, SENT, NONE, SENT, SENT, SENT,
             ],
         ),
     ]
@@ -294,8 +329,9 @@ fn connects_to_the_other_gateway() -> Vec<Row> {
 
 /// Returns the rows for requests that belong to no session.
 fn requests_to_the_first_gateway() -> Vec<Row> {
-    const MANAGERS: [i64; 18] = [
+    const MANAGERS: [i64; SENDERS.len()] = [
         404, 404, 403, 403, 403, 403, 403, 403, 403, 403, SENT, 403, 401, 403, 403, 403, SENT, 403,
+        403, NONE, 403, 403, 403,
     ];
     vec![
         ("portholeSealingKey", of_gateway(json!({})), MANAGERS),
@@ -327,11 +363,14 @@ fn requests_to_the_first_gateway() -> Vec<Row> {
 
 /// Returns the rows for moving cameras. An admin who sees only `other` moves no other camera.
 fn requests_to_cameras() -> Vec<Row> {
-    const MOVERS: [i64; 18] = [
-        404, 404, 403, SENT, 403, 403, 403, 403, 403, 403, SENT, 403, 401, 403, 403, SENT, 403, 403,
+    const MOVERS: [i64; SENDERS.len()] = [
+        404, 404, 403, SENT, 403, 403, 403, 403, 403, 403, SENT, 403, 401, 403, 403, SENT, 403,
+        403, 403, NONE, 403, 403, 403,
     ];
-    const MISSING: [i64; 18] =
-        [404, 404, 403, 403, 403, 403, 403, 403, 403, 403, 404, 403, 401, 403, 403, 404, 403, 403];
+    const MISSING: [i64; SENDERS.len()] = [
+        404, 404, 403, 403, 403, 403, 403, 403, 403, 403, 404, 403, 401, 403, 403, 404, 403, 403,
+        403, NONE, 403, 403, 403,
+    ];
     let cam = json!({"camera": "cam"});
     let preset = json!({"camera": "cam", "preset": "1"});
     let other = json!({"peer": "@other", "camera": "other", "pan": 1});
@@ -344,7 +383,7 @@ fn requests_to_cameras() -> Vec<Row> {
             other,
             [
                 404, 404, 403, 403, 403, 403, 403, 403, 403, 403, SENT, SENT, 401, 403, 403, SENT,
-                403, 403,
+                403, 403, 403, NONE, 403, 403, 403,
             ],
         ),
         ("portholePresets", of_gateway(cam), MOVERS),
@@ -361,9 +400,9 @@ fn of_gateway(mut params: Value) -> Value {
 }
 
 fn notifications() -> Vec<Row> {
-    const SIDES: [i64; 18] = [
+    const SIDES: [i64; SENDERS.len()] = [
         NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, SENT, NONE, NONE, NONE, NONE, SENT, NONE,
-        NONE, NONE, NONE,
+        NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE,
     ];
     let candidate = json!({"candidate": "c"});
     vec![
@@ -375,7 +414,7 @@ fn notifications() -> Vec<Row> {
             json!({"request": "@number", "value": {}}),
             [
                 NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, SENT,
-                NONE, NONE, NONE, NONE,
+                NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE,
             ],
         ),
         (
@@ -383,7 +422,7 @@ fn notifications() -> Vec<Row> {
             json!({"request": "q"}),
             [
                 NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, SENT, NONE, NONE, NONE,
-                NONE, NONE, NONE, NONE,
+                NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE,
             ],
         ),
     ]
@@ -416,6 +455,9 @@ impl Scene {
         ] {
             world.tokens.insert(token.to_owned(), principal);
         }
+        // The database has found it just before it was revoked.
+        world.tokens.insert("revoked".to_owned(), principal("late", Objects::All));
+        world.hub.handle_revoked(world.now, "cookie:late");
         let owner = world.client(principal("owner", Objects::All));
         let session = world.play(owner, gateway, &connect_params(&id, "cam")).unwrap().session;
         let gateways = [gateway, other];
@@ -466,6 +508,17 @@ impl Scene {
             "scope watch" => world.client(limited_to(Scope::Watch)),
             "scope gateways" => world.client(limited_to(Scope::Gateways)),
             "scope read" => world.client(limited_to(Scope::Read)),
+            "share of cam" => world.client(share_of_cam(world.now.unix_s + 60)),
+            "admin whose token was revoked" => {
+                let admin = world.client(admin_named("gone", Objects::All));
+                world.hub.handle_revoked(world.now, "gone");
+                world.apply_outputs();
+                assert_eq!(world.closed.get(&admin), Some(&Close::SIGNED_OUT));
+                admin
+            }
+            "scope people" => world.client(limited_to(Scope::People)),
+            "scope shares" => world.client(limited_to(Scope::Shares)),
+            "scope audit" => world.client(limited_to(Scope::Audit)),
             other => panic!("{other} is not a sender"),
         }
     }
@@ -514,6 +567,13 @@ fn limited_to(scope: Scope) -> Principal {
         expiry: Expiry::Never,
     };
     Principal::with_access(Identity { subject, credential, name }, &access)
+}
+
+/// Returns the bearer of a link that shows `cam` of the first gateway, with sound, until this time.
+fn share_of_cam(end_s: u64) -> Principal {
+    let [subject, credential, name] = ["share:1"; 3].map(str::to_owned);
+    let cameras = [((gateway_of(1), "cam".parse().unwrap()), true)].into();
+    Principal::of_share(Identity { subject, credential, name }, &Sharing { cameras, end_s })
 }
 
 #[test]

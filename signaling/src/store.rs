@@ -8,6 +8,7 @@ mod gateways;
 mod identities;
 mod invitations;
 mod lock;
+mod others;
 mod passkeys;
 mod people;
 mod removals;

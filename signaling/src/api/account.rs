@@ -129,9 +129,8 @@ pub(crate) async fn take_second_factor(
 ) -> HandlerResult<StatusCode> {
     let granted = admitted.everything(now())?;
     let extract::Path(user) = user.map_err(|_| no_such_user())?;
-    let store = &app.driver.store;
-    granted.over(store.role_of_user(user).await?.ok_or_else(no_such_user)?)?;
-    if !store.remove_second_factor(granted.principal(), user).await? {
+    let taken = app.driver.store.take_second_factor(&granted, user).await?;
+    if !taken.ok_or_else(no_such_user)? {
         return Err(no_second_factor());
     }
     Ok(StatusCode::NO_CONTENT)

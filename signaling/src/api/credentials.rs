@@ -61,11 +61,8 @@ pub(crate) async fn sign_user_out(
 ) -> HandlerResult<Json<Removed>> {
     let granted = admitted.everything(now())?;
     let extract::Path(user) = user.map_err(|_| no_such_user())?;
-    let role = app.driver.store.role_of_user(user).await?.ok_or_else(no_such_user)?;
-    granted.over(role)?;
-    let (by, of) = (granted.principal(), OfUsers::One(user));
-    let removal = app.driver.store.remove_sign_ins(by, of, None).await?;
-    Ok(Json(app.driver.end_removed(removal)))
+    let removal = app.driver.store.sign_user_out(&granted, user).await?;
+    Ok(Json(app.driver.end_removed(removal.ok_or_else(no_such_user)?)))
 }
 
 /// Lists the browsers of all users for an admin, else those of the user itself. The addresses and
@@ -93,12 +90,16 @@ pub(crate) async fn revoke_sign_in(
     Extension(admitted): Extension<Admitted>,
     extract::Path(id): extract::Path<String>,
 ) -> HandlerResult<Json<Removed>> {
-    let by = admitted.principal()?.clone();
-    let of = whose(admitted.clone(), Action::SignUserOut)?;
-    if let (OfUsers::All, Some(role)) = (of, app.driver.store.role_of_sign_in(&id).await?) {
-        admitted.also(Action::SignUserOut, now())?.everything(now())?.over(role)?;
-    }
-    let removal = app.driver.store.remove_sign_ins(&by, of, Some(&id)).await?;
+    let store = &app.driver.store;
+    let removal = match whose(admitted.clone(), Action::SignUserOut)? {
+        OfUsers::All => {
+            let granted = admitted.also(Action::SignUserOut, now())?.everything(now())?;
+            store.remove_any_sign_in(&granted, &id).await?
+        }
+        own @ OfUsers::One(_) => {
+            store.remove_sign_ins(admitted.principal()?, own, Some(&id)).await?
+        }
+    };
     if removal.removed.sign_ins == 0 {
         return Err(not_found("there is no such sign-in"));
     }

@@ -80,17 +80,10 @@ impl Holder {
 
 impl Store {
     /// Returns the role of a user; `None` if there is no such user.
+    #[cfg(test)]
     pub(crate) async fn role_of_user(&self, user: i64) -> Result<Option<Role>, StoreError> {
         let query = sqlx::query("SELECT role, owner FROM users WHERE id = ?").bind(user);
         let row = query.fetch_optional(&self.read).await?;
-        Ok(row.as_ref().map(role_in).transpose()?)
-    }
-
-    /// Returns the role of the user of a sign-in; `None` if there is no such sign-in.
-    pub(crate) async fn role_of_sign_in(&self, id: &str) -> Result<Option<Role>, StoreError> {
-        let query = "SELECT role, owner FROM browser_sessions JOIN users ON users.id = user_id \
-                     WHERE lower(hex(substr(hash, 1, 8))) = ?";
-        let row = sqlx::query(query).bind(id).fetch_optional(&self.read).await?;
         Ok(row.as_ref().map(role_in).transpose()?)
     }
 

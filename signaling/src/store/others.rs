@@ -1,0 +1,96 @@
+//! Sign-ins and second factors that an administrator takes off other users. The role of the user is
+//! read in the transaction that takes them: whoever was made an owner just before is protected.
+
+use porthole_signaling_core::{Everything, Granted};
+use porthole_signaling_proto::rest::{AuditKind, Role};
+
+use super::audit::Event;
+use super::credentials::{OfUsers, sign_out};
+use super::people::{UserError, role_in};
+use super::removals::Removal;
+use super::{Store, StoreError, Write};
+
+impl Store {
+    /// Signs a user out everywhere. Returns `None` if there is no such user.
+    pub(crate) async fn sign_user_out(
+        &self,
+        granted: &Granted<Everything>,
+        user: i64,
+    ) -> Result<Option<Removal>, UserError> {
+        let mut write = self.begin_by(granted.principal()).await?;
+        let Some(role) = write.role_of_user(user).await? else { return Ok(None) };
+        granted.over(role)?;
+        let removal = write.sign_out_by(granted, OfUsers::One(user), None).await?;
+        write.commit().await?;
+        Ok(Some(removal))
+    }
+
+    /// Signs one browser out, whoever its user is. Removes nothing if there is no such sign-in.
+    pub(crate) async fn remove_any_sign_in(
+        &self,
+        granted: &Granted<Everything>,
+        id: &str,
+    ) -> Result<Removal, UserError> {
+        let mut write = self.begin_by(granted.principal()).await?;
+        if let Some(role) = write.role_of_sign_in(id).await? {
+            granted.over(role)?;
+        }
+        let removal = write.sign_out_by(granted, OfUsers::All, Some(id)).await?;
+        write.commit().await?;
+        Ok(removal)
+    }
+
+    /// Takes the second factor off a user. Returns `None` if there is no such user, and false if it
+    /// has no second factor.
+    pub(crate) async fn take_second_factor(
+        &self,
+        granted: &Granted<Everything>,
+        user: i64,
+    ) -> Result<Option<bool>, UserError> {
+        let mut write = self.begin_by(granted.principal()).await?;
+        let Some(role) = write.role_of_user(user).await? else { return Ok(None) };
+        granted.over(role)?;
+        if !write.remove_second_factor(user).await? {
+            return Ok(Some(false));
+        }
+        let name = write.name_of_user(user).await?;
+        let kind = AuditKind::SecondFactorRemoved;
+        write.audit(&Event::by(granted.principal(), kind, name)).await?;
+        write.commit().await?;
+        Ok(Some(true))
+    }
+}
+
+impl Write {
+    /// Signs browsers out and writes it down, if there was anything to do.
+    async fn sign_out_by(
+        &mut self,
+        granted: &Granted<Everything>,
+        of: OfUsers,
+        id: Option<&str>,
+    ) -> Result<Removal, StoreError> {
+        let mut removal = Removal::default();
+        if let Some(user) = sign_out(self, of, id, &mut removal).await? {
+            self.audit(&Event::by(granted.principal(), AuditKind::SignedOut, user)).await?;
+        }
+        Ok(removal)
+    }
+
+    /// Returns the role of a user; `None` if there is no such user.
+    async fn role_of_user(&mut self, user: i64) -> Result<Option<Role>, StoreError> {
+        let query = sqlx::query("SELECT role, owner FROM users WHERE id = ?").bind(user);
+        let row = query.fetch_optional(self.db()).await?;
+        Ok(row.as_ref().map(role_in).transpose()?)
+    }
+
+    /// Returns the role of the user of a sign-in; `None` if there is no such sign-in.
+    async fn role_of_sign_in(&mut self, id: &str) -> Result<Option<Role>, StoreError> {
+        let query = "SELECT role, owner FROM browser_sessions JOIN users ON users.id = user_id \
+                     WHERE lower(hex(substr(hash, 1, 8))) = ?";
+        let row = sqlx::query(query).bind(id).fetch_optional(self.db()).await?;
+        Ok(row.as_ref().map(role_in).transpose()?)
+    }
+}
+
+#[cfg(test)]
+mod tests;

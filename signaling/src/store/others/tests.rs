@@ -1,0 +1,116 @@
+//! Tests of what an administrator takes off other users.
+
+use porthole_signaling_core::{Action, Sender};
+
+use super::*;
+use crate::driver::now;
+
+/// A store with an admin, who has been admitted to each action here, and a user with a cookie and a
+/// second factor.
+struct Scene {
+    _data: tempfile::TempDir,
+    store: Store,
+    granted: Granted<Everything>,
+    user: i64,
+    cookie: String,
+    sign_in: String,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let store = Store::open(data.path()).await.unwrap();
+        let ann = store.create_user_for_test("ann", Role::Admin).await;
+        let ann = store.find_cookie(&ann).await.unwrap().unwrap();
+        let granted = Action::SignUserOut.admit(Sender::Principal(ann), now()).unwrap();
+        let granted = granted.everything(now()).unwrap();
+        let cookie = store.create_user_for_test("bob", Role::Viewer).await;
+        let user = store.find_user("bob").await.unwrap().unwrap().id;
+        let query = "INSERT INTO second_factors (user_id, secret, confirmed) VALUES (?, ?, 1)";
+        let query = sqlx::query(query).bind(user).bind(&b"secret"[..]);
+        query.execute(&store.write).await.unwrap();
+        let sign_in = store.sign_ins(OfUsers::One(user), "").await.unwrap()[0].id.clone();
+        Self { _data: data, store, granted, user, cookie, sign_in }
+    }
+
+    /// Takes something off the user. Returns how many sign-ins or second factors that were.
+    async fn take(&self, what: &str) -> Result<u32, UserError> {
+        let Self { store, granted, user, sign_in, .. } = self;
+        match what {
+            "its sign-ins" => {
+                let removal = store.sign_user_out(granted, *user).await?;
+                Ok(removal.unwrap().removed.sign_ins)
+            }
+            "one sign-in" => {
+                let removal = store.remove_any_sign_in(granted, sign_in).await?;
+                Ok(removal.removed.sign_ins)
+            }
+            "its second factor" => {
+                Ok(u32::from(store.take_second_factor(granted, *user).await?.unwrap()))
+            }
+            other => panic!("{other}"),
+        }
+    }
+
+    /// Returns the number of sign-ins and second factors that the user has.
+    async fn left(&self) -> (usize, bool) {
+        let sign_ins = self.store.sign_ins(OfUsers::One(self.user), "").await.unwrap();
+        let factor = self.store.second_factor(self.user).await.unwrap();
+        (sign_ins.len(), factor.enrolled)
+    }
+}
+
+const EACH: [&str; 3] = ["its sign-ins", "one sign-in", "its second factor"];
+
+#[tokio::test]
+async fn a_user_who_becomes_an_owner_while_the_request_waits_keeps_its_sign_ins_and_factor() {
+    for what in EACH {
+        let scene = Scene::new().await;
+        // The request waits for this transaction, in which the user is made an owner.
+        let mut write = scene.store.begin().await.unwrap();
+        let query = sqlx::query("UPDATE users SET role = 'admin', owner = 1 WHERE id = ?");
+        query.bind(scene.user).execute(write.db()).await.unwrap();
+        let promotion = async { write.commit().await };
+        let (taken, promoted) = tokio::join!(scene.take(what), promotion);
+        promoted.unwrap();
+        let refused = taken.expect_err(what);
+        assert!(refused.to_string().contains("only an owner"), "{what}: {refused}");
+        assert_eq!(scene.left().await, (1, true), "{what}");
+        assert!(scene.store.find_cookie(&scene.cookie).await.unwrap().is_some(), "{what}");
+        scene.store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_taken_off_a_user_is_written_down_and_taken_once() {
+    for (what, left, kind) in [
+        (EACH[0], (0, true), AuditKind::SignedOut),
+        (EACH[1], (0, true), AuditKind::SignedOut),
+        (EACH[2], (1, false), AuditKind::SecondFactorRemoved),
+    ] {
+        let scene = Scene::new().await;
+        assert_eq!(scene.take(what).await.unwrap(), 1, "{what}");
+        assert_eq!(scene.left().await, left, "{what}");
+        assert_eq!(scene.take(what).await.unwrap(), 0, "{what}");
+        let log = scene.store.audit(&scene.granted, None).await.unwrap();
+        let noted: Vec<_> = log.iter().filter(|event| event.kind == kind).collect();
+        assert_eq!(noted.len(), 1, "{what}: {log:?}");
+        assert_eq!(
+            (noted[0].actor.as_deref(), noted[0].object.as_deref()),
+            (Some("ann"), Some("bob"))
+        );
+        scene.store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_taken_off_a_user_who_is_not_there() {
+    let scene = Scene::new().await;
+    let Scene { store, granted, .. } = &scene;
+    assert!(store.sign_user_out(granted, 99).await.unwrap().is_none());
+    assert_eq!(store.take_second_factor(granted, 99).await.unwrap(), None);
+    let none = store.remove_any_sign_in(granted, "none").await.unwrap();
+    assert_eq!(none.removed.sign_ins, 0);
+    assert_eq!(scene.left().await, (1, true));
+    scene.store.close().await;
+}

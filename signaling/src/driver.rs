@@ -416,6 +416,10 @@ impl Driver {
                 let end = |removal| self.end_rights(gateway, &camera, removal);
                 LookupResult::RightsTaken(taken.map(end).map_err(storage_fault))
             }
+            Lookup::WriteDown(change) => {
+                self.store.note_camera_change(&change).await;
+                LookupResult::Written
+            }
         }
     }
 

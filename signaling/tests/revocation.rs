@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use porthole_signaling::admin;
 use porthole_signaling::admin::Given;
+use porthole_signaling_proto::manage::{AddCameraParams, ChangedResult};
 use porthole_signaling_proto::method::{
-    Challenge, Close, Empty, Offer, OfferResult, Report, ReportParams,
+    AddCamera, Challenge, ChangeCamera, Close, Empty, Offer, OfferResult, Report, ReportParams,
 };
 use porthole_signaling_proto::rest::Removed;
 use porthole_signaling_proto::rpc::code;
@@ -490,5 +491,73 @@ async fn s10_the_audit_log_has_who_got_access_who_tried_to_and_who_changed_it() 
     assert_eq!(wrong.status, 400, "{wrong:?}");
     let on_the_host = admin::audit(scene.at.data.path()).await.unwrap();
     assert_eq!(on_the_host.len(), expected.len());
+    scene.at.server.stop().await;
+}
+
+/// Changes `demo` in the name of an admin, and lets the gateway answer.
+async fn change(scene: &mut Scene, asking: &mut Peer, field: &str, is_confirmed: bool) {
+    let mut params = json!({"peer": scene.at.key.id(), "revision": 1, "camera": "demo"});
+    params[field] = json!("probe.1");
+    let asked =
+        asking.request::<ChangeCamera>(&serde_json::from_value(params).expect("a change")).await;
+    let (number, _) = scene.at.gateway.next_request::<ChangeCamera>().await;
+    if is_confirmed {
+        let result = ChangedResult { camera: "demo".parse().expect("an id"), revision: 2 };
+        scene.at.gateway.respond::<ChangeCamera>(number, &result).await;
+    } else {
+        scene.at.gateway.refuse(number, code::FORBIDDEN, "not this one").await;
+    }
+    assert_eq!(asking.response::<ChangeCamera>(asked).await.is_ok(), is_confirmed);
+}
+
+#[tokio::test]
+async fn s10_the_audit_log_has_what_was_done_to_a_gateway_and_its_cameras() {
+    let mut scene = Scene::new().await;
+    let id = scene.at.key.id();
+    for name in ["House", "House"] {
+        let body = json!({"name": name}).to_string();
+        let renamed = scene.as_admin("PATCH", &format!("/api/v1/gateways/{id}"), &body).await;
+        assert_eq!(renamed.status, 204, "{renamed:?}");
+    }
+    let token = scene.admin.trim_start_matches("Bearer ").to_owned();
+    let mut asking = Peer::viewer(scene.to(), &token).await;
+    let new = AddCameraParams {
+        peer: id.clone(),
+        revision: 1,
+        provisional: "probe.1".parse().unwrap(),
+        name: "Yard".to_owned(),
+        by: None,
+    };
+    let asked = asking.request::<AddCamera>(&new).await;
+    let (number, _) = scene.at.gateway.next_request::<AddCamera>().await;
+    let result = ChangedResult { camera: "yard".parse().unwrap(), revision: 2 };
+    scene.at.gateway.respond::<AddCamera>(number, &result).await;
+    asking.response::<AddCamera>(asked).await.unwrap();
+    for (field, is_confirmed) in [("name", true), ("provisional", false), ("provisional", true)] {
+        change(&mut scene, &mut asking, field, is_confirmed).await;
+    }
+    support::report(&mut scene.at.gateway, &["yard"]).await;
+    let path = format!("/api/v1/gateways/{id}/former-cameras/demo");
+    assert_eq!(scene.as_admin("DELETE", &path, "").await.status, 204);
+
+    let log = scene.as_admin("GET", "/api/v1/audit", "").await.json();
+    let events = log["events"].as_array().unwrap();
+    let told: Vec<_> = events
+        .iter()
+        .take_while(|event| event["kind"] != "tokenCreated")
+        .map(|event| {
+            assert_eq!((&event["actor"], &event["count"]), (&json!("test"), &json!(1)), "{event}");
+            format!("{}: {}", event["kind"].as_str().unwrap(), event["object"].as_str().unwrap())
+        })
+        .collect();
+    let of_house = |text: &str| format!("{text} (House, {id})");
+    let expected = [
+        of_house("cameraReleased: demo"),
+        of_house("cameraReaddressed: demo"),
+        of_house("cameraChanged: demo"),
+        of_house("cameraAdded: yard"),
+        format!("gatewayRenamed: Barn ({id}) to House"),
+    ];
+    assert_eq!(told, expected);
     scene.at.server.stop().await;
 }

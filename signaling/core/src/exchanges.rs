@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use porthole_signaling_proto::rpc::RequestId;
 
-use crate::{CameraRemoval, ConnId};
+use crate::{CameraChange, CameraRemoval, ConnId};
 
 /// Most pieces of progress of one exchange: a probe of a recorder with 32 cameras has about 200.
 const MAX_PROGRESS: u32 = 1024;
@@ -36,9 +36,18 @@ struct Exchange {
     ends_at: Instant,
     /// The number of pieces of progress so far.
     progress: u32,
-    /// The camera that it removes, if it removes one: then it goes on until the gateway has
-    /// responded, whether or not somebody still waits.
-    removal: Option<CameraRemoval>,
+    /// The effect that it has on a camera, if it is for that.
+    effect: Option<Effect>,
+}
+
+/// The effect of an exchange on a camera. It goes on until the gateway has responded, whether or
+/// not somebody still waits.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    /// The camera is removed.
+    Removal(Box<CameraRemoval>),
+    /// The camera is added or changed.
+    Change(Box<CameraChange>),
 }
 
 impl Exchange {
@@ -66,30 +75,30 @@ impl Exchanges {
         silent_at: Instant,
         ends_at: Instant,
     ) {
-        let exchange = Exchange { asker, silent_at, ends_at, progress: 0, removal: None };
+        let exchange = Exchange { asker, silent_at, ends_at, progress: 0, effect: None };
         self.open.insert((gateway, number), exchange);
     }
 
-    /// Notes that an exchange removes a camera.
-    pub(crate) fn note_removal(&mut self, gateway: ConnId, number: i64, removal: CameraRemoval) {
+    /// Notes what an exchange does to a camera.
+    pub(crate) fn note_effect(&mut self, gateway: ConnId, number: i64, effect: Effect) {
         if let Some(exchange) = self.open.get_mut(&(gateway, number)) {
-            exchange.removal = Some(removal);
+            exchange.effect = Some(effect);
         }
     }
 
-    /// Returns true if an exchange removes a camera.
-    pub(crate) fn removes_camera(&self, gateway: ConnId, number: i64) -> bool {
-        self.open.get(&(gateway, number)).is_some_and(|exchange| exchange.removal.is_some())
+    /// Returns true if an exchange removes, adds or changes a camera.
+    pub(crate) fn has_effect(&self, gateway: ConnId, number: i64) -> bool {
+        self.open.get(&(gateway, number)).is_some_and(|exchange| exchange.effect.is_some())
     }
 
     /// Ends an exchange to which the gateway has responded. Returns the client that waits for it,
-    /// and the camera that it was to remove.
+    /// and what it was to do to a camera.
     pub(crate) fn complete(
         &mut self,
         gateway: ConnId,
         number: i64,
-    ) -> Option<(Asker, Option<CameraRemoval>)> {
-        self.open.remove(&(gateway, number)).map(|exchange| (exchange.asker, exchange.removal))
+    ) -> Option<(Asker, Option<Effect>)> {
+        self.open.remove(&(gateway, number)).map(|exchange| (exchange.asker, exchange.effect))
     }
 
     /// Returns the number of exchanges with a gateway, by its connection.
@@ -145,12 +154,12 @@ impl Exchanges {
         places.into_iter().filter_map(|(conn, number)| self.take(conn, number)).collect()
     }
 
-    /// Ends all exchanges of a client that remove no camera, and returns the places of their
-    /// requests.
+    /// Ends all exchanges of a client that have no effect on a camera, and returns the places of
+    /// their requests.
     pub(crate) fn take_of_client(&mut self, client: ConnId) -> Vec<(ConnId, i64)> {
         let mut places = Vec::new();
         self.open.retain(|place, exchange| {
-            let is_of_client = exchange.asker.conn == client && exchange.removal.is_none();
+            let is_of_client = exchange.asker.conn == client && exchange.effect.is_none();
             if is_of_client {
                 places.push(*place);
             }
@@ -174,7 +183,7 @@ impl Exchanges {
     /// Returns the connections that all exchanges need.
     pub(crate) fn connections(&self) -> impl Iterator<Item = ConnId> {
         self.open.iter().flat_map(|((gateway, _), exchange)| {
-            let asker = exchange.removal.is_none().then_some(exchange.asker.conn);
+            let asker = exchange.effect.is_none().then_some(exchange.asker.conn);
             [Some(*gateway), asker].into_iter().flatten()
         })
     }

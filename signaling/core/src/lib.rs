@@ -16,6 +16,7 @@ mod access;
 mod address;
 mod call;
 mod cameras;
+mod changes;
 mod client;
 mod connection;
 mod directory;
@@ -48,6 +49,7 @@ pub use access::{
     Gift, Grant, Granted, Identity, Kind, Membership, Need, NotGiven, Object, Objects, Permission,
     Permissions, Principal, Rights, Sender, Sharing, Viewed,
 };
+pub use changes::{CameraChange, ChangeKind};
 pub use hub::{Config, Hub, StoredCamera, StoredGateway};
 pub use ice::TurnConfig;
 pub use limits::{Bucket, Limits, Rate};

@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::call::Call;
 use crate::directory::Introduction;
 use crate::exchanges::Asker;
-use crate::{Action, Admitted, CameraRemoval, Hub, Output, Principal, Sender};
+use crate::{Action, Admitted, CameraChange, CameraRemoval, Hub, Output, Principal, Sender};
 
 /// Identifier of a lookup, unique within a hub.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,6 +42,8 @@ pub enum Lookup {
     /// Take all rights to a camera away, and tell the hub by
     /// [`Hub::handle_rights_taken`](crate::Hub::handle_rights_taken) before the result.
     TakeRights(Box<CameraRemoval>),
+    /// Write down the change of a camera, which its gateway has made.
+    WriteDown(Box<CameraChange>),
 }
 
 /// The result of a [`Lookup`]; each variant belongs to the lookup variant in the same place.
@@ -55,6 +57,8 @@ pub enum LookupResult {
     Enrolled(Result<Enrolled, Fault>),
     /// The sum of what was removed with the rights to a camera, or a fault that says why they stay.
     RightsTaken(Result<Removed, Fault>),
+    /// The change is written down, or cannot be: it has been made all the same.
+    Written,
 }
 
 /// A gateway that has enrolled.
@@ -81,6 +85,14 @@ impl Lookups {
         let id = LookupId(self.last);
         self.pending.insert(id, pending);
         id
+    }
+
+    /// Returns the number of changes of cameras that are being written down.
+    pub(crate) fn to_be_written(&self) -> usize {
+        let is_change = |pending: &&PendingLookup| {
+            matches!(pending.continuation, Continuation::CameraChanged { .. })
+        };
+        self.pending.values().filter(is_change).count()
     }
 
     fn take(&mut self, id: LookupId) -> Option<PendingLookup> {
@@ -111,6 +123,7 @@ pub(crate) enum Continuation {
     Enroll { gateway: GatewayId },
     AskRemoval { removal: Box<CameraRemoval>, params: RemoveCameraParams },
     CameraRemoved { result: Value, before: Removed },
+    CameraChanged { result: Value },
 }
 
 impl Hub {
@@ -228,12 +241,17 @@ impl Hub {
                 self.answer_removal(asker, result, &removed.unwrap_or(before));
                 Ok(())
             }
+            (Continuation::CameraChanged { result }, LookupResult::Written) => {
+                self.answer(Asker { conn: call.conn, id: call.id.clone() }, Ok(result));
+                Ok(())
+            }
             (
                 _,
                 LookupResult::Token(_)
                 | LookupResult::GatewayKey(_)
                 | LookupResult::Enrolled(_)
-                | LookupResult::RightsTaken(_),
+                | LookupResult::RightsTaken(_)
+                | LookupResult::Written,
             ) => Err(Fault::new(
                 code::INTERNAL_ERROR,
                 "the database returned the result of another lookup",

@@ -11,10 +11,10 @@ use tracing::{info, trace};
 
 use crate::address::Address;
 use crate::call::Call;
-use crate::exchanges::{Asker, Due};
+use crate::exchanges::{Asker, Due, Effect};
 use crate::links::Connection;
 use crate::timer::Timer;
-use crate::{Admitted, CameraRemoval, ConnId, Granted, Hub, Principal};
+use crate::{Admitted, ConnId, Granted, Hub, Principal};
 
 /// The longest parameters that are sent on: a sealed password has less than 1 KiB.
 const MAX_PARAMS_BYTES: usize = 16 * 1024;
@@ -69,8 +69,8 @@ impl Hub {
         self.start_exchange(call, &gateway, &granted, M::NAME, params, None)
     }
 
-    /// Sends a request on. What was granted is the gateway, or a camera of it, which may be removed
-    /// with it.
+    /// Sends a request on. What was granted is the gateway, or a camera of it, on which it may have
+    /// an effect.
     pub(crate) fn start_exchange<T>(
         &mut self,
         call: &Call,
@@ -78,7 +78,7 @@ impl Hub {
         granted: &Granted<T>,
         method: &str,
         mut params: Value,
-        removal: Option<CameraRemoval>,
+        effect: Option<Effect>,
     ) -> Result<(), Fault> {
         let by = granted.principal().name();
         if let Some(params) = params.as_object_mut() {
@@ -94,8 +94,8 @@ impl Hub {
         let silent_at = call.now.instant + silence;
         let number = self.links.next_number();
         self.exchanges.add(gateway, number, asker, silent_at, ends_at);
-        if let Some(removal) = removal {
-            self.exchanges.note_removal(gateway, number, removal);
+        if let Some(effect) = effect {
+            self.exchanges.note_effect(gateway, number, effect);
         }
         self.timers.set(silent_at.min(ends_at), Timer::Exchange(gateway, number));
         // A movement is asked for three times a second.
@@ -171,7 +171,7 @@ impl Hub {
     ) -> Result<(), Fault> {
         let CancelParams { request: id } = rpc::read(params)?;
         if let Some((gateway, number)) = self.exchanges.find(&Asker { conn, id })
-            && !self.exchanges.removes_camera(gateway, number)
+            && !self.exchanges.has_effect(gateway, number)
         {
             self.exchanges.take(gateway, number);
             self.timers.cancel(&Timer::Exchange(gateway, number));

@@ -16,7 +16,7 @@ use tracing::info;
 
 use crate::address::Address;
 use crate::call::Call;
-use crate::exchanges::Asker;
+use crate::exchanges::{Asker, Effect};
 use crate::lookup::Continuation;
 use crate::stats::EndReason;
 use crate::{Admitted, Close, Granted, Hub, Lookup, Principal};
@@ -158,8 +158,9 @@ impl Hub {
         info!(gateway = %params.peer, camera = %params.camera, "the rights to a camera are gone");
         let granted = removal.granted.clone();
         let removal = CameraRemoval { before: Some(removed), ..removal };
+        let effect = Some(Effect::Removal(Box::new(removal)));
         let (gateway, params) = (&params.peer, rpc::write(params));
-        self.start_exchange(call, gateway, &granted, RemoveCamera::NAME, params, Some(removal))
+        self.start_exchange(call, gateway, &granted, RemoveCamera::NAME, params, effect)
             .map_err(|fault| without_rights(fault, &removed))
     }
 

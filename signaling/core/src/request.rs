@@ -8,6 +8,7 @@ use porthole_signaling_proto::rpc::{Fault, Message, RequestId, code};
 use porthole_signaling_proto::{MAX_GATEWAY_MESSAGE_BYTES, SessionId};
 use serde_json::Value;
 
+use crate::exchanges::Effect;
 use crate::reasons::for_viewers;
 use crate::timer::Timer;
 use crate::whep::http;
@@ -97,10 +98,13 @@ impl Hub {
     ) {
         let outcome = outcome.map_err(shortened);
         // A response that is late or answers no request has no entry.
-        if let Some((asker, removal)) = self.exchanges.complete(conn, id) {
+        if let Some((asker, effect)) = self.exchanges.complete(conn, id) {
             self.timers.cancel(&Timer::Exchange(conn, id));
-            match removal {
-                Some(removal) => self.handle_removal_result(asker, removal, outcome),
+            match effect {
+                Some(Effect::Removal(removal)) => {
+                    self.handle_removal_result(asker, *removal, outcome);
+                }
+                Some(Effect::Change(change)) => self.handle_change_result(asker, *change, outcome),
                 None => self.answer(asker, outcome),
             }
         } else if let Some(request) = self.links.take_request(conn, id) {

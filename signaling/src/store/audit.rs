@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use porthole_signaling_core::{Everything, Granted, Principal};
+use porthole_signaling_core::{CameraChange, ChangeKind, Everything, Granted, Principal};
 use porthole_signaling_proto::rest::{AuditEvent, AuditKind};
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
@@ -205,6 +205,27 @@ impl Store {
     /// Writes down that somebody wanted to give more than they have, if that is possible.
     pub(crate) async fn note_refused_gift(&self, giver: &Principal, gift: &str) {
         self.note(&Event::by(giver, AuditKind::GiftRefused, gift)).await;
+    }
+
+    /// Writes down the change of a camera, which its gateway has made, if that is possible: a full
+    /// disk of the server does not undo it. The line names no address of the camera.
+    pub(crate) async fn note_camera_change(&self, change: &CameraChange) {
+        let CameraChange { granted, camera, kind } = change;
+        let kind = match kind {
+            ChangeKind::Added => AuditKind::CameraAdded,
+            ChangeKind::Changed => AuditKind::CameraChanged,
+            ChangeKind::Readdressed => AuditKind::CameraReaddressed,
+        };
+        let written = async {
+            let mut write = self.begin().await?;
+            let gateway = write.name_of_gateway(granted.object()).await?;
+            let object = format!("{camera} ({gateway})");
+            write.audit(&Event::by(granted.principal(), kind, object)).await?;
+            write.commit().await
+        };
+        if let Err(error) = written.await {
+            warn!(%error, "cannot write to the audit log");
+        }
     }
 
     /// Writes down what has changed nothing, so that it need not be there.

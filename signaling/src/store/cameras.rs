@@ -67,7 +67,7 @@ impl Store {
                 (any.then_some(AuditKind::CameraRightsEnded), Removed::default())
             }
             RightsEnd::Removed(before) => (Some(AuditKind::CameraRemoved), before),
-            RightsEnd::Released => (Some(AuditKind::CameraRightsEnded), Removed::default()),
+            RightsEnd::Released => (Some(AuditKind::CameraReleased), Removed::default()),
         };
         removal.removed += before;
         if let Some(kind) = kind {
@@ -175,7 +175,10 @@ impl Write {
     }
 
     /// Returns the name of a gateway with its id, or the id alone if it is not known.
-    async fn name_of_gateway(&mut self, gateway: &GatewayId) -> Result<String, StoreError> {
+    pub(super) async fn name_of_gateway(
+        &mut self,
+        gateway: &GatewayId,
+    ) -> Result<String, StoreError> {
         let query = sqlx::query("SELECT name FROM gateways WHERE id = ?").bind(gateway.as_str());
         let Some(row) = query.fetch_optional(self.db()).await? else {
             return Ok(gateway.to_string());

@@ -157,13 +157,22 @@ impl Store {
         name: &str,
     ) -> Result<bool, StoreError> {
         let mut write = self.begin_by(granted.principal()).await?;
-        let renamed = sqlx::query("UPDATE gateways SET name = ?, renamed = 1 WHERE id = ?")
+        let gateway = granted.object();
+        let query = sqlx::query("SELECT name FROM gateways WHERE id = ?").bind(gateway.as_str());
+        let Some(row) = query.fetch_optional(write.db()).await? else { return Ok(false) };
+        let before: String = row.try_get("name")?;
+        sqlx::query("UPDATE gateways SET name = ?, renamed = 1 WHERE id = ?")
             .bind(name)
-            .bind(granted.object().as_str())
+            .bind(gateway.as_str())
             .execute(write.db())
             .await?;
+        if before != name {
+            let object = format!("{before} ({gateway}) to {name}");
+            let kind = AuditKind::GatewayRenamed;
+            write.audit(&Event::by(granted.principal(), kind, object)).await?;
+        }
         write.commit().await?;
-        Ok(renamed.rows_affected() > 0)
+        Ok(true)
     }
 
     pub(crate) async fn gateway_key(

@@ -42,6 +42,26 @@ test.each([
     { kind: 'cameraRightsEnded', actor: 'ada', object: 'door (House)' },
     'ada ended all access to the camera door (House)',
   ],
+  [
+    { kind: 'cameraReleased', actor: 'ada', object: 'door (House)' },
+    'ada released the former camera door (House)',
+  ],
+  [
+    { kind: 'cameraAdded', actor: 'ada', object: 'door (House)' },
+    'ada added the camera door (House)',
+  ],
+  [
+    { kind: 'cameraChanged', actor: 'ada', object: 'door (House)' },
+    'ada changed the name or picture of the camera door (House)',
+  ],
+  [
+    { kind: 'cameraReaddressed', actor: 'tv', actorSubject: 'token:7', object: 'door (House)' },
+    'Access token “tv” replaced the address and password of the camera door (House)',
+  ],
+  [
+    { kind: 'gatewayRenamed', actor: 'ada', object: 'Barn (gw-a) to House' },
+    'ada renamed the gateway Barn (gw-a) to House',
+  ],
   [{ kind: 'userRemoved' }, 'Somebody removed Somebody'],
 ] as const)('%o is one sentence', (changes, text) => {
   expect(auditText(event(changes))).toBe(text);

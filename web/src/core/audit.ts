@@ -160,6 +160,26 @@ const KINDS: Readonly<Record<AuditKind, KindText>> = {
     groups: ['access', 'gateways'],
     say: ({ actor, object }) => t('audit.camera-rights-ended', { actor, object }),
   },
+  cameraReleased: {
+    groups: ['access', 'gateways'],
+    say: ({ actor, object }) => t('audit.camera-released', { actor, object }),
+  },
+  cameraAdded: {
+    groups: ['gateways'],
+    say: ({ actor, object }) => t('audit.camera-added', { actor, object }),
+  },
+  cameraChanged: {
+    groups: ['gateways'],
+    say: ({ actor, object }) => t('audit.camera-changed', { actor, object }),
+  },
+  cameraReaddressed: {
+    groups: ['gateways'],
+    say: ({ actor, object }) => t('audit.camera-readdressed', { actor, object }),
+  },
+  gatewayRenamed: {
+    groups: ['gateways'],
+    say: ({ actor, object }) => t('audit.gateway-renamed', { actor, object }),
+  },
 };
 
 /** Returns true for events that were refused, which deserve a look. */

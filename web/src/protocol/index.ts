@@ -2644,7 +2644,7 @@ names: RemovedNames, };
 /**
  * A kind of event in the audit log.
  */
-export type AuditKind = "setUp" | "signedIn" | "signInFailed" | "codeMissing" | "signedOut" | "giftRefused" | "tokenCreated" | "tokenRevoked" | "claimCreated" | "claimRevoked" | "gatewayEnrolled" | "enrolmentRefused" | "gatewayRemoved" | "userRemoved" | "userReset" | "userChanged" | "invitationCreated" | "invitationRevoked" | "invitationAccepted" | "passwordChanged" | "secondFactorAdded" | "secondFactorRemoved" | "shareCreated" | "shareRevoked" | "shareOpened" | "shareRefused" | "passkeyAdded" | "passkeyRemoved" | "passkeyRefused" | "passkeyCopied" | "identityAdded" | "identityRemoved" | "identityRefused" | "userJoined" | "cameraRemoved" | "cameraRightsEnded";
+export type AuditKind = "setUp" | "signedIn" | "signInFailed" | "codeMissing" | "signedOut" | "giftRefused" | "tokenCreated" | "tokenRevoked" | "claimCreated" | "claimRevoked" | "gatewayEnrolled" | "enrolmentRefused" | "gatewayRemoved" | "userRemoved" | "userReset" | "userChanged" | "invitationCreated" | "invitationRevoked" | "invitationAccepted" | "passwordChanged" | "secondFactorAdded" | "secondFactorRemoved" | "shareCreated" | "shareRevoked" | "shareOpened" | "shareRefused" | "passkeyAdded" | "passkeyRemoved" | "passkeyRefused" | "passkeyCopied" | "identityAdded" | "identityRemoved" | "identityRefused" | "userJoined" | "cameraRemoved" | "cameraRightsEnded" | "cameraReleased" | "cameraAdded" | "cameraChanged" | "cameraReaddressed" | "gatewayRenamed";
 
 /**
  * An event in the audit log, or several of one kind in a row.

@@ -77,13 +77,23 @@ pub enum AuditKind {
     UserJoined,
     /// A camera was removed from its gateway, and every right to it.
     CameraRemoved,
-    /// The rights to a camera were taken, because it is about to be removed or its id was released.
+    /// The rights to a camera were taken, because it is about to be removed.
     CameraRightsEnded,
+    /// The id of a former camera is kept for its gateway no longer, and nobody has rights to it.
+    CameraReleased,
+    /// A camera was added to a gateway.
+    CameraAdded,
+    /// The name of a camera was changed, or how it is shown.
+    CameraChanged,
+    /// The addresses and the password of a camera were replaced: it may show something else.
+    CameraReaddressed,
+    /// A person has given a gateway another name.
+    GatewayRenamed,
 }
 
 impl AuditKind {
     /// The kinds of events.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 41] = [
         Self::SetUp,
         Self::SignedIn,
         Self::SignInFailed,
@@ -120,6 +130,11 @@ impl AuditKind {
         Self::UserJoined,
         Self::CameraRemoved,
         Self::CameraRightsEnded,
+        Self::CameraReleased,
+        Self::CameraAdded,
+        Self::CameraChanged,
+        Self::CameraReaddressed,
+        Self::GatewayRenamed,
     ];
 
     /// Returns the name of the kind, in words. The database has it, so it never changes.
@@ -161,6 +176,11 @@ impl AuditKind {
             Self::UserJoined => "user joined",
             Self::CameraRemoved => "camera removed",
             Self::CameraRightsEnded => "rights to camera ended",
+            Self::CameraReleased => "camera released",
+            Self::CameraAdded => "camera added",
+            Self::CameraChanged => "camera changed",
+            Self::CameraReaddressed => "camera address changed",
+            Self::GatewayRenamed => "gateway renamed",
         }
     }
 }

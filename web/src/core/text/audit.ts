@@ -2,7 +2,7 @@
 
 export const AUDIT_TEXT = {
   'audit.title': 'Log',
-  'audit.lead': 'Who signed in, and who changed what about people, access and gateways.',
+  'audit.lead': 'Who signed in, and who changed what about people, access, gateways and cameras.',
   'audit.filter': 'Kinds of events',
   'audit.all': 'All',
   'audit.refused': 'Refused',
@@ -59,4 +59,9 @@ export const AUDIT_TEXT = {
   'audit.user-joined': '{name} joined with an account of the sign-in service',
   'audit.camera-removed': '{actor} removed the camera {object}',
   'audit.camera-rights-ended': '{actor} ended all access to the camera {object}',
+  'audit.camera-released': '{actor} released the former camera {object}',
+  'audit.camera-added': '{actor} added the camera {object}',
+  'audit.camera-changed': '{actor} changed the name or picture of the camera {object}',
+  'audit.camera-readdressed': '{actor} replaced the address and password of the camera {object}',
+  'audit.gateway-renamed': '{actor} renamed the gateway {object}',
 } as const;

@@ -20,9 +20,9 @@ use porthole_signaling_proto::rpc::{Fault, Message, RequestId, code};
 use porthole_signaling_proto::{CameraReport, CameraState, GatewayId, SessionId, rpc};
 
 use crate::{
-    Action, Admitted, CameraRemoval, Close, Config, ConnId, Enrolled, Hub, Identity, Limits,
-    Lookup, LookupResult, Objects, Output, Principal, Sender, TurnConfig, WhepRequestId,
-    WhepResponse,
+    Action, Admitted, CameraChange, CameraRemoval, ChangeKind, Close, Config, ConnId, Enrolled,
+    Hub, Identity, Limits, Lookup, LookupResult, Objects, Output, Principal, Sender, TurnConfig,
+    WhepRequestId, WhepResponse,
 };
 
 pub(super) struct World {
@@ -46,6 +46,8 @@ pub(super) struct World {
     pub(super) taken: Vec<(String, bool)>,
     /// The number of rights that each camera has.
     pub(super) grants: u32,
+    /// The changes of cameras that were written down, with who has made them.
+    pub(super) written: Vec<(ChangeKind, String)>,
     last: u64,
 }
 
@@ -75,6 +77,7 @@ impl World {
             replaces: None,
             taken: Vec::new(),
             grants: 0,
+            written: Vec::new(),
             last: 0,
         }
     }
@@ -130,6 +133,13 @@ impl World {
                 let mut removed = before.unwrap_or(Removed { cameras: 1, ..Removed::default() });
                 removed += Removed { sessions, grants: self.grants, ..Removed::default() };
                 LookupResult::RightsTaken(Ok(removed))
+            }
+            Lookup::WriteDown(change) => {
+                let CameraChange { granted, camera, kind } = *change;
+                let line =
+                    format!("{}: {camera} of {}", granted.principal().name(), granted.object());
+                self.written.push((kind, line));
+                LookupResult::Written
             }
         }
     }

@@ -7,7 +7,7 @@ use porthole_signaling_proto::method::{
     AddCamera, ApplySettings, Cancel, Challenge, ChangeCamera, CheckSettings, Close, Connect,
     Discover, Enroll, Extend, GoToPreset, Invite, Method as _, Move, Notification as _, Ping,
     Presets, Probe, Progress, ReadConfiguration, Register, RemoveCamera, RemovePreset, Report,
-    SavePreset, SealingKey, StoredCameras, Trickle, Unregister,
+    SavePreset, SealingKey, Shown, StoredCameras, Trickle, Unregister,
 };
 use porthole_signaling_proto::rpc::{Fault, code};
 use serde_json::Value;
@@ -50,9 +50,10 @@ pub(crate) const REQUESTS: [(&str, Action, Handler); 24] = [
 ];
 
 /// The notifications that peers send, except `error`, which has a form of its own.
-pub(crate) const NOTIFICATIONS: [(&str, Action, NotificationHandler); 4] = [
+pub(crate) const NOTIFICATIONS: [(&str, Action, NotificationHandler); 5] = [
     (Trickle::NAME, Action::Trickle, Hub::handle_trickle),
     (Close::NAME, Action::Close, Hub::handle_close_session),
+    (Shown::NAME, Action::Shown, Hub::handle_shown),
     (Progress::NAME, Action::Progress, Hub::handle_progress),
     (Cancel::NAME, Action::Cancel, Hub::handle_cancel),
 ];

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use porthole_clock::Now;
 use porthole_signaling_proto::method::{
-    Close, Invite, InviteParams, Method as _, Notification as _, SessionParams, Trickle,
-    TrickleParams,
+    Close, Invite, InviteParams, Method as _, Notification as _, SessionParams, Shown, ShownParams,
+    Trickle, TrickleParams,
 };
 use porthole_signaling_proto::rpc::{Fault, Message, code};
 use porthole_signaling_proto::{GatewayId, SessionId, rpc};
@@ -179,6 +179,23 @@ impl Hub {
         if let Some(id) = id {
             let method = Trickle::NAME.to_owned();
             self.post_to_other_side(conn, &id, Message::Notification { method, params });
+        }
+        Ok(())
+    }
+
+    /// Handles `portholeShown`: tells the client of a session which picture its gateway has chosen.
+    pub(crate) fn handle_shown(
+        &mut self,
+        _: Now,
+        _: ConnId,
+        admitted: Admitted,
+        params: Value,
+    ) -> Result<(), Fault> {
+        let from = admitted.gateway()?;
+        let params: ShownParams = rpc::read(params)?;
+        let id = &params.session;
+        if self.sessions.get(id).is_some_and(|session| session.gateway() == from) {
+            self.post(Address::Client(id), Message::notification::<Shown>(&params));
         }
         Ok(())
     }

@@ -20,6 +20,7 @@
 //! | `portholeMove`, `portholePresets`, `portholeGoToPreset`, `portholeSavePreset`, `portholeRemovePreset`, `portholeCheckSettings`, `portholeApplySettings` | client → server → device | [`crate::control`] |
 //! | `portholeProgress` | device → server → client, a notification | pieces of the response to one of these |
 //! | `portholeCancel` | client → server → device, a notification | the end of one of these |
+//! | `portholeShown` | device → server → client, a notification | which picture the device has chosen for a session |
 //! | `portholeClose` | client → server → device, device → server → client, a notification | the end of a session |
 
 use std::net::IpAddr;
@@ -154,6 +155,8 @@ notifications! {
     Cameras = "portholeCameras" (CamerasParams);
     /// STUN and TURN servers with new credentials, for an ICE restart late in a session.
     IceServers = "portholeIceServers" (IceServersParams);
+    /// The picture that a viewer gets now, where the gateway chooses it.
+    Shown = "portholeShown" (ShownParams);
     /// The end of a session.
     Close = "portholeClose" (SessionParams);
     /// A piece of the response to a request that takes its time.
@@ -409,6 +412,48 @@ pub struct IceServersParams {
     pub session: SessionId,
     /// The ICE servers that replace the previous ones.
     pub ice_servers: Vec<IceServer>,
+}
+
+/// Parameters of `portholeShown`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct ShownParams {
+    /// The id of the session.
+    pub session: SessionId,
+    /// The picture that is shown.
+    pub picture: ShownPicture,
+    /// The reason for which it is less than the main stream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub reason: Option<ShownReason>,
+    /// The rate in kbit/s that the viewer's path was found to carry, or that the cap leaves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub kbit_per_s: Option<u32>,
+}
+
+/// The picture that the gateway has chosen for a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub enum ShownPicture {
+    /// The main stream.
+    Main,
+    /// The sub stream.
+    Sub,
+    /// The key frames of the sub stream, seconds apart.
+    KeyFrames,
+    /// The last picture, until the path carries more.
+    Still,
+}
+
+/// The reason for which a viewer gets less than the main stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub enum ShownReason {
+    /// The viewer's path carries no more.
+    Path,
+    /// The cap of the gateway's uplink leaves no more.
+    Cap,
 }
 
 /// A reference to a session.

@@ -89,6 +89,9 @@ fn types(text: &mut String) {
         method::RefusedCamera,
         method::CamerasParams,
         method::IceServersParams,
+        method::ShownPicture,
+        method::ShownReason,
+        method::ShownParams,
         method::SessionParams,
         method::OfferParams,
         method::OfferResult,
@@ -248,6 +251,7 @@ fn methods(text: &mut String) {
         notification::<method::Cameras>(),
         notification::<method::IceServers>(),
         notification::<method::Progress>(),
+        notification::<method::Shown>(),
         close,
     ];
     map(

@@ -625,6 +625,37 @@ session: SessionId,
 iceServers: Array<IceServer>, };
 
 /**
+ * The picture that the gateway has chosen for a session.
+ */
+export type ShownPicture = "main" | "sub" | "keyFrames" | "still";
+
+/**
+ * The reason for which a viewer gets less than the main stream.
+ */
+export type ShownReason = "path" | "cap";
+
+/**
+ * Parameters of `portholeShown`.
+ */
+export type ShownParams = {
+/**
+ * The id of the session.
+ */
+session: SessionId,
+/**
+ * The picture that is shown.
+ */
+picture: ShownPicture,
+/**
+ * The reason for which it is less than the main stream.
+ */
+reason?: ShownReason,
+/**
+ * The rate in kbit/s that the viewer's path was found to carry, or that the cap leaves.
+ */
+kbitPerS?: number, };
+
+/**
  * A reference to a session.
  */
 export type SessionParams = {
@@ -2756,6 +2787,7 @@ export type ServerNotifications = {
   portholeCameras: { params: CamerasParams };
   portholeIceServers: { params: IceServersParams };
   portholeProgress: { params: ProgressParams };
+  portholeShown: { params: ShownParams };
   portholeClose: { params: SessionParams };
 };
 

@@ -261,6 +261,8 @@ actions! {
     Cancel = Need::Side;
     /// Send a candidate to the other side: `trickle`.
     Trickle = Need::Side;
+    /// Tell a viewer which picture was chosen for it: `portholeShown`.
+    Shown = Need::Gateway;
     /// End a session: `portholeClose`.
     Close = Need::Side;
     /// Tell the other side of an error: `error`.

@@ -402,6 +402,7 @@ fn any_message() -> impl Strategy<Value = String> {
         Just("portholeProbe"),
         Just("portholeAddCamera"),
         Just("portholeProgress"),
+        Just("portholeShown"),
         Just("portholeCancel"),
     ];
     let key = prop_oneof![

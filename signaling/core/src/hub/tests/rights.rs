@@ -410,6 +410,14 @@ fn notifications() -> Vec<Row> {
         ("portholeClose", json!({"session": "@session"}), SIDES),
         ("error", json!({"session": "@session"}), SIDES),
         (
+            "portholeShown",
+            json!({"session": "@session", "picture": "sub", "reason": "path", "kbitPerS": 900}),
+            [
+                NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, SENT,
+                NONE, NONE, NONE, NONE,
+            ],
+        ),
+        (
             "portholeProgress",
             json!({"request": "@number", "value": {}}),
             [

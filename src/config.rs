@@ -319,6 +319,8 @@ pub struct Turn {
 
 /// The number of ports of both families.
 const MAX_ALLOCATIONS: u32 = 131_072;
+/// Ten gigabits a second.
+const MAX_UPLINK: u32 = 10_000_000;
 /// One day: a client that has not found another server by then will not.
 const MAX_DRAIN_S: u32 = 86_400;
 
@@ -383,6 +385,9 @@ pub struct Gateway {
     pub turn_only: bool,
     /// The way in which the router is asked to forward the UDP port.
     pub port_mapping: PortMapping,
+    /// The rate of what viewers outside the local network get in all; absent is unlimited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_uplink_kbit_per_s: Option<Bounded<100, MAX_UPLINK>>,
     /// Networks in which cameras may be looked for although the machine has no address in them.
     pub networks: Vec<Network>,
     /// STUN and TURN servers that are neither public nor on the signaling server's machine.
@@ -407,6 +412,7 @@ impl Default for Gateway {
             udp_port: 0,
             turn_only: false,
             port_mapping: PortMapping::Auto,
+            max_uplink_kbit_per_s: None,
             networks: Vec::new(),
             allow_ice_servers: Vec::new(),
             ca_certificates: None,

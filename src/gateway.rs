@@ -93,6 +93,7 @@ fn settings(
         allow_plain_http: gateway.allow_plain_http,
         turn_only: gateway.turn_only,
         port_mapping: gateway.port_mapping.protocols(),
+        max_uplink: gateway.max_uplink_kbit_per_s.map(|rate| u64::from(rate.get()) * 1000),
     })
 }
 
@@ -142,7 +143,7 @@ mod tests {
     use porthole_gateway::port_mapping::{Protocol, Protocols};
 
     use super::*;
-    use crate::config::Span;
+    use crate::config::{Bounded, Span};
 
     #[test]
     fn the_networks_for_cameras_reach_the_gateway() {
@@ -194,6 +195,15 @@ mod tests {
         assert_eq!((place.number, place.allows_text), (3, false));
         let credentials = place.credentials.unwrap();
         assert_eq!((credentials.user.as_str(), credentials.password.as_str()), ("anna", "geheim"));
+    }
+
+    #[test]
+    fn the_cap_of_the_uplink_reaches_the_gateway() {
+        let server = Url::parse("http://localhost/").unwrap();
+        let mut config = Config::default();
+        assert_eq!(settings(&config, server.clone(), None).unwrap().max_uplink, None);
+        config.gateway.max_uplink_kbit_per_s = Some(Bounded::new(6_000));
+        assert_eq!(settings(&config, server, None).unwrap().max_uplink, Some(6_000_000));
     }
 
     #[test]

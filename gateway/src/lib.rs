@@ -87,6 +87,8 @@ pub struct Config {
     pub turn_only: bool,
     /// Protocols with which the router is asked to forward the UDP port; `None` if it is not asked.
     pub port_mapping: Option<Protocols>,
+    /// Limit of everything that viewers outside the local network get, in bits per second.
+    pub max_uplink: Option<u64>,
 }
 
 /// Reason for which a gateway does not start.
@@ -158,6 +160,7 @@ impl Gateway {
         let core = Core::new(GatewayConfig {
             identity: Identity::generate()?,
             turn_only: config.turn_only,
+            max_uplink: config.max_uplink,
             seed: rand::random(),
         });
         let (messages, outgoing) = mpsc::channel(LINK_QUEUE);
@@ -217,8 +220,7 @@ impl Gateway {
             };
             PortMapping::new(config, mapping)
         });
-        let (server, claim, name) = (config.server, config.claim, config.name);
-        let allow_plain_http = config.allow_plain_http;
+        let Config { server, claim, name, allow_plain_http, .. } = config;
         let link = Link { server, claim, name, key, tls: Arc::new(tls), allow_plain_http };
         let links = (events, outgoing);
         Ok(Self { driver, cameras, link, manager, controls, links, doubts, port_mapping })

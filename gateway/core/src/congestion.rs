@@ -6,11 +6,13 @@
 //! carries, in the way of Google Congestion Control (draft-ietf-rmcat-gcc-02): `delay` detects that
 //! delays grow, `queue` that a queue stands, `loss` that packets are lost, and `rate` moves the
 //! estimate. A small stream never shows that a large one would fit, so `probe` sends more than the
-//! stream for a moment. [`Ladder`] decides on the stream.
+//! stream for a moment. [`Uplink`] has what a cap leaves for each viewer, and [`Ladder`] decides on
+//! the stream.
 //!
 //! Architecture invariant: nothing here knows a camera, a socket or a packet's contents, and what
 //! is kept for a viewer is bounded by count and by age.
 
+mod breaker;
 mod delay;
 mod ladder;
 mod loss;
@@ -18,11 +20,13 @@ mod probe;
 mod queue;
 mod rate;
 mod sent;
+mod uplink;
 
 use std::time::{Duration, Instant};
 
 use crate::rtp::rtcp::{Packet, TICK, TransportFeedback};
 use crate::rtp::{ReceptionReport, stamp};
+use breaker::Breaker;
 use delay::{DelayDetector, Signal};
 use loss::Loss;
 use probe::Probing;
@@ -30,7 +34,9 @@ use queue::Queue;
 use rate::RateControl;
 use sent::SentRecord;
 
+pub use breaker::Sent;
 pub use ladder::{Decision, Ladder, Rates, Rung};
+pub use uplink::{Shown, Uplink};
 
 /// Bytes that a datagram has around an RTP packet: IPv4, UDP and the tag of SRTP.
 const OVERHEAD: usize = 20 + 8 + 16;
@@ -43,6 +49,14 @@ const BAD_FRACTION: u8 = 64;
 /// congested: about two seconds.
 const BAD_REPORTS: u32 = 2;
 
+/// Time for which packets are sent without a report on any of them, after which the viewer no
+/// longer tells of each packet, in microseconds.
+const UNANSWERED: i64 = 3_000_000;
+
+/// Time without a packet after which a path counts as empty, in microseconds: longer than the
+/// queues that are met.
+const IDLE: i64 = 2_000_000;
+
 /// The state of a path.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Line {
@@ -52,10 +66,16 @@ pub struct Line {
     pub is_congested: bool,
     /// The time that the last packet has waited in queues.
     pub queue: Duration,
+    /// True if the stream takes far more than is fair, or does not arrive, by the viewer's reports.
+    pub is_tripped: bool,
+    /// True if a quarter was lost by the viewer's last reports.
+    pub is_losing: bool,
     /// True if no queue stands, and few packets are lost.
     pub is_clear: bool,
-    /// True if the viewer tells of each packet, so that the path can be probed.
+    /// True if the viewer tells of each packet.
     pub is_detailed: bool,
+    /// True if the path can be probed: the viewer also takes packets that are sent again.
+    pub can_be_probed: bool,
 }
 
 /// The congestion control of one path. Number each packet with [`Self::stamp`], pass in the
@@ -64,6 +84,8 @@ pub struct Line {
 pub struct Congestion {
     /// Id of the header extension that has the number.
     id: Option<u8>,
+    /// The viewer takes packets that are sent again, which is what probes are made of.
+    takes_padding: bool,
     epoch: Instant,
     sent: SentRecord,
     /// Time of the newest arrival, in ticks of the viewer's clock.
@@ -76,8 +98,15 @@ pub struct Congestion {
     /// The viewer's own estimate.
     remb: Option<u64>,
     bad_reports: u32,
+    breaker: Breaker,
+    /// Time of the last packet.
+    last_sent: i64,
+    /// Time of the first packet since the last report on one.
+    unanswered: Option<i64>,
     /// Number of the first packet of the stream that is sent now.
     first_of_stream: u64,
+    /// True while no packet of the stream is sent.
+    is_paused: bool,
     line: Line,
 }
 
@@ -92,11 +121,13 @@ struct Arrival {
 
 impl Congestion {
     /// Creates the control of a path. `id`: that of the header extension with the transport-wide
-    /// number, if it was negotiated.
+    /// number, if it was negotiated. `takes_padding`: retransmissions as a stream of their own
+    /// were negotiated, too.
     #[must_use]
-    pub fn new(now: Instant, id: Option<u8>) -> Self {
+    pub fn new(now: Instant, id: Option<u8>, takes_padding: bool) -> Self {
         Self {
             id,
+            takes_padding,
             epoch: now,
             sent: SentRecord::default(),
             last_arrival: None,
@@ -107,7 +138,11 @@ impl Congestion {
             probing: Probing::default(),
             remb: None,
             bad_reports: 0,
+            breaker: Breaker::default(),
+            last_sent: 0,
+            unanswered: None,
             first_of_stream: 0,
+            is_paused: false,
             line: Line::default(),
         }
     }
@@ -119,7 +154,9 @@ impl Congestion {
         #[expect(clippy::cast_possible_truncation, reason = "the low 16 bits are the wire's")]
         if stamp(packet, id, number as u16) {
             let bytes = u32::try_from(packet.len() + OVERHEAD).unwrap_or(u32::MAX);
-            self.sent.push(micros(self.epoch, now), bytes);
+            self.last_sent = micros(self.epoch, now);
+            self.unanswered.get_or_insert(self.last_sent);
+            self.sent.push(self.last_sent, bytes);
             self.probing.handle_sent(number, bytes);
         }
     }
@@ -158,20 +195,29 @@ impl Congestion {
         told
     }
 
-    /// Handles a receiver's report, which is all that some viewers tell. Returns true if it has
-    /// told about the path.
-    pub fn handle_report(&mut self, report: &ReceptionReport) -> bool {
-        if self.last_arrival.is_some() {
+    /// Handles a receiver's report on the stream, which is all that some viewers tell. Returns true
+    /// if it has told about the path.
+    pub fn handle_report(&mut self, now: Instant, report: &ReceptionReport, sent: Sent) -> bool {
+        if self.is_paused {
             return false;
         }
+        self.line.is_tripped = self.breaker.handle_report(now, report, sent);
         let is_bad = report.fraction_lost >= BAD_FRACTION;
         self.bad_reports = if is_bad { self.bad_reports.saturating_add(1) } else { 0 };
+        self.line.is_losing = self.bad_reports >= BAD_REPORTS;
+        let now = micros(self.epoch, now);
+        let is_answered = self.unanswered.is_none_or(|since| now - since < UNANSWERED);
+        if self.line.is_detailed && is_answered {
+            return self.line.is_tripped || self.line.is_losing;
+        }
         self.line = Line {
             estimate: self.remb,
-            is_congested: self.bad_reports >= BAD_REPORTS,
+            is_congested: self.line.is_losing,
             queue: Duration::ZERO,
             is_clear: !is_bad,
             is_detailed: false,
+            can_be_probed: false,
+            ..self.line
         };
         true
     }
@@ -201,6 +247,7 @@ impl Congestion {
         if arrivals.is_empty() && lost == 0 {
             return;
         }
+        self.unanswered = None;
         self.loss.add(now, received, lost);
         // As they arrived: what was overtaken says nothing about a queue.
         arrivals.sort_by_key(|arrival| (arrival.received, arrival.sent));
@@ -215,8 +262,12 @@ impl Congestion {
             queue: self.queue.last(),
             is_clear: self.queue.is_clear() && self.loss.is_fine(),
             is_detailed: true,
+            can_be_probed: self.takes_padding,
             ..self.line
         };
+        if self.is_paused && !self.takes_padding {
+            self.free_line();
+        }
     }
 
     /// Moves the estimate by what the arrivals have shown.
@@ -227,10 +278,9 @@ impl Congestion {
         if is_standing && let Some(capacity) = self.queue.capacity() {
             self.rate.limit(capacity);
         }
-        if self.loss.is_heavy()
-            && let Some(acknowledged) = acknowledged
-        {
-            self.rate.limit(acknowledged);
+        if self.loss.is_heavy() {
+            // So few packets that no rate can be measured are next to nothing.
+            self.rate.limit(acknowledged.unwrap_or(0));
         }
         self.line.is_congested = is_standing || self.loss.is_heavy();
     }
@@ -252,21 +302,46 @@ impl Congestion {
         self.first_of_stream = self.sent.next();
         self.loss = Loss::default();
         self.bad_reports = 0;
+        self.breaker = Breaker::default();
+        self.is_paused = false;
+        self.unanswered = None;
+        (self.line.is_tripped, self.line.is_losing) = (false, false);
+    }
+
+    /// Notes that nothing of the stream is sent from now on. The path is free then, and nobody
+    /// reports that it is.
+    pub fn handle_pause(&mut self) {
+        self.handle_change();
+        self.is_paused = true;
+        self.free_line();
+    }
+
+    fn free_line(&mut self) {
+        self.line.is_congested = false;
+        // Where the path can be probed, the packets of the probe say if it is clear.
+        self.line.is_clear |= !self.line.can_be_probed;
     }
 
     /// Sets the rate that the path is to be probed for, or ends probing. `since`: time from which
     /// less than that is sent.
     pub fn set_goal(&mut self, now: Instant, goal: Option<u64>, since: Instant) {
-        let goal = goal.filter(|_| self.line.is_detailed);
+        let goal = goal.filter(|_| self.line.can_be_probed);
         let start = self.rate.estimate().unwrap_or_default();
         let (now, since) = (micros(self.epoch, now), micros(self.epoch, since));
         self.probing.set_goal(now, goal, start, since);
     }
 
+    /// Returns true if the path has something to spare. Where nothing was sent for a while, the
+    /// last report says nothing any more.
+    fn is_free(&self, now: i64) -> bool {
+        self.line.is_clear || now - self.last_sent >= IDLE
+    }
+
     /// Returns true if a packet is to be sent now that only probes the path. Ask again after it.
     pub fn wants_padding(&mut self, now: Instant) -> bool {
-        let is_clear = self.line.is_clear;
-        self.probing.wants_padding(micros(self.epoch, now), is_clear)
+        let now = micros(self.epoch, now);
+        let is_free = self.is_free(now);
+        self.probing.wants_padding(now, is_free)
     }
 
     /// Ends a probe that nothing can be sent for.

@@ -9,6 +9,8 @@ mod network;
 mod questions;
 mod signaling;
 mod timed;
+mod uplink;
+mod watching;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -23,9 +25,10 @@ use rand::rngs::StdRng;
 use tracing::{error, info};
 
 use crate::camera::{Camera, CameraChange, ControlFacts, SourceEvent, Stream, StreamId, Viewer};
-use crate::dtls_srtp::{Identity, SrtpProfile};
+use crate::congestion::Uplink;
+use crate::dtls_srtp::Identity;
 use crate::ice::LocalBase;
-use crate::media::{MediaKind, MediaPacket, TrackCodec};
+use crate::media::{MediaPacket, TrackCodec};
 use crate::port_mapping::Mapping;
 use crate::question::{QuestionEvent, Registry};
 use crate::reflexive::ReflexiveGatherer;
@@ -59,6 +62,8 @@ pub struct GatewayConfig {
     pub identity: Identity,
     /// Use relayed candidates only, so that the addresses of this network stay private.
     pub turn_only: bool,
+    /// Limit of everything that viewers outside the local network get, in bits per second.
+    pub max_uplink: Option<u64>,
     /// Seed of the generator for credentials, SSRCs and the like. Must be unpredictable in
     /// production.
     pub seed: u64,
@@ -87,6 +92,8 @@ pub struct Gateway {
     /// Viewers waiting for a camera whose format is not known yet, in order of arrival.
     pending_viewers: VecDeque<admission::PendingViewer>,
     remotes: Remotes,
+    /// The uplink of the viewers outside the local network.
+    uplink: Uplink<SessionId>,
     /// The questions of the server that belong to no session.
     questions: Registry,
     /// Cameras that were probed and not added, each with the last time at which it was found or
@@ -129,6 +136,7 @@ impl Gateway {
             pending_whep_restarts: HashMap::new(),
             pending_viewers: VecDeque::new(),
             remotes: Remotes::default(),
+            uplink: Uplink::new(config.max_uplink),
             questions: Registry::default(),
             provisional: BTreeMap::new(),
             facts: BTreeMap::new(),
@@ -209,69 +217,9 @@ impl Gateway {
         }
     }
 
-    /// Sends the cached groups of pictures to a viewer whose session has just started.
-    fn start_watching(&mut self, now: Instant, id: &SessionId) {
-        self.count_start(now, id);
-        let Some(session) = self.sessions.get(id) else { return };
-        let path = session.describe_path();
-        let srtp = session.srtp_profile().map(SrtpProfile::name);
-        info!(session = %id, stream = session.describe_sources(), path, srtp, "watching");
-        self.report_at.get_or_insert(now + REPORT_DELAY);
-        let negotiated = session.sections().iter().enumerate().filter(|(_, s)| s.codec().is_some());
-        let sections: Vec<_> = negotiated.map(|(index, section)| (index, section.kind())).collect();
-        for (section, kind) in sections {
-            match kind {
-                MediaKind::Video => self.send_gop(now, id, section, Session::send_burst),
-                MediaKind::Audio => self.start_listening(id, section),
-            }
-        }
-        self.prepare_ladder(id);
-    }
-
-    /// Begins to send sound to a section, which the viewer has taken.
-    fn start_listening(&mut self, id: &SessionId, section: usize) {
-        let Some(source) = self.source_of(id, section) else { return };
-        if let Some(stream) = self.stream_mut(&source) {
-            stream.add_listener(Viewer { session: id.clone(), section });
-        }
-    }
-
-    /// Handles a viewer's request for a key frame: the cached group of pictures restarts its
-    /// decoder at once, and the camera is asked for a fresh key frame if it supports that.
-    fn send_key_frame(&mut self, now: Instant, id: &SessionId, section: usize) {
-        let Some(source) = self.source_of(id, section) else { return };
-        self.send_gop(now, id, section, Session::send_recovery_burst);
-        if let Some(stream) = self.stream_mut(&source) {
-            stream.request_key_frame(now);
-        }
-        self.collect_stream_outputs(&source);
-    }
-
     /// Returns the stream that feeds a section.
     fn source_of(&self, id: &SessionId, section: usize) -> Option<StreamId> {
         self.sessions.get(id)?.sections().get(section).map(|section| section.source().clone())
-    }
-
-    /// Sends the stream's cached group of pictures with `send`, or requests a key frame if there is
-    /// none.
-    fn send_gop(
-        &mut self,
-        now: Instant,
-        id: &SessionId,
-        section: usize,
-        send: impl FnOnce(&mut Session, Instant, usize, &[MediaPacket]),
-    ) {
-        let Some(source) = self.source_of(id, section) else { return };
-        let Some(session) = self.sessions.get_mut(id) else { return };
-        let camera = self.cameras.get_mut(&source.camera);
-        let Some(stream) = camera.and_then(|camera| camera.stream_mut(source.role)) else { return };
-        let group = stream.group_of_pictures();
-        if group.is_empty() {
-            stream.request_key_frame(now);
-        } else if catch_panic(|| send(session, now, section, group)).is_none() {
-            return self.end_session(now, id, EndReason::Fault, PANIC_REASON);
-        }
-        self.collect_stream_outputs(&source);
     }
 
     /// Ends a session for this reason; the viewer is told the `words`.
@@ -292,6 +240,7 @@ impl Gateway {
             }
         }
         self.remotes.forget(id);
+        self.uplink.remove(id);
         self.pending_whep_answers.remove(id);
         self.pending_whep_restarts.remove(id);
         self.send_close(id, words);

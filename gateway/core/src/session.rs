@@ -72,7 +72,7 @@ pub enum SessionOutput {
     },
     /// Silence of the viewer: it, or the network, may be gone.
     Quiet,
-    /// News about the path of a viewer whose stream follows it; see [`Session::follow_line`].
+    /// News about the path of a viewer; see [`Session::follow_line`].
     Line,
     /// The first packet of a track was sent, so long after the session was created.
     FirstPacket(Duration),
@@ -162,6 +162,7 @@ impl Session {
             return self.end(EndReason::Expired, "the session expired and was not extended");
         }
         self.transports.iter_mut().for_each(|transport| transport.handle_timeout(now));
+        self.decide_without_report(now);
         self.send_due_packets(now);
         self.process_transport(now);
     }

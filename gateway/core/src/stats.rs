@@ -143,6 +143,8 @@ label! {
         Sub = "sub",
         /// The key frames of the sub stream.
         KeyFrames = "key_frames",
+        /// No picture: the last one stands.
+        Still = "still",
     }
 }
 
@@ -152,6 +154,7 @@ impl From<Rung> for Shown {
             Rung::Main => Self::Main,
             Rung::Sub => Self::Sub,
             Rung::KeyFrames => Self::KeyFrames,
+            Rung::Still => Self::Still,
         }
     }
 }

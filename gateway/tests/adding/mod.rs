@@ -52,6 +52,7 @@ impl Running {
             allow_plain_http: false,
             turn_only: false,
             port_mapping: None,
+            max_uplink: None,
         };
         let gateway = Gateway::start(config).expect("it starts");
         let (id, stop) = (gateway.id().to_string(), CancellationToken::new());

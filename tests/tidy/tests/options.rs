@@ -275,6 +275,16 @@ const EFFECTS: &[(&str, &str, &str)] = &[
         "tests/net/tests/port_mapping.rs",
         "two_symmetric_nats_connect_directly_through_a_mapped_port_that_is_given_back",
     ),
+    (
+        "gateway.max_uplink_kbit_per_s",
+        "src/gateway.rs",
+        "the_cap_of_the_uplink_reaches_the_gateway",
+    ),
+    (
+        "gateway.max_uplink_kbit_per_s",
+        "tests/viewer/tests/line/uplink.rs",
+        "a_cap_of_the_uplink_holds_whatever_the_line_carries",
+    ),
     ("gateway.networks", "src/gateway.rs", "the_networks_for_cameras_reach_the_gateway"),
     (
         "gateway.ca_certificates",

@@ -1,4 +1,5 @@
-//! The viewer's answer: takes the first video section of an offer, with its preferred codec.
+//! The viewer's answer: takes the first video section of an offer, with its preferred codec, and
+//! sound if there is any, which it does not play.
 
 use std::fmt::Write as _;
 
@@ -42,14 +43,16 @@ pub struct Chosen {
     /// Candidates in the offer.
     pub candidates: Vec<String>,
     section: Section,
+    sound: Option<Section>,
 }
 
 /// Reads an offer; `role` is our role in the DTLS handshake.
 pub(crate) fn read(offer: &str, role: DtlsRole) -> Result<Chosen, AnswerError> {
     let offer = sdp::parse(offer)?;
-    let mut sections = offer.sections.into_iter();
-    let section = sections.find(|section| section.media == "video" && !section.is_rejected());
+    let mut sections = offer.sections.into_iter().filter(|section| !section.is_rejected());
+    let section = sections.find(|section| section.media == "video");
     let section = section.ok_or(AnswerError::Missing("video"))?;
+    let sound = sections.find(|section| section.media == "audio" && section.mid.is_some());
     let known = |offered: &RemoteCodec| {
         Codec::from_encoding_name(&offered.name).map(|codec| (codec, offered.payload_type))
     };
@@ -74,6 +77,7 @@ pub(crate) fn read(offer: &str, role: DtlsRole) -> Result<Chosen, AnswerError> {
         transport_cc: section.extension(EXTENSION_TRANSPORT_CC),
         candidates: section.candidates.clone(),
         section,
+        sound,
     })
 }
 
@@ -93,48 +97,65 @@ pub(crate) struct Ours<'a> {
 
 /// Writes the answer; candidates are trickled after it.
 pub(crate) fn write(chosen: &Chosen, ours: &Ours<'_>) -> String {
-    let Ours { origin, version, credentials, fingerprint } = ours;
-    let setup = match chosen.remote.role {
-        DtlsRole::Client => "active",
-        DtlsRole::Server => "passive",
+    let Ours { origin, version, .. } = ours;
+    let types: Vec<_> =
+        [Some(chosen.payload_type), chosen.rtx_payload_type].into_iter().flatten().collect();
+    let taken = |section: &Section| {
+        section.codecs.first().map(|codec| codec.payload_type).into_iter().collect::<Vec<_>>()
     };
-    let mid = &chosen.mid;
-    let types: Vec<_> = [Some(chosen.payload_type), chosen.rtx_payload_type]
-        .into_iter()
-        .flatten()
-        .map(|payload_type| payload_type.to_string())
-        .collect();
+    let sound = chosen.sound.as_ref().map(|section| (section, taken(section)));
+    let sections: Vec<_> = [Some((&chosen.section, types)), sound].into_iter().flatten().collect();
+    let mids = sections.iter().filter_map(|(section, _)| section.mid.as_deref());
     let mut lines = vec![
         "v=0".to_owned(),
         format!("o=- {origin} {version} IN IP4 0.0.0.0"),
         "s=-".to_owned(),
         "t=0 0".to_owned(),
-        format!("a=group:BUNDLE {mid}"),
+        format!("a=group:BUNDLE {}", mids.collect::<Vec<_>>().join(" ")),
         "a=ice-options:trickle".to_owned(),
-        format!("m=video 9 {} {}", chosen.section.protocol, types.join(" ")),
+    ];
+    for (section, types) in &sections {
+        write_section(&mut lines, section, types, chosen.remote.role, ours);
+    }
+    lines.iter().fold(String::new(), |mut text, line| {
+        let _ = write!(text, "{line}\r\n");
+        text
+    })
+}
+
+/// Writes a section that takes these payload types.
+fn write_section(
+    lines: &mut Vec<String>,
+    section: &Section,
+    types: &[u8],
+    role: DtlsRole,
+    Ours { credentials, fingerprint, .. }: &Ours<'_>,
+) {
+    let setup = match role {
+        DtlsRole::Client => "active",
+        DtlsRole::Server => "passive",
+    };
+    let list: Vec<_> = types.iter().map(u8::to_string).collect();
+    lines.extend([
+        format!("m={} 9 {} {}", section.media, section.protocol, list.join(" ")),
         "c=IN IP4 0.0.0.0".to_owned(),
-        format!("a=mid:{mid}"),
+        format!("a=mid:{}", section.mid.as_deref().unwrap_or_default()),
         "a=recvonly".to_owned(),
         format!("a=ice-ufrag:{}", credentials.ufrag),
         format!("a=ice-pwd:{}", credentials.pwd),
         format!("a=fingerprint:sha-256 {fingerprint}"),
         format!("a=setup:{setup}"),
         "a=rtcp-mux".to_owned(),
-    ];
-    let extensions = &chosen.section.extensions;
+    ]);
+    let extensions = &section.extensions;
     lines.extend(extensions.iter().map(|known| format!("a=extmap:{} {}", known.id, known.uri)));
-    let taken = |codec: &&RemoteCodec| types.contains(&codec.payload_type.to_string());
-    for RemoteCodec { payload_type, name, clock_rate, fmtp, feedback, .. } in
-        chosen.section.codecs.iter().filter(taken)
-    {
-        lines.push(format!("a=rtpmap:{payload_type} {name}/{clock_rate}"));
+    let taken = section.codecs.iter().filter(|codec| types.contains(&codec.payload_type));
+    for RemoteCodec { payload_type, name, clock_rate, channels, fmtp, feedback } in taken {
+        let channels = channels.map(|channels| format!("/{channels}")).unwrap_or_default();
+        lines.push(format!("a=rtpmap:{payload_type} {name}/{clock_rate}{channels}"));
         lines.extend(feedback.iter().map(|kind| format!("a=rtcp-fb:{payload_type} {kind}")));
         if !fmtp.is_empty() {
             lines.push(format!("a=fmtp:{payload_type} {fmtp}"));
         }
     }
-    lines.iter().fold(String::new(), |mut text, line| {
-        let _ = write!(text, "{line}\r\n");
-        text
-    })
 }

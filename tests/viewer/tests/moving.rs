@@ -73,6 +73,7 @@ impl Scene {
         let mut gateway = Gateway::new(GatewayConfig {
             identity: Identity::generate().unwrap(),
             turn_only: false,
+            max_uplink: None,
             seed: 1,
         });
         gateway.change_camera(now, CameraChange::Put(settings));

@@ -18,6 +18,9 @@ const STAGES: u32 = 4;
 const FIRST_TIME: u64 = 100_000;
 const FIRST_BYTES: std::ops::RangeInclusive<u64> = 5_000..=20_000;
 
+/// Longest time for which a stage is sent, in microseconds: a report on it has to come in time.
+const MAX_STAGE_TIME: u64 = 600_000;
+
 /// Time in which padding is sent together, in microseconds.
 const SLICE: i64 = 5_000;
 
@@ -114,7 +117,8 @@ impl Probing {
                 self.next = now + *INTERVAL.start() / 4;
                 return false;
             }
-            self.stage = Some(Stage::new(now, goal.first_bytes << self.passed));
+            let most = goal.bits_per_second * MAX_STAGE_TIME / 8_000_000;
+            self.stage = Some(Stage::new(now, (goal.first_bytes << self.passed).min(most)));
         }
         let Some(stage) = &mut self.stage else { return false };
         if stage.is_sent {
@@ -286,6 +290,15 @@ mod tests {
             assert_eq!(found.is_some(), passes, "{case}: {found:?}");
             assert!(found.is_none_or(|rate| (4_500_000..=5_000_000).contains(&rate)), "{found:?}");
             assert!(sent <= most, "{case}: {sent} bytes in 10 s");
+        }
+    }
+
+    #[test]
+    fn a_probe_of_a_small_rate_ends_in_time() {
+        for (case, capacity, passes) in [("enough", 200_000, true), ("too little", 80_000, false)] {
+            let (found, sent) = probe(130_000, capacity, 0, 0);
+            assert_eq!(found.is_some(), passes, "{case}: {found:?}");
+            assert!(sent <= 50_000, "{case}: {sent} bytes");
         }
     }
 

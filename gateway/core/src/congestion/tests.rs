@@ -59,7 +59,7 @@ impl Case {
         Self {
             start: now,
             now,
-            congestion: Congestion::new(now, Some(ID)),
+            congestion: Congestion::new(now, Some(ID), true),
             path,
             rng: StdRng::seed_from_u64(1),
             free: now,
@@ -219,6 +219,7 @@ fn a_viewer_without_numbers_is_judged_by_its_reports() {
         lost: 0,
         jitter: Duration::ZERO,
         round_trip: None,
+        highest_sequence: 0,
     };
     for (case, reports, expected) in [
         ("no loss", &[0, 0][..], false),
@@ -227,12 +228,12 @@ fn a_viewer_without_numbers_is_judged_by_its_reports() {
         ("two bad seconds", &[0, 80, 90], true),
         ("over", &[80, 90, 10], false),
     ] {
-        let mut congestion = Congestion::new(now, None);
+        let mut congestion = Congestion::new(now, None, true);
         for fraction in reports {
-            assert!(congestion.handle_report(&report(*fraction)), "{case}");
+            assert!(congestion.handle_report(now, &report(*fraction), Sent::default()), "{case}");
         }
         assert_eq!(congestion.line().is_congested, expected, "{case}");
-        assert!(!congestion.line().is_detailed);
+        assert!(!congestion.line().is_detailed && !congestion.line().can_be_probed);
         let mut packet = vec![0x90; 40];
         let before = packet.clone();
         congestion.stamp(now, &mut packet);
@@ -245,7 +246,7 @@ fn a_viewer_without_numbers_is_judged_by_its_reports() {
 #[test]
 fn reports_on_what_was_never_sent_change_nothing() {
     let now = Instant::now();
-    let mut congestion = Congestion::new(now, Some(ID));
+    let mut congestion = Congestion::new(now, Some(ID), true);
     let mut rng = StdRng::seed_from_u64(1);
     for step in 0..2000_u32 {
         let first = rng.random();
@@ -257,5 +258,84 @@ fn reports_on_what_was_never_sent_change_nothing() {
         congestion.handle_feedback(at, &[Packet::TransportFeedback(feedback)]);
         assert_eq!(congestion.line().estimate, None);
         assert!(!congestion.line().is_congested);
+    }
+}
+
+#[test]
+fn a_path_of_which_nothing_is_sent_any_more_is_free() {
+    let now = Instant::now();
+    let bad = ReceptionReport {
+        fraction_lost: 200,
+        lost: 0,
+        jitter: Duration::ZERO,
+        round_trip: None,
+        highest_sequence: 0,
+    };
+    let mut congestion = Congestion::new(now, None, false);
+    for second in 1..10_u64 {
+        let sent = Sent { packets: second * 400, again: 0 };
+        congestion.handle_report(now + Duration::from_secs(second), &bad, sent);
+    }
+    let line = congestion.line();
+    assert!(line.is_congested && line.is_tripped && line.is_losing && !line.is_clear, "{line:?}");
+    congestion.handle_pause();
+    let line = congestion.line();
+    assert!(!line.is_congested && !line.is_tripped && !line.is_losing && line.is_clear, "{line:?}");
+}
+
+#[test]
+fn a_path_whose_viewer_takes_no_packet_again_is_not_probed() {
+    for takes_padding in [true, false] {
+        let mut case = Case::new(Path::default());
+        case.congestion = Congestion::new(case.now, Some(ID), takes_padding);
+        case.play(500, 12_000, Duration::from_secs(4));
+        let line = case.congestion.line();
+        assert_eq!((line.is_detailed, line.can_be_probed), (true, takes_padding));
+        case.congestion.set_goal(case.now, Some(5_000_000), case.start);
+        assert_eq!(case.congestion.wants_padding(case.now), takes_padding);
+    }
+}
+
+#[test]
+fn a_viewer_that_no_longer_tells_of_each_packet_is_judged_by_its_reports() {
+    let report = |fraction_lost, highest_sequence| ReceptionReport {
+        fraction_lost,
+        lost: 0,
+        jitter: Duration::ZERO,
+        round_trip: None,
+        highest_sequence,
+    };
+    // Seconds for which packets are sent after the last feedback, part that is lost of them by the
+    // reports in 256ths, and whether each packet counts as told, and the line as one that loses.
+    for (case, seconds, lost, is_detailed, is_losing) in [
+        ("a feedback that is late", 2, 150, true, true),
+        ("no feedback any more", 8, 150, false, true),
+        ("no feedback and nothing lost", 8, 0, false, false),
+        ("nothing is sent", 0, 0, true, false),
+    ] {
+        let mut play = Case::new(Path::default());
+        play.play(500, 12_000, Duration::from_secs(4));
+        assert!(play.congestion.line().is_detailed, "{case}");
+        for second in 0..seconds.max(8) {
+            play.now += Duration::from_secs(1);
+            let packets = if second < seconds { 400 } else { 0 };
+            (0..packets).for_each(|_| play.send(1200));
+            if second < seconds || seconds == 0 {
+                let sent = Sent { packets: packets * (second + 1), again: 0 };
+                let number = u32::try_from(second).unwrap();
+                play.congestion.handle_report(play.now, &report(lost, number), sent);
+            }
+        }
+        let line = play.congestion.line();
+        assert_eq!((line.is_detailed, line.is_losing), (is_detailed, is_losing), "{case}");
+        assert_eq!(line.can_be_probed, is_detailed, "{case}");
+        let is_tripped = line.is_tripped && !line.is_detailed;
+        assert_eq!(is_tripped, seconds == 8 && lost > 0, "{case}: {line:?}");
+        play.on_the_way.clear();
+        play.arrived.clear();
+        play.reported = play.sent;
+        play.play(500, 12_000, Duration::from_secs(4));
+        let line = play.congestion.line();
+        assert!(line.is_detailed && line.can_be_probed, "{case}: it tells again");
     }
 }

@@ -304,9 +304,7 @@ impl Gateway {
             made => made.map_err(|error| refused_session(&error))?,
         };
         let mut session = session;
-        if !is_fallback {
-            self.follow_path(now, &stream, &mut session);
-        }
+        self.follow_path(now, &stream, &mut session, is_fallback);
         let viewer_address = request.viewer_address();
         match request {
             ViewerRequest::Connect(_) => {
@@ -358,13 +356,30 @@ impl Gateway {
         Ok(session)
     }
 
-    /// Lets the picture of a viewer of the main stream follow its path, if there is a sub stream.
-    /// Who has chosen a stream keeps it.
-    fn follow_path(&self, now: Instant, stream: &StreamId, session: &mut Session) {
-        let has_sub = self.other_stream(stream).is_some_and(|it| it.role == StreamRole::Sub);
-        if stream.role == StreamRole::Main && has_sub {
+    /// Lets the picture of a viewer of the main stream follow its path, if there is a sub stream
+    /// that it can play. Who has chosen a stream keeps it, unless it would flood the path.
+    fn follow_path(
+        &self,
+        now: Instant,
+        stream: &StreamId,
+        session: &mut Session,
+        is_fallback: bool,
+    ) {
+        let has_sub = self
+            .other_stream(stream)
+            .is_some_and(|it| it.role == StreamRole::Sub && self.may_splice(stream, &it));
+        if stream.role == StreamRole::Main && has_sub && !is_fallback {
             session.set_following(now, 0);
+        } else {
+            session.set_breaker(now, 0);
         }
+    }
+
+    /// Returns false if two streams are known to have different codecs, so that one section cannot
+    /// show both.
+    fn may_splice(&self, one: &StreamId, other: &StreamId) -> bool {
+        let codec = |id| self.stream(id).and_then(Stream::format).map(|format| format.codec);
+        codec(one).zip(codec(other)).is_none_or(|(one, other)| one == other)
     }
 
     fn add_session(

@@ -48,6 +48,7 @@ impl Case {
         let mut gateway = Gateway::new(GatewayConfig {
             identity: Identity::generate().unwrap(),
             turn_only: false,
+            max_uplink: None,
             seed: 1,
         });
         for settings in [camera("door", true), camera("yard", false)] {

@@ -12,6 +12,9 @@ const MAX_PACKETS: usize = 1024;
 /// Maximum age of a packet that is retransmitted: later the viewer has long requested a key frame.
 const MAX_AGE: Duration = Duration::from_secs(2);
 
+/// Time that a key frame takes to arrive at least: it is many packets, of which some may be lost.
+const MIN_KEY_FRAME_TIME: Duration = Duration::from_millis(200);
+
 /// Maximum number of queued requests.
 const MAX_REQUESTED: usize = 1024;
 
@@ -44,6 +47,8 @@ pub(super) struct SentPacket {
     pub(super) marker: bool,
     /// The packet carried the header extensions, so its retransmission must, too.
     pub(super) has_extensions: bool,
+    /// The packet begins a key frame.
+    pub(super) starts_key_frame: bool,
     pub(super) payload: Bytes,
     pub(super) at: Instant,
     pub(super) retransmitted: Option<Instant>,
@@ -60,6 +65,8 @@ pub(super) struct History {
     padding: usize,
     /// Number of the oldest packets that are of a stream that is no longer sent.
     dropped: usize,
+    /// Number of the packets before the newest key frame, and the time at which it began.
+    key_frame: Option<(usize, Instant)>,
 }
 
 impl History {
@@ -70,6 +77,7 @@ impl History {
             budget: MAX_BUDGET,
             padding: 0,
             dropped: 0,
+            key_frame: None,
         }
     }
 
@@ -78,6 +86,10 @@ impl History {
         while self.packets.front().is_some_and(old) || self.packets.len() >= MAX_PACKETS {
             self.packets.pop_front();
             self.dropped = self.dropped.saturating_sub(1);
+            self.key_frame = self.key_frame.map(|(before, at)| (before.saturating_sub(1), at));
+        }
+        if packet.starts_key_frame {
+            self.key_frame = Some((self.packets.len(), packet.at));
         }
         let earned = packet.payload.len() as u64 / BUDGET_DIVISOR;
         self.budget = (self.budget + earned).min(MAX_BUDGET);
@@ -94,13 +106,18 @@ impl History {
     }
 
     /// Returns a recent packet that is worth its headers, another one with each call; after the
-    /// oldest the newest again. It is not requested, so it has no part in the budget.
+    /// oldest the newest again. Those of a stream that was left are for want of others only. It is
+    /// not requested, so it has no part in the budget.
     pub(super) fn next_padding(&mut self) -> Option<SentPacket> {
+        let is_worth_it = |packet: &SentPacket| packet.payload.len() >= MIN_PADDING;
+        let is_new = self.packets.iter().skip(self.dropped).any(is_worth_it);
+        let least = if is_new { self.dropped } else { 0 };
         for _ in 0..=self.packets.len() {
             let index = self.packets.len().checked_sub(1 + self.padding);
+            let index = index.filter(|index| *index >= least);
             self.padding = if index.is_some() { self.padding + 1 } else { 0 };
             let packet = index.and_then(|index| self.packets.get(index));
-            if let Some(packet) = packet.filter(|packet| packet.payload.len() >= MIN_PADDING) {
+            if let Some(packet) = packet.filter(|packet| is_worth_it(packet)) {
                 return Some(packet.clone());
             }
         }
@@ -114,21 +131,25 @@ impl History {
         }
     }
 
-    /// Returns the next packet to retransmit. Drops requests for packets that are gone, were
-    /// retransmitted less than a round trip ago or exceed the budget: the viewer asks again.
+    /// Returns the next packet to retransmit. Drops requests for packets that are gone, would come
+    /// too late, were retransmitted less than a round trip ago or exceed the budget: the viewer
+    /// asks again. Before a key frame is too late once that one has arrived.
     pub(super) fn next_retransmission(
         &mut self,
         now: Instant,
         round_trip: Option<Duration>,
     ) -> Option<SentPacket> {
         let interval = round_trip.unwrap_or(FIRST_INTERVAL).clamp(MIN_INTERVAL, MAX_INTERVAL);
+        let since = |at: Instant| now.saturating_duration_since(at);
+        let passed = self.key_frame.filter(|(_, at)| since(*at) > interval.max(MIN_KEY_FRAME_TIME));
+        let least = passed.map_or(self.dropped, |(before, _)| before.max(self.dropped));
         while let Some(sequence) = self.requested.pop_front() {
             let budget = self.budget;
-            let Some(packet) = self.find(sequence) else { continue };
-            let since = |at: Instant| now.saturating_duration_since(at);
+            let Some(packet) = self.find(sequence, least) else { continue };
             let is_recent = packet.retransmitted.is_some_and(|at| since(at) < interval);
             let cost = packet.payload.len() as u64;
-            if is_recent || since(packet.at) > MAX_AGE || cost > budget {
+            let is_late = since(packet.at) + round_trip.unwrap_or_default() / 2 > MAX_AGE;
+            if is_recent || is_late || cost > budget {
                 continue;
             }
             packet.retransmitted = Some(now);
@@ -139,11 +160,12 @@ impl History {
         None
     }
 
-    fn find(&mut self, sequence: u16) -> Option<&mut SentPacket> {
+    /// Returns the packet with this number, unless it is among the `least` oldest ones.
+    fn find(&mut self, sequence: u16, least: usize) -> Option<&mut SentPacket> {
         let first = self.packets.front()?.sequence;
         let place = sequence.wrapping_sub(first);
         let index = self.packets.partition_point(|p| p.sequence.wrapping_sub(first) < place);
-        let kept = index.checked_sub(self.dropped).map(|_| index)?;
+        let kept = index.checked_sub(least).map(|_| index)?;
         self.packets.get_mut(kept).filter(|packet| packet.sequence == sequence)
     }
 }
@@ -158,8 +180,16 @@ mod tests {
 
     fn sent(sequence: u16, at: Instant, len: usize) -> SentPacket {
         let payload = Bytes::from(vec![0; len]);
-        let (timestamp, marker, has_extensions, retransmitted) = (0, false, false, None);
-        SentPacket { sequence, timestamp, marker, has_extensions, payload, at, retransmitted }
+        SentPacket {
+            sequence,
+            timestamp: 0,
+            marker: false,
+            has_extensions: false,
+            starts_key_frame: false,
+            payload,
+            at,
+            retransmitted: None,
+        }
     }
 
     #[test]
@@ -188,6 +218,32 @@ mod tests {
             let retransmission =
                 history.next_retransmission(now, round_trip.map(Duration::from_millis));
             assert_eq!(retransmission.map(|packet| packet.sequence), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn what_would_come_too_late_is_not_retransmitted() {
+        let start = Instant::now();
+        // The request comes so many ms after the packets, with this round trip; whether the packet
+        // before the key frame and the key frame itself are sent again.
+        for (case, ms, round_trip, before, key) in [
+            ("at once", 100, 50, true, true),
+            ("the key frame has arrived", 201, 50, false, true),
+            ("far away it has not", 399, 400, true, true),
+            ("now it has", 401, 400, false, true),
+            ("just in time", 1800, 400, false, true),
+            ("too late by the way", 1801, 400, false, false),
+        ] {
+            let mut history = History::new();
+            history.push(sent(1, start, 10));
+            history.push(SentPacket { starts_key_frame: true, ..sent(2, start, 10) });
+            history.push(sent(3, start, 10));
+            let now = start + MS * ms;
+            for (sequence, expected) in [(1, before), (2, key), (3, key)] {
+                history.request(sequence);
+                let again = history.next_retransmission(now, Some(MS * round_trip));
+                assert_eq!(again.is_some(), expected, "{case}: {sequence}");
+            }
         }
     }
 
@@ -221,6 +277,11 @@ mod tests {
         let taken: Vec<_> =
             (0..5).filter_map(|_| history.next_padding()).map(|packet| packet.sequence).collect();
         assert_eq!((taken, history.budget), (vec![4, 2, 4, 2, 4], budget));
+        history.drop_requests();
+        assert!(history.next_padding().is_some(), "there is nothing else");
+        history.push(sent(5, now, 900));
+        let taken: Vec<_> = (0..2).filter_map(|_| history.next_padding()).collect();
+        assert!(taken.len() == 2 && taken.iter().all(|packet| packet.sequence == 5));
     }
 
     #[test]

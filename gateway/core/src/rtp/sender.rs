@@ -78,6 +78,8 @@ pub struct ReceptionReport {
     pub jitter: Duration,
     /// Round-trip time; `None` if the report does not refer to one of our reports.
     pub round_trip: Option<Duration>,
+    /// Extended highest sequence number received.
+    pub highest_sequence: u32,
 }
 
 /// Counters of a viewer's stream.
@@ -192,6 +194,7 @@ impl Sender {
             // A viewer needs them until it knows the stream; key frames always carry them, in case
             // the player has restarted.
             has_extensions: !self.is_known || packet.starts_key_frame,
+            starts_key_frame: packet.starts_key_frame,
             payload: packet.payload.clone(),
             at: now,
             retransmitted: None,
@@ -255,6 +258,7 @@ impl Sender {
             lost: block.lost,
             jitter: Duration::from_secs(1) * block.jitter.min(clock_rate) / clock_rate,
             round_trip,
+            highest_sequence: block.highest_sequence,
         };
         self.statistics.report = Some(report);
         let lost = u64::try_from(block.lost).unwrap_or(0).min(self.statistics.packets);

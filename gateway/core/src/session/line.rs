@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::media::numbered;
 use super::{Section, Session, SessionOutput};
 use crate::camera::StreamId;
-use crate::congestion::{Decision, Ladder, Line, Rates, Rung};
+use crate::congestion::{Congestion, Decision, Ladder, Line, Rates, Rung, Sent};
 use crate::media::MediaPacket;
 use crate::rtp::rtcp::Packet;
 use crate::rtp::{Pace, ReceptionReport};
@@ -23,6 +23,13 @@ const MIN_PACE: u64 = 100_000;
 const KEPT_QUEUE: Duration = Duration::from_millis(50);
 const MAX_WAIT: Duration = Duration::from_secs(1);
 
+/// Pace of a group of pictures at least, in percent of the rate of its stream: with less, what is
+/// live comes later and later behind it.
+const LEAST_PACE: u64 = 120;
+
+/// Time from one decision to the next while nothing is sent.
+const DECIDE_INTERVAL: Duration = Duration::from_secs(1);
+
 /// The state of the section whose stream follows the path.
 #[derive(Debug)]
 pub(super) struct Following {
@@ -30,6 +37,12 @@ pub(super) struct Following {
     ladder: Ladder,
     /// The main stream is to be shown from its next key frame on.
     awaits_main: bool,
+    /// Time at which to decide without a report, while nothing is sent that could be reported.
+    decide_at: Option<Instant>,
+    /// The rung that the viewer was told of.
+    told: Rung,
+    /// True if the camera has a sub stream, of which no picture can be shown now.
+    lacks_sub: bool,
 }
 
 impl Following {
@@ -42,7 +55,43 @@ impl Following {
 impl Session {
     /// Lets the stream of a section follow the path from now on. It is the main stream at first.
     pub fn set_following(&mut self, now: Instant, section: usize) {
-        self.following = Some(Following { section, ladder: Ladder::new(now), awaits_main: false });
+        self.following = Some(Following {
+            section,
+            ladder: Ladder::new(now),
+            awaits_main: false,
+            decide_at: None,
+            told: Rung::Main,
+            lacks_sub: false,
+        });
+    }
+
+    /// Lets a section stop where its path does not carry its stream at all, and go on when it does.
+    pub fn set_breaker(&mut self, now: Instant, section: usize) {
+        self.set_following(now, section);
+        if let Some(following) = &mut self.following {
+            following.ladder = Ladder::without_others(now);
+        }
+    }
+
+    /// Notes whether the sub stream cannot be shown to a viewer that follows its path. Meanwhile
+    /// its section is like that of a viewer that has chosen its stream.
+    pub fn set_lacks_sub(&mut self, lacks_sub: bool) {
+        if let Some(following) = &mut self.following {
+            following.lacks_sub = lacks_sub;
+            following.ladder.set_no_other(lacks_sub);
+        }
+    }
+
+    /// Returns true if there is a sub stream, of which nothing could be shown of late.
+    #[must_use]
+    pub fn lacks_sub(&self) -> bool {
+        self.following.as_ref().is_some_and(|following| following.lacks_sub)
+    }
+
+    /// Returns true if the viewer has chosen its stream, or there is no other.
+    #[must_use]
+    pub fn has_no_other(&self) -> bool {
+        self.following.as_ref().is_none_or(|following| following.ladder.has_no_other())
     }
 
     /// Returns the section whose stream follows the path, and what is shown in it.
@@ -57,10 +106,24 @@ impl Session {
         self.following.as_ref().is_some_and(|it| it.section == section && it.awaits_main)
     }
 
-    /// Returns true if a section shows less than the main stream because of its path.
+    /// Returns true if a section shows the sub stream, or a part of it, because of its path.
     #[must_use]
-    pub fn is_below_main(&self, section: usize) -> bool {
-        self.following().is_some_and(|(at, rung)| at == section && rung != Rung::Main)
+    pub fn shows_sub(&self, section: usize) -> bool {
+        self.following()
+            .is_some_and(|(at, rung)| at == section && matches!(rung, Rung::Sub | Rung::KeyFrames))
+    }
+
+    /// Returns true if nothing is shown because of the path or the cap.
+    #[must_use]
+    pub fn is_still(&self) -> bool {
+        self.following().is_some_and(|(_, rung)| rung == Rung::Still)
+    }
+
+    /// Returns the rung that is shown, if that is news to the viewer.
+    pub fn take_news(&mut self) -> Option<Rung> {
+        let following = self.following.as_mut()?;
+        let rung = following.ladder.rung();
+        (std::mem::replace(&mut following.told, rung) != rung).then_some(rung)
     }
 
     /// Returns what is known about the path.
@@ -69,28 +132,97 @@ impl Session {
         self.congestion.as_ref().map(|congestion| congestion.line()).unwrap_or_default()
     }
 
-    /// Decides which stream to show, after [`SessionOutput::Line`], from the rates of the streams.
-    /// A way down is to be done with [`Self::go_down`]; a way up is prepared here.
-    pub fn follow_line(&mut self, now: Instant, rates: &Rates) -> Decision {
+    /// Returns the rung that is shown, or will be with its next key frame.
+    #[must_use]
+    pub fn coming_rung(&self) -> Option<Rung> {
+        let following = self.following.as_ref()?;
+        Some(if following.awaits_main { Rung::Main } else { following.ladder.rung() })
+    }
+
+    /// Sets the pace of the first group of pictures where there is a cap: `limit` is what is
+    /// left of it, and `rate` that of the stream, in bits per second. Without a rate, there is no
+    /// pace that would catch up with it.
+    pub fn set_first_pace(&mut self, section: usize, limit: u64, rate: Option<u64>) {
+        if let Some(section) = self.sections.get_mut(section) {
+            section.set_pace(first_pace(limit, rate));
+        }
+    }
+
+    /// Begins with the sub stream, for a viewer that the main stream is too much for: `group` is
+    /// its cached group of pictures. `limit` and `rate` are those of its first pace.
+    pub fn begin_low(
+        &mut self,
+        now: Instant,
+        source: StreamId,
+        group: &[MediaPacket],
+        (limit, rate): (u64, Option<u64>),
+    ) {
+        let Some(following) = &mut self.following else { return };
+        following.ladder.begin_low(now);
+        let index = following.section;
+        let Some(section) = self.sections.get_mut(index) else { return };
+        section.set_source(source);
+        self.set_first_pace(index, limit, rate);
+        self.send_burst(now, index, group);
+    }
+
+    /// Decides which stream to show, after [`SessionOutput::Line`], from the rates of the streams
+    /// and what a cap leaves for the viewer. A way down is to be done with [`Self::go_down`]; a way
+    /// up is prepared here.
+    pub fn follow_line(&mut self, now: Instant, rates: &Rates, left: Option<u64>) -> Decision {
         let (Some(following), Some(congestion)) = (&mut self.following, &mut self.congestion)
         else {
             return Decision::Stay;
         };
         let ladder = &mut following.ladder;
-        let decision = ladder.decide(now, &congestion.line(), rates);
+        let decision = ladder.decide(now, &congestion.line(), left, rates);
         following.awaits_main = decision == Decision::Up(Rung::Main);
         if let Some(section) = self.sections.get_mut(following.section) {
             section.raise_pace(congestion.line().estimate.map(pace_of));
         }
-        if decision == Decision::Up(Rung::Sub)
-            && let Some(section) = self.sections.get_mut(following.section)
+        if let (Decision::Up(rung), Some(section)) =
+            (decision, self.sections.get_mut(following.section))
         {
-            section.show_all();
-            ladder.handle_change(now, Rung::Sub);
+            let stays = ladder.has_no_other();
+            match rung {
+                Rung::Main if stays => section.show_again(),
+                Rung::Still | Rung::Main => {}
+                Rung::KeyFrames => section.show_key_frames(),
+                Rung::Sub => section.show_all(),
+            }
+            if rung != Rung::Main || stays {
+                if ladder.rung() == Rung::Still {
+                    congestion.handle_change();
+                }
+                ladder.handle_change(now, rung);
+                following.awaits_main = false;
+            }
         }
-        let goal = ladder.goal(now, rates).filter(|_| !following.awaits_main);
+        let goal = ladder.goal(now, left, rates).filter(|_| !following.awaits_main);
         congestion.set_goal(now, goal, ladder.below_since());
         decision
+    }
+
+    /// Shows the last picture from now on.
+    pub fn go_still(&mut self, now: Instant) {
+        let Some(following) = &mut self.following else { return };
+        (following.awaits_main, following.decide_at) = (false, Some(now + DECIDE_INTERVAL));
+        following.ladder.handle_change(now, Rung::Still);
+        if let Some(congestion) = &mut self.congestion {
+            congestion.handle_pause();
+        }
+        if let Some(section) = self.sections.get_mut(following.section) {
+            section.show_nothing();
+        }
+    }
+
+    /// Lets the pictures come from another stream when they come again, while nothing is shown.
+    pub fn wait_for(&mut self, source: StreamId) {
+        let section = self.following.as_ref().map(|following| following.section);
+        if let Some(section) = section.and_then(|index| self.sections.get_mut(index)) {
+            section.set_source(source);
+            section.show_nothing();
+        }
     }
 
     /// Shows a lower rung of the ladder at once: `source` is the sub stream, `group` its cached
@@ -118,6 +250,8 @@ impl Session {
                 section.show_key_frames();
                 key_frame(group)
             }
+            // That is `go_still`, which needs no stream.
+            Rung::Still => group.get(..0).unwrap_or_default(),
         };
         if is_new {
             self.send_burst(now, index, group);
@@ -140,21 +274,31 @@ impl Session {
         self.send_packets(now, index, packets);
     }
 
+    /// Asks for a decision while nothing is sent: what nobody gets, nobody reports on.
+    pub(super) fn decide_without_report(&mut self, now: Instant) {
+        let Some(following) = &mut self.following else { return };
+        if following.decide_at.is_some_and(|at| at <= now) {
+            let is_still = following.ladder.rung() == Rung::Still;
+            following.decide_at = is_still.then(|| now + DECIDE_INTERVAL);
+            self.outbox.push_back(SessionOutput::Line);
+        }
+    }
+
     /// Handles what the viewer says about the path.
     pub(super) fn handle_line(
         &mut self,
         now: Instant,
         packets: &[Packet],
-        report: Option<ReceptionReport>,
+        report: Option<(ReceptionReport, Sent)>,
     ) {
         let Some(congestion) = &mut self.congestion else { return };
         let mut told = congestion.handle_feedback(now, packets);
-        if let Some(report) = report {
-            told |= congestion.handle_report(&report);
+        if let Some((report, sent)) = report {
+            told |= congestion.handle_report(now, &report, sent);
         }
         let queue = congestion.line().queue;
         self.sections.iter_mut().filter_map(Section::sender).for_each(|it| it.set_queue(queue));
-        if told && self.following.is_some() {
+        if told {
             self.outbox.push_back(SessionOutput::Line);
         }
     }
@@ -183,8 +327,9 @@ impl Session {
 
     /// Returns the time at which the path is to be probed.
     pub(super) fn line_timeout(&self) -> Option<Instant> {
-        self.following.as_ref().filter(|_| self.started)?;
-        self.congestion.as_ref()?.poll_timeout()
+        let following = self.following.as_ref().filter(|_| self.started)?;
+        let probe = self.congestion.as_ref().and_then(Congestion::poll_timeout);
+        following.decide_at.into_iter().chain(probe).min()
     }
 }
 
@@ -193,8 +338,34 @@ fn pace_of(estimate: u64) -> u64 {
     (estimate.saturating_mul(PACE) / 100).max(MIN_PACE)
 }
 
+/// Returns the pace of the first group where so much is left of the cap.
+fn first_pace(limit: u64, rate: Option<u64>) -> Option<Pace> {
+    let least = rate?.saturating_mul(LEAST_PACE) / 100;
+    Some(Pace { bits_per_second: pace_of(limit).max(least), wait: Duration::ZERO })
+}
+
 /// Returns the packets of the key frame that a group begins with.
 fn key_frame(group: &[MediaPacket]) -> &[MediaPacket] {
     let end = group.iter().position(|packet| packet.marker).map_or(group.len(), |end| end + 1);
     group.get(..end).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_pace_catches_up_with_the_stream() {
+        // What is left of the cap and the rate of the stream, and the pace; in kbit/s.
+        for (case, limit, rate, expected) in [
+            ("more is left", 10_000, Some(4_000), Some(9_000)),
+            ("just enough is left", 4_600, Some(4_000), Some(4_800)),
+            ("less is left", 1_500, Some(4_000), Some(4_800)),
+            ("nothing is left", 0, Some(500), Some(600)),
+            ("the rate is not known", 0, None, None),
+        ] {
+            let pace = first_pace(limit * 1000, rate.map(|rate| rate * 1000));
+            assert_eq!(pace.map(|pace| pace.bits_per_second / 1000), expected, "{case}");
+        }
+    }
 }

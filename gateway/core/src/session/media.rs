@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{Section, Session, SessionOutput};
 use crate::camera::StreamId;
-use crate::congestion::Congestion;
+use crate::congestion::{Congestion, Sent};
 use crate::media::MediaPacket;
 use crate::rtp::rtcp;
 use crate::stats::{EndReason, SessionTraffic};
@@ -136,8 +136,13 @@ impl Session {
             }
             goodbye |= feedback.goodbye;
             // What a viewer loses of the sound says nothing about the picture.
-            if self.following.as_ref().is_none_or(|it| it.is_of(index)) {
-                report = report.or(feedback.report);
+            if self.following.as_ref().is_none_or(|it| it.is_of(index))
+                && let (None, Some(latest), Some(sender)) =
+                    (&report, feedback.report, section.sender())
+            {
+                let statistics = sender.statistics();
+                let (packets, again) = (statistics.packets, statistics.retransmitted);
+                report = Some((latest, Sent { packets, again }));
             }
         }
         self.handle_line(now, &packets, report);

@@ -252,8 +252,12 @@ impl Session {
         let at_once = sections.iter().all(|section| section.kind == MediaKind::Video);
         // The picture's packets are numbered, on the first transport.
         let numbered = sections.iter().filter(|section| section.transport == 0);
-        let id = numbered.filter_map(|section| section.transport_cc_extension).next();
-        self.congestion.get_or_insert_with(|| Congestion::new(now, id));
+        let mut numbered = numbered.filter_map(|section| {
+            section.transport_cc_extension.map(|id| (id, section.rtx_payload_type.is_some()))
+        });
+        let (id, takes_padding) = numbered.next().unzip();
+        let takes_padding = takes_padding.unwrap_or_default();
+        self.congestion.get_or_insert_with(|| Congestion::new(now, id, takes_padding));
         for negotiated in sections {
             if let Some(section) = self.sections.get_mut(negotiated.media) {
                 section.apply(now, negotiated, at_once);

@@ -58,6 +58,7 @@ enum Shown {
         /// True if all is sent again from the next key frame on.
         is_ending: bool,
     },
+    Nothing,
 }
 
 /// First numbers of the streams of a section; random (RFC 3550 §5.1).
@@ -202,6 +203,17 @@ impl Section {
         }
     }
 
+    /// Shows nothing from now on, and drops what is queued.
+    pub(super) fn show_nothing(&mut self) {
+        self.show_key_frames();
+        self.shown = Shown::Nothing;
+    }
+
+    /// Shows everything from the next key frame on, where nothing was shown.
+    pub(super) fn show_again(&mut self) {
+        self.shown = Shown::KeyFrames { is_inside: false, is_ending: true };
+    }
+
     /// Shows everything again from the next key frame on.
     pub(super) fn show_all(&mut self) {
         if let Shown::KeyFrames { is_ending, .. } = &mut self.shown {
@@ -223,7 +235,11 @@ impl Section {
 
     /// Returns true if a live packet is to be sent.
     fn admits(&mut self, packet: &MediaPacket) -> bool {
-        let Shown::KeyFrames { is_inside, is_ending } = &mut self.shown else { return true };
+        let (is_inside, is_ending) = match &mut self.shown {
+            Shown::All => return true,
+            Shown::Nothing => return false,
+            Shown::KeyFrames { is_inside, is_ending } => (is_inside, is_ending),
+        };
         if packet.starts_key_frame {
             let waits = self.negotiated.as_ref().is_some_and(|it| !it.pacer.is_idle());
             // Behind one that is still on its way, key frames would come later and later.

@@ -44,18 +44,21 @@ pub(crate) struct Link {
     pub(crate) dropped: usize,
     /// Bytes that went through.
     pub(crate) bytes: u64,
+    /// Bytes that came.
+    pub(crate) sent: u64,
 }
 
 impl Link {
     pub(crate) fn new(shape: Shape, seed: u64) -> Self {
         let rng = StdRng::seed_from_u64(seed);
-        Self { shape, rng, free: None, waits: Vec::new(), dropped: 0, bytes: 0 }
+        Self { shape, rng, free: None, waits: Vec::new(), dropped: 0, bytes: 0, sent: 0 }
     }
 
     /// Returns the time at which a datagram arrives; `None` if it is lost.
     pub(crate) fn pass(&mut self, now: Instant, len: usize) -> Option<Instant> {
         let Shape { rate, bucket, queue, delay, lost } = self.shape;
         let bytes = len as u64 + 28;
+        self.sent += bytes;
         let time = |bytes: u64| Duration::from_nanos(bytes * 8_000_000_000 / rate);
         let begin = now.checked_sub(time(bucket)).unwrap_or(now);
         let free = self.free.map_or(begin, |free| free.max(begin));

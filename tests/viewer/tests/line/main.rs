@@ -5,17 +5,20 @@
 
 mod link;
 mod scene;
+mod still;
+mod uplink;
 
 use std::time::Duration;
 
+use porthole_signaling_proto::method::{ShownPicture, ShownReason};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
 use link::Shape;
 use scene::{MAIN, SUB, Scene, StreamShape};
 
-const SECOND: Duration = Duration::from_secs(1);
-const MS: Duration = Duration::from_millis(1);
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+pub(crate) const MS: Duration = Duration::from_millis(1);
 
 /// A viewer of the camera behind each of these links, which has watched for a while. The group of
 /// pictures that a viewer gets first is paced for faster links.
@@ -120,6 +123,76 @@ fn a_link_that_carries_not_even_the_sub_stream_shows_its_key_frames() {
     scene.run(SECOND * 60);
     let watcher = &scene.watchers["s1"];
     assert!(watcher.first(scene.now - SECOND, true).is_some(), "and then the main stream");
+}
+
+#[test]
+fn a_link_that_carries_no_picture_shows_the_last_one_and_the_next_by_itself() {
+    use ShownPicture::{KeyFrames, Main, Still, Sub};
+    for (case, rate) in [("40 kbit/s", 40_000), ("10 kbit/s", 10_000)] {
+        let mut scene = watched(Some(SUB), &[Shape::default()]);
+        scene.run(SECOND * 5);
+        let wide = scene.links[0].shape;
+        scene.links[0].shape = Shape { rate, ..wide };
+        let narrowed = scene.now;
+        scene.run(SECOND * 10);
+        let (begin, before) = (scene.now, scene.links[0].sent);
+        scene.run(SECOND * 15);
+        let sent = (scene.links[0].sent - before) * 8 / 15;
+        let told = scene.told("s1", narrowed);
+        let last = told.last().map(|(_, shown)| shown.picture);
+        assert_eq!(last, Some(Still), "{case}: {told:?}");
+        let reason = told.last().and_then(|(_, shown)| shown.reason);
+        assert_eq!(reason, Some(ShownReason::Path), "{case}");
+        assert!(sent <= 60_000, "{case}: {sent} bit/s are still sent, to probe and to report");
+        let frames = scene.watchers["s1"].frames.iter().filter(|frame| frame.at >= begin);
+        assert_eq!(frames.count(), 0, "{case}");
+
+        scene.links[0].shape = wide;
+        let recovered = scene.now;
+        scene.run(SECOND * 20);
+        let watcher = &scene.watchers["s1"];
+        assert!(watcher.ended.is_empty(), "{case}: {:?}", watcher.ended);
+        let again = watcher.frames.iter().find(|it| it.at >= recovered).unwrap().at - recovered;
+        println!("{case}: {sent} bit/s meanwhile, a picture {again:.1?} after it");
+        assert!(again <= SECOND * 8, "{case}: a picture after {again:?}");
+        let told: Vec<_> = scene.told("s1", recovered).iter().map(|(_, it)| it.picture).collect();
+        assert_eq!(told[..2], [KeyFrames, Sub], "{case}");
+        scene.run(SECOND * 60);
+        let told = scene.told("s1", narrowed);
+        assert_eq!(told.last().map(|(_, shown)| shown.picture), Some(Main), "{case}: {told:?}");
+    }
+}
+
+#[test]
+fn a_stream_without_another_stops_where_it_would_flood_the_link_and_goes_on() {
+    for (case, rate, stops) in [("1 Mbit/s", 1_000_000, true), ("6 Mbit/s", 6_000_000, false)] {
+        let mut scene = Scene::new(MAIN, None, &[Shape::default()]);
+        scene.watch("s1", "door", 0);
+        scene.run(SECOND * 5);
+        let wide = scene.links[0].shape;
+        scene.links[0].shape = Shape { rate, ..wide };
+        let narrowed = scene.now;
+        scene.run(SECOND * 20);
+        let (begin, before) = (scene.now, scene.links[0].sent);
+        scene.run(SECOND * 20);
+        let sent = (scene.links[0].sent - before) * 8 / 20;
+        println!("{case}: {} kbit/s are sent", sent / 1000);
+        let told: Vec<_> = scene.told("s1", narrowed).iter().map(|(_, it)| it.picture).collect();
+        let expected = if stops { vec![ShownPicture::Still] } else { Vec::new() };
+        assert_eq!(told, expected, "{case}");
+        assert_eq!(sent < 200_000, stops, "{case}: {sent} bit/s");
+        assert_eq!(scene.watchers["s1"].first(begin, true).is_none(), stops, "{case}");
+
+        scene.links[0].shape = wide;
+        let recovered = scene.now;
+        scene.run(SECOND * 20);
+        let watcher = &scene.watchers["s1"];
+        let again = watcher.first(recovered, true).unwrap() - recovered;
+        assert!(again <= SECOND * 12, "{case}: a picture after {again:?}");
+        assert!(watcher.ended.is_empty(), "{case}: {:?}", watcher.ended);
+        let gap = watcher.longest_gap(scene.now - SECOND * 5, scene.now);
+        assert!(gap <= MS * 300, "{case}: {gap:?} without a picture");
+    }
 }
 
 #[test]

@@ -9,12 +9,12 @@ use porthole_gateway_core::camera::{CameraChange, CameraSettings, Picture, Sourc
 use porthole_gateway_core::dtls_srtp::{DtlsRole, Identity};
 use porthole_gateway_core::ice::LocalBase;
 use porthole_gateway_core::media::{
-    Codec, Delivery, MediaKind, RtpPacket, StreamDescription, TrackDescription,
+    Beeper, Codec, Delivery, MediaKind, RtpPacket, StreamDescription, TrackDescription,
 };
 use porthole_gateway_core::{Core, Datagram, Gateway, GatewayConfig, Output};
 use porthole_signaling_proto::method::{
-    ConnectDevice, ConnectDeviceParams, Invite, InviteParams, InviteResult, Method as _,
-    Notification as _, Trickle, TrickleParams,
+    Close, ConnectDevice, ConnectDeviceParams, Invite, InviteParams, InviteResult, Method as _,
+    Notification as _, SessionParams, Shown, ShownParams, Trickle, TrickleParams,
 };
 use porthole_signaling_proto::rpc;
 use porthole_signaling_proto::rpc::{Message, RequestId};
@@ -27,10 +27,22 @@ const SPS: &[u8] = b"\x67\x42\xc0\x1e\xd9\x00\xa0\x3d\xb0\x11\x00\x00\x03\x00\x0
     \x03\x00\x32\x0f\x16\x2e\x48";
 const PPS: &[u8] = b"\x68\xcb\x83\xcb\x20";
 
+/// 1280x720, made by x265.
+const H265: [&[u8]; 3] = [
+    b"\x40\x01\x0c\x01\xff\xff\x01\x60",
+    b"\x42\x01\x01\x01\x60\x00\x00\x03\x00\x90\x00\x00\x03\x00\x00\x03\x00\x5d\
+        \xa0\x02\x80\x80\x2d\x16\x59\x59\xa4\x93\x2b\xc0\x5a\x02\x00\x00\x03\x00\x02\x00\x00\x03\
+        \x00\x32\x10",
+    b"\x44\x01\xc1\x72",
+];
+
 const GATEWAY: &str = "192.168.1.2:5000";
 
 /// Interval between two pictures.
 const PICTURE: Duration = Duration::from_millis(40);
+
+/// Duration of a packet of sound.
+const SOUND: Duration = Duration::from_millis(Beeper::PACKET_MILLISECONDS);
 
 /// A change of the picture's size is seen by this many bytes of its pictures.
 const LARGE: usize = 9_000;
@@ -67,12 +79,60 @@ pub(crate) const MAIN: StreamShape =
 pub(crate) const SUB: StreamShape =
     StreamShape { bits_per_second: 500_000, group: 50, key: 12_000 };
 
+/// The sub stream of the camera.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Sub {
+    /// The camera has no sub stream.
+    Missing,
+    /// The camera has one, which does not connect.
+    Silent,
+    /// The camera sends one that the viewers' section cannot show.
+    H265,
+    /// A stream of this shape plays.
+    Plays(StreamShape),
+}
+
+/// A player of the viewers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Player {
+    /// True if it takes sound.
+    pub(crate) has_sound: bool,
+    /// True if it tells when each packet has arrived.
+    pub(crate) is_detailed: bool,
+    /// True if it takes packets that are sent again as a stream of their own.
+    pub(crate) takes_rtx: bool,
+}
+
+impl Default for Player {
+    fn default() -> Self {
+        Self { has_sound: false, is_detailed: true, takes_rtx: true }
+    }
+}
+
+impl Player {
+    /// Returns what it understands of an offer.
+    fn read(self, offer: &str) -> String {
+        let is_known = |line: &&str| {
+            let numbers = line.contains("transport-wide-cc") || line.contains("transport-cc");
+            let rtx = line.contains("rtx/90000") || line.contains("apt=");
+            (self.is_detailed || !numbers) && (self.takes_rtx || !rtx)
+        };
+        offer.lines().filter(is_known).flat_map(|line| [line, "\r\n"]).collect()
+    }
+}
+
 /// A stream that plays.
 struct Playing {
     id: StreamId,
     shape: StreamShape,
     next: Instant,
     pictures: usize,
+    sequence: u16,
+}
+
+/// Sound that plays.
+struct Sounding {
+    next: Instant,
     sequence: u16,
 }
 
@@ -132,6 +192,9 @@ pub(crate) struct Scene {
     pub(crate) now: Instant,
     gateway: Gateway,
     streams: Vec<Playing>,
+    /// Sound of the main stream.
+    sound: Option<Sounding>,
+    players: BTreeMap<String, Player>,
     pub(crate) watchers: BTreeMap<String, Watcher>,
     /// The links; several viewers may share one.
     pub(crate) links: Vec<Link>,
@@ -140,70 +203,136 @@ pub(crate) struct Scene {
     to_gateway: VecDeque<(Instant, SocketAddr, Bytes)>,
     count: u64,
     early: BTreeMap<String, Vec<String>>,
+    /// Messages to viewers about their picture, with the time.
+    told: Vec<(Instant, ShownParams)>,
 }
 
 impl Scene {
     /// Creates a gateway with a camera that plays, and a link for each shape.
     pub(crate) fn new(main: StreamShape, sub: Option<StreamShape>, links: &[Shape]) -> Self {
+        Self::with(main, sub.map_or(Sub::Missing, Sub::Plays), links, None)
+    }
+
+    /// Creates such a gateway with this sub stream and a cap of its uplink.
+    pub(crate) fn with(
+        main: StreamShape,
+        sub: Sub,
+        links: &[Shape],
+        max_uplink: Option<u64>,
+    ) -> Self {
         let now = Instant::now();
         let mut gateway = Gateway::new(GatewayConfig {
             identity: Identity::generate().unwrap(),
             turn_only: false,
+            max_uplink,
             seed: 1,
         });
         let settings = CameraSettings {
             id: "door".parse().unwrap(),
             name: "Door".to_owned(),
             on_demand: false,
-            has_sub: sub.is_some(),
+            has_sub: !matches!(sub, Sub::Missing),
             picture: Picture::default(),
             provisional: false,
         };
         gateway.change_camera(now, CameraChange::Put(settings));
         gateway.set_addresses(now, vec![address(GATEWAY)]);
         gateway.handle_online(now);
-        let main = (StreamId::main("door".parse().unwrap()), main, Duration::ZERO);
-        let sub = sub
-            .map(|sub| (StreamId::sub("door".parse().unwrap()), sub, Duration::from_millis(713)));
-        let mut streams = Vec::new();
-        for (id, shape, after) in [Some(main), sub].into_iter().flatten() {
-            let description = StreamDescription::video(TrackDescription {
-                codec: Codec::H264,
-                parameter_sets: [SPS, PPS].map(Bytes::from_static).to_vec(),
-                delivery: Delivery::InOrder,
-            });
-            gateway.handle_source(now, &id, SourceEvent::Connected(description));
-            streams.push(Playing { id, shape, next: now + after, pictures: 0, sequence: 0 });
-        }
         let links = links.iter().zip(1..).map(|(shape, seed)| Link::new(*shape, seed)).collect();
         let mut scene = Self {
             now,
             gateway,
-            streams,
+            streams: Vec::new(),
+            sound: None,
+            players: BTreeMap::new(),
             watchers: BTreeMap::new(),
             links,
             to_viewers: BTreeMap::new(),
             to_gateway: VecDeque::new(),
             count: 0,
             early: BTreeMap::new(),
+            told: Vec::new(),
         };
+        scene.connect(&StreamId::main("door".parse().unwrap()), main);
+        match sub {
+            Sub::Missing | Sub::Silent => {}
+            Sub::H265 => {
+                let id = StreamId::sub("door".parse().unwrap());
+                let description = describe(Codec::H265, &H265);
+                scene.gateway.handle_source(now, &id, SourceEvent::Connected(description));
+            }
+            Sub::Plays(shape) => scene.play_sub(shape),
+        }
         scene.run(Duration::from_secs(3));
         scene
     }
 
+    fn connect(&mut self, id: &StreamId, shape: StreamShape) {
+        let description = StreamDescription {
+            audio: Some(Beeper::description()),
+            ..describe(Codec::H264, &[SPS, PPS])
+        };
+        self.gateway.handle_source(self.now, id, SourceEvent::Connected(description));
+        let (id, next) = (id.clone(), self.now);
+        self.streams.push(Playing { id, shape, next, pictures: 0, sequence: 0 });
+    }
+
+    /// Lets the sub stream play from now on.
+    pub(crate) fn play_sub(&mut self, shape: StreamShape) {
+        self.connect(&StreamId::sub("door".parse().unwrap()), shape);
+        if let Some(stream) = self.streams.last_mut() {
+            stream.next += Duration::from_millis(713);
+        }
+    }
+
+    /// Lets the sub stream end.
+    pub(crate) fn end_sub(&mut self) {
+        let id = StreamId::sub("door".parse().unwrap());
+        self.streams.retain(|stream| stream.id != id);
+        let reason = "the camera is gone".to_owned();
+        let ended = SourceEvent::Ended { reason, needs_a_person: false };
+        self.gateway.handle_source(self.now, &id, ended);
+        self.exchange(None);
+    }
+
+    /// Lets the main stream have sound from now on.
+    pub(crate) fn play_sound(&mut self) {
+        self.sound = Some(Sounding { next: self.now, sequence: 0 });
+    }
+
     /// Lets a viewer watch the camera, or its stream with this id.
     pub(crate) fn watch(&mut self, name: &str, profile: &str, link: usize) {
+        self.watch_with(name, profile, link, Player::default());
+    }
+
+    /// Lets a viewer with this player watch.
+    pub(crate) fn watch_with(&mut self, name: &str, profile: &str, link: usize, player: Player) {
+        self.players.insert(name.to_owned(), player);
         let connect = ConnectDeviceParams {
             session: name.parse().unwrap(),
             profile: Some(profile.parse().unwrap()),
             ice_servers: Vec::new(),
             expiry_time_seconds: Some(36_000),
-            audio: false,
+            audio: player.has_sound,
         };
         // The session, and with it its link, are found by the id of the request.
         let id = i64::try_from(100 + link).unwrap();
         self.gateway.handle_message(self.now, Message::request::<ConnectDevice>(id, &connect));
         self.exchange(Some(link));
+    }
+
+    /// Returns what a viewer was told about its picture from this time on.
+    pub(crate) fn told(&self, name: &str, from: Instant) -> Vec<(Instant, ShownParams)> {
+        let is_its =
+            |(at, shown): &&(Instant, ShownParams)| *at >= from && shown.session.as_str() == name;
+        self.told.iter().filter(is_its).cloned().collect()
+    }
+
+    /// Lets a viewer leave.
+    pub(crate) fn leave(&mut self, name: &str) {
+        let params = SessionParams { session: name.parse().unwrap() };
+        self.gateway.handle_message(self.now, Message::notification::<Close>(&params));
+        self.exchange(None);
     }
 
     fn mapped(&self, name: &str) -> SocketAddr {
@@ -215,6 +344,7 @@ impl Scene {
         match message {
             Message::Request { id, method, params } if method == Invite::NAME => {
                 let InviteParams { offer, session, .. } = rpc::read(params).unwrap();
+                let offer = self.players[session.as_str()].read(&offer);
                 let config = ViewerConfig {
                     identity: Identity::generate().unwrap(),
                     ice_servers: Vec::new(),
@@ -247,6 +377,9 @@ impl Scene {
                         early.push(candidate.candidate);
                     }
                 }
+            }
+            Message::Notification { method, params } if method == Shown::NAME => {
+                self.told.push((self.now, rpc::read(params).unwrap()));
             }
             Message::Request { .. }
             | Message::Notification { .. }
@@ -350,13 +483,32 @@ impl Scene {
         self.gateway.handle_source_events(now, &id, events);
     }
 
+    /// Sends the next packet of sound, if it is due.
+    fn sound(&mut self) {
+        let now = self.now;
+        let Some(sound) = self.sound.as_mut().filter(|sound| sound.next <= now) else { return };
+        let timestamp = u32::from(sound.sequence).wrapping_mul(160);
+        let mut bytes = vec![0x80, Beeper::PAYLOAD_TYPE];
+        bytes.extend(sound.sequence.to_be_bytes());
+        bytes.extend(timestamp.to_be_bytes());
+        bytes.extend([0, 0, 0, 5]);
+        bytes.resize(bytes.len() + 160, 0xd5);
+        sound.sequence = sound.sequence.wrapping_add(1);
+        sound.next += SOUND;
+        let packet = RtpPacket::parse(bytes.into()).unwrap();
+        let event = SourceEvent::Packet { track: MediaKind::Audio, arrival: now, packet };
+        let id = StreamId::main("door".parse().unwrap());
+        self.gateway.handle_source_events(now, &id, vec![event]);
+    }
+
     fn next(&mut self) -> Option<Instant> {
         let viewers = self.watchers.values().filter_map(|it| it.session.poll_timeout()).min();
         let pictures = self.streams.iter().map(|stream| stream.next).min();
         let arrival = self.to_viewers.first_key_value().map(|((at, _), _)| *at);
         let report = self.to_gateway.front().map(|(at, ..)| *at);
         let gateway = self.gateway.poll_timeout();
-        [viewers, pictures, arrival, report, gateway].into_iter().flatten().min()
+        let sound = self.sound.as_ref().map(|sound| sound.next);
+        [viewers, pictures, sound, arrival, report, gateway].into_iter().flatten().min()
     }
 
     /// Lets so much time pass.
@@ -370,6 +522,7 @@ impl Scene {
                     self.play(index);
                 }
             }
+            self.sound();
             while let Some(entry) = self.to_viewers.first_entry()
                 && entry.key().0 <= self.now
             {
@@ -393,4 +546,12 @@ impl Scene {
         }
         self.now = end;
     }
+}
+
+fn describe(codec: Codec, parameter_sets: &[&'static [u8]]) -> StreamDescription {
+    StreamDescription::video(TrackDescription {
+        codec,
+        parameter_sets: parameter_sets.iter().map(|set| Bytes::from_static(set)).collect(),
+        delivery: Delivery::InOrder,
+    })
 }

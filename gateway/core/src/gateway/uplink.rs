@@ -1,0 +1,72 @@
+//! The gateway's uplink: who gets pictures over it, which counts for its cap.
+
+use std::net::{IpAddr, SocketAddr};
+
+use porthole_signaling_proto::{SessionId, StreamRole};
+
+use super::Gateway;
+use crate::camera::{Stream, StreamId};
+use crate::congestion::{Rates, Rung, Shown};
+use crate::ice;
+use crate::ice::Path;
+use crate::session::Session;
+
+/// Percentage of its rate that has to be left for the main stream for a viewer to begin with it.
+pub(super) const TO_BEGIN: u64 = 115;
+
+impl Gateway {
+    /// Returns true if the path of a session stays in the local network.
+    pub(super) fn is_in_network(&self, session: &Session) -> bool {
+        session.path().is_some_and(|path| is_local(&path, &self.addresses))
+    }
+
+    /// Returns the rate of a stream in bits per second, once it is known.
+    pub(super) fn rate_of(&self, id: &StreamId) -> Option<u64> {
+        self.stream(id).and_then(Stream::bits_per_second)
+    }
+
+    /// Returns the rates of a camera's streams, for a viewer of one of them.
+    pub(super) fn rates_of(&self, source: &StreamId) -> Option<Rates> {
+        let rate = |role| self.rate_of(&StreamId { role, ..source.clone() });
+        // Before its rate is known, the sub stream is taken for one that fits.
+        Some(Rates { main: rate(StreamRole::Main)?, sub: rate(StreamRole::Sub).unwrap_or(0) })
+    }
+
+    /// Returns the rates that count for a viewer. One that sees its stream or nothing has that
+    /// one's; if it lacks a sub stream now, that is the main stream.
+    pub(super) fn rates_for(&self, session: &Session) -> Option<Rates> {
+        let (section, _) = session.following()?;
+        let source = session.sections().get(section)?.source();
+        if !session.has_no_other() {
+            return self.rates_of(source);
+        }
+        let role = if session.lacks_sub() { StreamRole::Main } else { source.role };
+        let main = self.rate_of(&StreamId { role, ..source.clone() })?;
+        Some(Rates { main, sub: main })
+    }
+
+    /// Counts a viewer among those of the uplink, if its path leaves the local network.
+    pub(super) fn join_uplink(&mut self, id: &SessionId) {
+        let Some(session) = self.sessions.get(id) else { return };
+        if session.path().is_none() || self.is_in_network(session) {
+            return self.uplink.remove(id);
+        }
+        let rung = session.coming_rung().unwrap_or(Rung::Main);
+        let rates = self.rates_for(session).unwrap_or_default();
+        self.uplink.show(id, Shown { rung, rates, is_fixed: session.has_no_other() });
+    }
+}
+
+/// Returns true if a path stays in the local network: it is direct, to any private address, which
+/// only a local network or a tunnel can reach. `addresses` are those of this machine: a network
+/// has global addresses in IPv6, too.
+fn is_local(path: &Path, addresses: &[SocketAddr]) -> bool {
+    let network = |ip: IpAddr| match ip.to_canonical() {
+        IpAddr::V4(_) => None,
+        IpAddr::V6(ip) => Some(ip.to_bits() >> 64),
+    };
+    let remote = path.remote.ip();
+    let is_ours = |ours: &SocketAddr| network(ours.ip()) == network(remote);
+    let is_in_ours = network(remote).is_some() && addresses.iter().any(is_ours);
+    !path.is_relayed() && (ice::is_local(remote) || is_in_ours)
+}

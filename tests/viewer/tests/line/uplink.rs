@@ -1,0 +1,146 @@
+//! Viewers behind an uplink with a cap.
+
+use porthole_signaling_proto::method::{ShownPicture, ShownReason};
+
+use super::link::Shape;
+use super::scene::{MAIN, Player, SUB, Scene, Sub, Watcher};
+use super::{MS, SECOND};
+
+#[test]
+fn a_cap_of_the_uplink_holds_whatever_the_line_carries() {
+    println!("{:>14} {:>7} {:>6} {:>14}", "cap", "viewers", "main", "sent");
+    for (kilobits, viewers, mains) in
+        [(12_000, 2, 2), (6_000, 2, 1), (6_000, 1, 1), (3_000, 1, 0), (1_600, 2, 0), (300, 1, 0)]
+    {
+        let cap = kilobits * 1000;
+        let wide = Shape { rate: 100_000_000, ..Shape::default() };
+        let mut scene = Scene::with(MAIN, Sub::Plays(SUB), &[wide], Some(cap));
+        for viewer in 0..viewers {
+            scene.watch(&format!("s{viewer}"), "door", 0);
+            scene.run(SECOND * 3);
+        }
+        scene.run(SECOND * 10);
+        let (begin, before) = (scene.now, scene.links[0].bytes);
+        scene.run(SECOND * 60);
+        let sent = (scene.links[0].bytes - before) * 8 / 60;
+        let large = |it: &&Watcher| it.first(begin, true).is_some();
+        let seen = scene.watchers.values().filter(large).count();
+        println!("{kilobits:>7} kbit/s {viewers:>7} {seen:>6} {:>7} kbit/s", sent / 1000);
+        assert_eq!(seen, mains, "{kilobits} kbit/s: main streams");
+        assert!(sent <= cap, "{kilobits} kbit/s: {sent} bit/s");
+        let watchers = || scene.watchers.values();
+        assert!(watchers().all(|it| it.ended.is_empty()), "{kilobits} kbit/s");
+        assert!(watchers().all(|it| it.first(begin, large(&it)).is_some()), "all see something");
+    }
+}
+
+#[test]
+fn a_cap_binds_chosen_streams_too_and_leaves_a_sub_stream_to_those_that_follow() {
+    // The cap in kbit/s, the sub stream, what the viewers watch in the order of arrival, and the
+    // last picture that each was told of; nobody is told of what it has asked for.
+    type Case<'a> = (u64, Sub, &'a [&'a str], &'a [Option<ShownPicture>]);
+    let still = Some(ShownPicture::Still);
+    let table: [Case<'_>; 6] = [
+        (9_000, Sub::Missing, &["door", "door"], &[None, None]),
+        (6_000, Sub::Missing, &["door", "door"], &[None, still]),
+        (3_000, Sub::Missing, &["door"], &[still]),
+        (800, Sub::Plays(SUB), &["door.sub", "door.sub"], &[None, still]),
+        (1_500, Sub::Plays(SUB), &["door.sub", "door"], &[None, Some(ShownPicture::Sub)]),
+        (1_000, Sub::Plays(SUB), &["door.sub", "door"], &[still, Some(ShownPicture::Sub)]),
+    ];
+    for (kilobits, sub, profiles, expected) in table {
+        let cap = kilobits * 1000;
+        let wide = Shape { rate: 100_000_000, ..Shape::default() };
+        let mut scene = Scene::with(MAIN, sub, &[wide], Some(cap));
+        let start = scene.now;
+        for (viewer, profile) in profiles.iter().enumerate() {
+            scene.watch(&format!("s{viewer}"), profile, 0);
+            scene.run(SECOND * 3);
+        }
+        scene.run(SECOND * 10);
+        let before = scene.links[0].bytes;
+        scene.run(SECOND * 60);
+        let sent = (scene.links[0].bytes - before) * 8 / 60;
+        let case = format!("{kilobits} kbit/s, {profiles:?}");
+        println!("{case}: {} kbit/s", sent / 1000);
+        assert!(sent <= cap, "{case}: {sent} bit/s");
+        let last = |viewer: usize| scene.told(&format!("s{viewer}"), start).last().cloned();
+        let told: Vec<_> = (0..profiles.len()).map(last).collect();
+        let pictures: Vec<_> =
+            told.iter().map(|it| it.as_ref().map(|(_, shown)| shown.picture)).collect();
+        assert_eq!(pictures, expected, "{case}");
+        let reasons = told.iter().flatten().map(|(_, shown)| shown.reason);
+        assert!(reasons.clone().all(|it| it == Some(ShownReason::Cap)), "{case}: {told:?}");
+        assert!(scene.watchers.values().all(|it| it.ended.is_empty()), "{case}");
+    }
+}
+
+#[test]
+fn a_chosen_stream_that_a_cap_has_stopped_comes_when_another_viewer_leaves() {
+    let wide = Shape { rate: 100_000_000, ..Shape::default() };
+    let mut scene = Scene::with(MAIN, Sub::Missing, &[wide], Some(4_500_000));
+    for viewer in ["s1", "s2"] {
+        scene.watch(viewer, "door", 0);
+        scene.run(SECOND * 5);
+    }
+    let stood = scene.now;
+    scene.run(SECOND * 20);
+    assert_eq!(scene.watchers["s2"].first(stood, true), None, "there is room for one");
+    assert!(scene.watchers["s1"].longest_gap(stood, scene.now) <= MS * 200, "which sees it all");
+    scene.leave("s1");
+    let left = scene.now;
+    scene.run(SECOND * 20);
+    let again = scene.watchers["s2"].first(left, true).unwrap() - left;
+    assert!(again <= SECOND * 10, "a picture after {again:?}");
+}
+
+#[test]
+fn a_player_whose_path_cannot_be_probed_is_tried_within_the_cap() {
+    for (kilobits, sees_main) in [(3_000, false), (6_000, true)] {
+        for (is_detailed, takes_rtx) in [(false, true), (true, false)] {
+            let wide = Shape { rate: 100_000_000, ..Shape::default() };
+            let cap = kilobits * 1000;
+            let mut scene = Scene::with(MAIN, Sub::Plays(SUB), &[wide], Some(cap));
+            let player = Player { is_detailed, takes_rtx, ..Player::default() };
+            scene.watch_with("s1", "door", 0, player);
+            scene.run(SECOND * 5);
+            let begin = scene.now;
+            scene.run(SECOND * 90);
+            let case = format!("{kilobits} kbit/s, {player:?}");
+            assert_eq!(scene.watchers["s1"].first(begin, true).is_some(), sees_main, "{case}");
+            assert!(scene.watchers["s1"].ended.is_empty(), "{case}");
+        }
+    }
+}
+
+#[test]
+fn whoever_has_no_place_for_the_sub_stream_sees_its_key_frames_or_a_picture_that_stands() {
+    // The cap in kbit/s, the number of viewers, and how many of them see the sub stream, its key
+    // frames, and nothing that is new.
+    for (kilobits, viewers, expected) in
+        [(1_000, 6, [1, 3, 2]), (300, 5, [0, 3, 2]), (1_500, 3, [2, 1, 0])]
+    {
+        let cap = kilobits * 1000;
+        let wide = Shape { rate: 100_000_000, ..Shape::default() };
+        let mut scene = Scene::with(MAIN, Sub::Plays(SUB), &[wide], Some(cap));
+        let start = scene.now;
+        for viewer in 0..viewers {
+            scene.watch(&format!("s{viewer}"), "door", 0);
+            scene.run(SECOND * 3);
+        }
+        scene.run(SECOND * 10);
+        let (begin, before) = (scene.now, scene.links[0].bytes);
+        scene.run(SECOND * 60);
+        let sent = (scene.links[0].bytes - before) * 8 / 60;
+        println!("{kilobits} kbit/s, {viewers} viewers: {} kbit/s", sent / 1000);
+        assert!(sent <= cap, "{kilobits} kbit/s: {sent} bit/s");
+        let last = |viewer| scene.told(&format!("s{viewer}"), start).last().cloned();
+        let told: Vec<_> = (0..viewers).filter_map(last).map(|(_, shown)| shown).collect();
+        let seen = |picture| told.iter().filter(|it| it.picture == picture).count();
+        let found = [ShownPicture::Sub, ShownPicture::KeyFrames, ShownPicture::Still].map(seen);
+        assert_eq!(found, expected, "{kilobits} kbit/s: {told:?}");
+        assert!(told.iter().all(|it| it.reason == Some(ShownReason::Cap)), "{told:?}");
+        let changes: usize = scene.watchers.values().map(|it| it.changes(begin, scene.now)).sum();
+        assert_eq!(changes, 0, "{kilobits} kbit/s");
+    }
+}

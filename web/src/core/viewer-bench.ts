@@ -60,6 +60,10 @@ export class Bench {
     return viewOf(this.state).title;
   }
 
+  get detail(): string {
+    return viewOf(this.state).detail;
+  }
+
   get generation(): number {
     return this.state.generation;
   }

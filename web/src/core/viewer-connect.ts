@@ -48,6 +48,7 @@ export function newSession(generation: number, now: number): Session {
     silentSince: null,
     rescueAfter: now,
     playingSince: null,
+    chosen: null,
     expiresAt: null,
     extendAt: null,
     replaceAt: null,

@@ -3,6 +3,7 @@
 import type { Camera, CameraAddress, CameraId } from '../protocol';
 import type { ConnectParams, ConnectResult, ExtendResult } from '../protocol';
 import type { Fault, IceCandidate, IceServer, RequestId, SessionId } from '../protocol';
+import type { ShownParams } from '../protocol';
 import type { Reason } from './reasons';
 import type { Outcome } from './rpc';
 
@@ -38,6 +39,8 @@ export interface Session {
   /** Time before which silence is no reason for another session. */
   readonly rescueAfter: number;
   readonly playingSince: number | null;
+  /** The picture that the gateway has chosen; `null` for the stream that was asked for. */
+  readonly chosen: ShownParams | null;
   readonly expiresAt: number | null;
   readonly extendAt: number | null;
   /** Time of the replacement; set once the server no longer knows the session. */
@@ -101,6 +104,7 @@ export type ViewerEvent =
       readonly session: SessionId;
       readonly iceServers: readonly IceServer[];
     }
+  | { readonly type: 'shown'; readonly shown: ShownParams }
   | { readonly type: 'closed'; readonly session: SessionId }
   | { readonly type: 'fault'; readonly fault: Fault }
   | {

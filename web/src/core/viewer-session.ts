@@ -45,6 +45,7 @@ import {
   handleIceTimeout,
   handleNetworkChange,
   handlePreviousEvent,
+  handleShown,
   isSilent,
   showReplacement,
 } from './viewer-watch';
@@ -95,6 +96,8 @@ function handle(ctx: Context, event: ViewerEvent): void {
       return handleGatewayMessage(ctx, event);
     case 'ice-servers':
       return handleIceServers(ctx, event.session, event.iceServers);
+    case 'shown':
+      return handleShown(ctx, event.shown);
     case 'closed':
       return handleClosed(ctx, event.session);
     case 'fault':

@@ -1,5 +1,6 @@
 /** The texts of the player: a phase, a title and a detail line for each state of the viewer. */
 
+import type { ShownParams } from '../protocol';
 import { describe, oneLine, sentence } from './reasons';
 import { t } from './text';
 import type { Session, Stage, ViewerState } from './viewer-contract';
@@ -52,6 +53,7 @@ const PLAYING: View = {
 };
 
 function playingView({ camera }: ViewerState, session: Session): View {
+  if (session.chosen?.picture === 'still') return stillView(session.chosen);
   // While frames arrive, a disconnected ICE state is not shown.
   if (!isStalled(session)) return PLAYING;
   const interrupted = { ...PLAYING, phase: 'interrupted' as const };
@@ -63,6 +65,12 @@ function playingView({ camera }: ViewerState, session: Session): View {
   const title = cameraLost ? t('player.camera-stopped') : t('player.stopped');
   const detail = cameraLost ? t('player.camera-stopped-detail') : t('player.stopped-detail');
   return { ...interrupted, title, detail: camera?.reason ? sentence(camera.reason) : detail };
+}
+
+/** Returns the view while the gateway sends no pictures because the line carries none. */
+function stillView({ reason }: ShownParams): View {
+  const detail = t(reason === 'cap' ? 'player.slow-cap' : 'player.slow-path');
+  return { ...PLAYING, phase: 'interrupted', title: t('player.slow'), detail };
 }
 
 /** Returns the view while a session is being replaced. */

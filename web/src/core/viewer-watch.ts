@@ -1,5 +1,6 @@
 /** Watches a session that has a path: its connection, its frames and their standstill. */
 
+import type { ShownParams } from '../protocol';
 import { delayMs } from './backoff';
 import { loseSession, STEADY_MS } from './viewer-connect';
 import { closeSession, type Context, update, updateSession } from './viewer-context';
@@ -12,6 +13,8 @@ const FIRST_FRAME_TIMEOUT_MS = 12_000;
 const ICE_RESTART_TIMEOUT_MS = 4_000;
 /** Two samples without a new frame: the player says so. */
 const STALL_MS = 2_000;
+/** Some cameras send a key frame only every ten seconds, and on a slow line it takes its time. */
+const KEY_FRAMES_MS = 15_000;
 /** Time without a frame after which the session with a live camera is given up. */
 const STALL_TIMEOUT_MS = 8_000;
 /** Silence of the path after which the server is asked for a sign of life. */
@@ -33,9 +36,21 @@ const SUSPENDED_MS = 3_000;
 /** A stall this soon after a network change is attributed to that change. */
 const NETWORK_CHANGE_MS = 10_000;
 
-/** Returns true if frames have stopped arriving. */
+/** Returns true if frames have stopped arriving that were to come. */
 export function isStalled(session: Session): boolean {
-  return session.stage === 'playing' && session.lastSampleAt - session.lastFrameAt >= STALL_MS;
+  const { stage, chosen, lastSampleAt, lastFrameAt } = session;
+  const patience = chosen?.picture === 'keyFrames' ? KEY_FRAMES_MS : STALL_MS;
+  return (
+    stage === 'playing' && chosen?.picture !== 'still' && lastSampleAt - lastFrameAt >= patience
+  );
+}
+
+/** Notes what the gateway sends from now on. The time without a frame is counted from then. */
+export function handleShown(ctx: Context, shown: ShownParams): void {
+  const { session, previous } = ctx.state;
+  const changed = { chosen: shown, lastFrameAt: ctx.env.now };
+  if (session?.id === shown.session) updateSession(ctx, changed);
+  else if (previous?.id === shown.session) update(ctx, { previous: { ...previous, ...changed } });
 }
 
 export function handlePreviousEvent(ctx: Context, previous: Session, event: SessionEvent): void {
@@ -143,7 +158,9 @@ function handleStall(ctx: Context, session: Session): void {
   const networkChanged = networkChangedAt !== null && now - networkChangedAt < NETWORK_CHANGE_MS;
   // While the gateway reconnects to the camera, the video continues on this session.
   const reconnecting = camera?.state === 'connecting' || camera?.state === 'failed';
-  const timedOut = !reconnecting && now - session.lastFrameAt >= STALL_TIMEOUT_MS;
+  // A gateway that sends less on purpose would send no more to another session.
+  const isSlow = session.chosen?.picture === 'keyFrames';
+  const timedOut = !reconnecting && !isSlow && now - session.lastFrameAt >= STALL_TIMEOUT_MS;
   if (networkChanged || timedOut) loseSession(ctx, { kind: 'stalled' });
 }
 

@@ -7,7 +7,7 @@ import { initialState } from '../core/viewer-context';
 import * as machine from '../core/viewer-session';
 import type { ViewerEffect, ViewerEvent, ViewerState } from '../core/viewer-contract';
 import type { Camera, CameraAddress, IceServersParams, InviteParams } from '../protocol';
-import type { SessionParams, TrickleParams } from '../protocol';
+import type { SessionParams, ShownParams, TrickleParams } from '../protocol';
 import { PeerConnection } from './peer-connection';
 import { Runner } from './runner';
 import type { Signaling } from './signaling';
@@ -105,6 +105,8 @@ export class Viewer {
     } else if (incoming.method === 'portholeIceServers') {
       const { session, iceServers } = params as IceServersParams;
       this.#runner.dispatch({ type: 'ice-servers', session, iceServers });
+    } else if (incoming.method === 'portholeShown') {
+      this.#runner.dispatch({ type: 'shown', shown: params as ShownParams });
     } else if (incoming.method === 'portholeClose') {
       this.#runner.dispatch({ type: 'closed', session: (params as SessionParams).session });
     } else if (incoming.method === 'portholeCameras' && this.#provisional === null) {

@@ -8,7 +8,7 @@ import { initialState } from '../core/viewer-context';
 import type { ViewerState } from '../core/viewer-contract';
 import { viewOf, type View } from '../core/viewer-text';
 import { Viewer, type ViewerListener } from '../drivers/viewer';
-import type { Camera, CameraAddress } from '../protocol';
+import type { Camera, CameraAddress, ShownParams } from '../protocol';
 import { live } from './live.svelte';
 
 export class Watch {
@@ -21,6 +21,8 @@ export class Watch {
   samples = $state.raw<readonly Sample[]>([]);
   /** Parts of the time to the first picture of the latest session. */
   startParts = $state.raw<readonly StartPart[]>([]);
+  /** The picture that the gateway has chosen; `null` for the stream that was asked for. */
+  chosen = $state.raw<ShownParams | null>(null);
   readonly #viewer: Viewer;
 
   /** Watches a camera of the list, by its address; or one that was probed, which is in no list. */
@@ -62,6 +64,7 @@ export class Watch {
 
   #handleChange(state: ViewerState): void {
     this.view = viewOf(state);
+    this.chosen = (state.previous ?? state.session)?.chosen ?? null;
     if (state.session?.stage === 'playing') this.startParts = startParts(state.session.reached);
   }
 

@@ -10,6 +10,16 @@ export const STATS_TEXT = {
   'path.transport': 'over {transport}',
   'path.none': 'Not connected',
 
+  'chosen.label': 'Chosen',
+  'chosen.main': 'Full resolution',
+  'chosen.sub': 'Low resolution',
+  'chosen.keyFrames': 'A picture every few seconds',
+  'chosen.still': 'The last picture',
+  'chosen.path': '{picture}: your connection carries no more',
+  'chosen.path-rate': '{picture}: your connection carries {rate}',
+  'chosen.cap': '{picture}: no more may be sent to all viewers',
+  'chosen.cap-rate': '{picture}: {rate} of what may be sent are left for you',
+
   'stats.label': 'Stream statistics',
   'stats.bitrate': 'Bitrate',
   'stats.chart': '{title} over the last minute, now {value}',

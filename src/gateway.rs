@@ -6,7 +6,7 @@ use anyhow::Context;
 use porthole_admin::Change;
 use porthole_gateway::ingest::{Source, Timeouts};
 use porthole_gateway::{
-    CameraConfig, Cameras, Difference, Gateway, OnvifPlace, Picture, PreparedCameras,
+    CameraConfig, Cameras, Difference, Gateway, MaxUplink, OnvifPlace, Picture, PreparedCameras,
 };
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use url::Url;
@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::reload::{Hangups, Loader, Role};
 use crate::{admin_api, authorities, console, data, reload, service_manager, shutdown};
 
-/// Runs a gateway until the program is told to stop. SIGHUP reloads its cameras.
+/// Runs a gateway until the program is told to stop. SIGHUP reloads its cameras and its limit.
 pub async fn run(config: &Config, source: Loader) -> anyhow::Result<()> {
     data::prepare(&config.data)?;
     let stop = shutdown::on_signal()?;
@@ -26,13 +26,13 @@ pub async fn run(config: &Config, source: Loader) -> anyhow::Result<()> {
     let hangups = Hangups::listen()?;
     let admin = AdminApi::bind(admin_api::configuration(config)).await?;
     let gateway = start(config, server, claim)?;
-    let (cameras, running) = (gateway.cameras().clone(), config.clone());
+    let (live, running) = (Live::of(&gateway), config.clone());
     let reload = reload::follow(source, hangups, move |new| {
         if let Some(admin) = admin_api::configuration(&new) {
             admin.check()?;
         }
         authorities_of(&new)?;
-        let mut changes = apply_cameras(prepare_cameras(&cameras, &new)?);
+        let mut changes = live.prepare(&new)?.apply();
         changes.extend(reload::at_restart(&running, &new, Role::Gateway));
         Ok(changes)
     });
@@ -43,19 +43,51 @@ pub async fn run(config: &Config, source: Loader) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Checks the cameras of a configuration that was reloaded.
-pub fn prepare_cameras(cameras: &Cameras, config: &Config) -> anyhow::Result<PreparedCameras> {
-    Ok(cameras.prepare(settings_of_cameras(config))?)
+/// The parts of a running gateway that a reload changes.
+pub struct Live {
+    cameras: Cameras,
+    max_uplink: MaxUplink,
 }
 
-/// Gives a running gateway cameras that were checked, and returns and logs what differs.
-pub fn apply_cameras(cameras: PreparedCameras) -> Vec<Change> {
-    let change = |one: Difference| {
-        tracing::info!("the configuration: camera {one}");
-        let what = one.to_string();
-        Change { setting: "camera".to_owned(), what, needs_restart: false }
-    };
-    cameras.apply().into_iter().map(change).collect()
+impl Live {
+    /// Returns those of a gateway.
+    pub fn of(gateway: &Gateway) -> Self {
+        Self { cameras: gateway.cameras().clone(), max_uplink: gateway.max_uplink().clone() }
+    }
+
+    /// Checks what a configuration that was reloaded has for them.
+    pub fn prepare(&self, config: &Config) -> anyhow::Result<Prepared> {
+        let cameras = self.cameras.prepare(settings_of_cameras(config))?;
+        let max_uplink = (self.max_uplink.clone(), max_uplink(config));
+        Ok(Prepared { cameras, max_uplink })
+    }
+}
+
+/// The changes of a running gateway that were checked.
+#[must_use]
+pub struct Prepared {
+    cameras: PreparedCameras,
+    max_uplink: (MaxUplink, Option<u64>),
+}
+
+impl Prepared {
+    /// Gives them to the gateway, and returns and logs what differs.
+    pub fn apply(self) -> Vec<Change> {
+        let Self { cameras, max_uplink: (running, limit) } = self;
+        let cameras = cameras.apply().into_iter();
+        let cameras = cameras.map(|one: Difference| change("camera", one.to_string()));
+        let before = running.replace(limit);
+        let shown =
+            |limit: Option<u64>| limit.map_or("none".to_owned(), |it| (it / 1000).to_string());
+        let what = format!("{} becomes {}", shown(before), shown(limit));
+        let limit = (before != limit).then(|| change("gateway.max_uplink_kbit_per_s", what));
+        cameras.chain(limit).collect()
+    }
+}
+
+fn change(setting: &str, what: String) -> Change {
+    tracing::info!("the configuration: {setting}: {what}");
+    Change { setting: setting.to_owned(), what, needs_restart: false }
 }
 
 /// Starts a gateway: binds its port and loads or creates its key. It connects when it runs.
@@ -93,8 +125,13 @@ fn settings(
         allow_plain_http: gateway.allow_plain_http,
         turn_only: gateway.turn_only,
         port_mapping: gateway.port_mapping.protocols(),
-        max_uplink: gateway.max_uplink_kbit_per_s.map(|rate| u64::from(rate.get()) * 1000),
+        max_uplink: max_uplink(config),
     })
+}
+
+/// Returns the limit of the uplink in bits per second.
+fn max_uplink(config: &Config) -> Option<u64> {
+    config.gateway.max_uplink_kbit_per_s.map(|rate| u64::from(rate.get()) * 1000)
 }
 
 /// Returns the certificates in the file of `gateway.ca_certificates`, if it is set.

@@ -52,7 +52,7 @@ pub fn at_restart(running: &Config, new: &Config, role: Role) -> Vec<Change> {
         ("admin", running.admin != new.admin),
     ];
     let own = match role {
-        Role::Gateway => vec![("gateway", running.gateway != new.gateway)],
+        Role::Gateway => vec![("gateway", changes_gateway(running, new))],
         Role::Signaling => vec![
             ("public_address", running.public_address != new.public_address),
             ("public", running.public != new.public),
@@ -66,6 +66,13 @@ pub fn at_restart(running: &Config, new: &Config, role: Role) -> Vec<Change> {
         Change { setting: setting.to_owned(), what, needs_restart: true }
     };
     changed.map(change).collect()
+}
+
+/// Returns true if settings of the gateway have changed that count from the next start on.
+pub fn changes_gateway(running: &Config, new: &Config) -> bool {
+    let mut gateway = new.gateway.clone();
+    gateway.max_uplink_kbit_per_s = running.gateway.max_uplink_kbit_per_s;
+    running.gateway != gateway
 }
 
 /// Returns the settings of a signaling server with the TURN servers of the running one: others

@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
-use porthole_gateway::{Cameras, Gateway};
+use porthole_gateway::Gateway;
 use porthole_signaling::{PlaceLimits, Server, TurnConfig, TurnServers, admin};
 use porthole_turn_proto::uri::ServerUri;
 use tokio::sync::mpsc;
@@ -50,7 +50,7 @@ pub async fn run(config: &Config, source: Loader) -> anyhow::Result<()> {
     }
     let gateway = start_gateway(&allowing, signaling.local_addr()).await?;
     // All that a reload changes is there from now on.
-    let rest = prepare_rest(gateway.cameras().clone(), signaling.turn_servers(), urls);
+    let rest = prepare_rest(gateway::Live::of(&gateway), signaling.turn_servers(), urls);
     let reload = turn_server.follow(config, source, hangups, rest);
     console::print_welcome(&signaling::dashboard_url(config), signaling.setup_link().as_deref())?;
 
@@ -82,18 +82,18 @@ fn turn_config(config: &Config, urls: Vec<String>) -> Option<TurnConfig> {
 }
 
 /// Returns the function that checks a reloaded configuration as a start would, and then applies the
-/// cameras and the secret. The TURN server accepts the secret by then.
-fn prepare_rest(cameras: Cameras, turn_servers: TurnServers, urls: Vec<String>) -> PrepareRest {
+/// gateway's part and the secret. The TURN server accepts the secret by then.
+fn prepare_rest(live: gateway::Live, turn_servers: TurnServers, urls: Vec<String>) -> PrepareRest {
     Box::new(move |new: &Config| {
         public::check_reloaded(new)?;
         signaling::check_provider(new)?;
         gateway::authorities_of(new)?;
-        let cameras = gateway::prepare_cameras(&cameras, new)?;
+        let gateway = live.prepare(new)?;
         let turn_config = turn_config(new, urls.clone());
         let turn_servers = turn_servers.clone();
         Ok(Box::new(move || {
             turn_servers.replace(turn_config);
-            gateway::apply_cameras(cameras)
+            gateway.apply()
         }))
     })
 }

@@ -94,6 +94,8 @@ pub struct Channels {
     pub facts: mpsc::Receiver<(CameraId, ControlFacts)>,
     /// The state of the port that the router forwards.
     pub mapped: watch::Receiver<State>,
+    /// The limit of what viewers outside the local network get in all, in bits per second.
+    pub max_uplink: watch::Receiver<Option<u64>>,
 }
 
 /// Owns the sockets, tasks and clock, and runs the core.
@@ -225,6 +227,7 @@ impl<C: Core> Driver<C> {
                     self.core.handle_resolved(Instant::now(), &server, &addresses);
                 }
                 Ok(()) = self.channels.mapped.changed() => self.refresh_mapping(),
+                Ok(()) = self.channels.max_uplink.changed() => self.refresh_max_uplink(),
                 _ = address_timer.tick() => self.refresh_addresses(),
                 Some(ask) = self.asks.rx.recv() => self.answer(ask),
                 () = &mut timer => {
@@ -351,6 +354,12 @@ impl<C: Core> Driver<C> {
             State::Unknown | State::NotNeeded | State::Unmapped(_) => None,
         };
         self.core.set_mapping(Instant::now(), mapping);
+    }
+
+    /// Passes the limit of the uplink to the core.
+    fn refresh_max_uplink(&mut self) {
+        let max_uplink = *self.channels.max_uplink.borrow_and_update();
+        self.core.set_max_uplink(Instant::now(), max_uplink);
     }
 
     fn refresh_addresses(&mut self) {

@@ -24,6 +24,7 @@ mod store_file;
 mod tls;
 mod turn_transport;
 mod udp;
+mod uplink;
 
 use std::io;
 use std::path::PathBuf;
@@ -55,6 +56,7 @@ pub use porthole_gateway_core::camera::Picture;
 pub use porthole_gateway_core::ice_servers::{AllowedIceServer, InvalidIceServer};
 pub use porthole_gateway_core::import;
 pub use store_file::StoreError;
+pub use uplink::MaxUplink;
 
 /// Configuration of a gateway.
 #[derive(Debug, Clone)]
@@ -141,6 +143,7 @@ pub enum RunError {
 pub struct Gateway {
     driver: Driver<Core>,
     cameras: Cameras,
+    max_uplink: MaxUplink,
     link: Link,
     manager: Manager,
     controls: Controls,
@@ -157,12 +160,7 @@ impl Gateway {
     /// Returns the reason for which the gateway cannot start.
     pub fn start(config: Config) -> Result<Self, StartError> {
         let key = Arc::new(Key::load_or_create(&config.data)?);
-        let core = Core::new(GatewayConfig {
-            identity: Identity::generate()?,
-            turn_only: config.turn_only,
-            max_uplink: config.max_uplink,
-            seed: rand::random(),
-        });
+        let core = core(&config)?;
         let (messages, outgoing) = mpsc::channel(LINK_QUEUE);
         let (events, incoming) = mpsc::channel(LINK_QUEUE);
         let (updates, changes) = mpsc::channel(cameras::QUEUE);
@@ -189,6 +187,7 @@ impl Gateway {
             Manager::new(Arc::clone(&key), shelf, cameras.clone(), config.networks, asking);
         let doubts = Arc::new(Notify::new());
         let (mapping, mapped) = watch::channel(State::Unknown);
+        let (max_uplink, limit) = MaxUplink::new(config.max_uplink);
         let channels = Channels {
             link: messages,
             doubts: Arc::clone(&doubts),
@@ -199,6 +198,7 @@ impl Gateway {
             controls: controlling,
             facts,
             mapped,
+            max_uplink: limit,
         };
         let loopback = is_loopback(&config.server);
         let tls = tls::to_servers(&config.authorities).map_err(StartError::Authorities)?;
@@ -209,21 +209,22 @@ impl Gateway {
         driver.change_cameras(initial);
         // A port by which it is reached would reveal where the gateway is.
         let protocols = config.port_mapping.filter(|_| !config.turn_only);
-        let port_mapping = protocols.map(|protocols| {
-            let config = PortMapperConfig {
-                protocols,
-                port: driver.udp_port(),
-                lifetime: LIFETIME,
-                is_fixed: port != 0,
-                secret: key.derive("port mapping"),
-                seed: rand::random(),
-            };
-            PortMapping::new(config, mapping)
-        });
+        let mapper = |protocols| mapper(protocols, driver.udp_port(), port != 0, &key);
+        let port_mapping = protocols.map(|it| PortMapping::new(mapper(it), mapping));
         let Config { server, claim, name, allow_plain_http, .. } = config;
         let link = Link { server, claim, name, key, tls: Arc::new(tls), allow_plain_http };
         let links = (events, outgoing);
-        Ok(Self { driver, cameras, link, manager, controls, links, doubts, port_mapping })
+        Ok(Self {
+            driver,
+            cameras,
+            max_uplink,
+            link,
+            manager,
+            controls,
+            links,
+            doubts,
+            port_mapping,
+        })
     }
 
     /// Returns the gateway's id, derived from its public key.
@@ -234,6 +235,11 @@ impl Gateway {
     /// Returns the gateway's cameras, which can be changed while it runs.
     pub fn cameras(&self) -> &Cameras {
         &self.cameras
+    }
+
+    /// Returns the limit of the gateway's uplink, which can be changed while it runs.
+    pub fn max_uplink(&self) -> &MaxUplink {
+        &self.max_uplink
     }
 
     /// Returns a handle to the gateway's numbers, which can be read while it runs.
@@ -270,6 +276,27 @@ impl Gateway {
         linked?;
         Ok(driven?)
     }
+}
+
+/// Returns how the router is asked to forward a port of the gateway with this key.
+fn mapper(protocols: Protocols, port: u16, is_fixed: bool, key: &Key) -> PortMapperConfig {
+    PortMapperConfig {
+        protocols,
+        port,
+        lifetime: LIFETIME,
+        is_fixed,
+        secret: key.derive("port mapping"),
+        seed: rand::random(),
+    }
+}
+
+fn core(config: &Config) -> Result<Core, DtlsSrtpError> {
+    Ok(Core::new(GatewayConfig {
+        identity: Identity::generate()?,
+        turn_only: config.turn_only,
+        max_uplink: config.max_uplink,
+        seed: rand::random(),
+    }))
 }
 
 /// Runs the driver, with all sources and sockets of the media, on a thread of its own: on a runtime

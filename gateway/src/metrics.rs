@@ -79,6 +79,11 @@ fn write(Measures { stats, queues, lag, tasks }: &Measures, out: &mut Exposition
     out.counter_by("porthole_gateway_stream_changes_total", help, &stats.changes);
     let help = "Viewers by the estimate of what their path carries, in bits per second";
     out.gauges_by("porthole_gateway_viewers_by_estimate", help, &stats.estimates);
+    let help =
+        "Rates of the streams that viewers outside the local network see, in bits per second";
+    out.gauge("porthole_gateway_uplink_bits_per_second", help, stats.uplink);
+    let help = "Limit of these rates in all, in bits per second; 0 without one";
+    out.gauge("porthole_gateway_max_uplink_bits_per_second", help, stats.max_uplink);
     out.gauges_by("porthole_gateway_queue_length", "Entries of the queues of the loop", queues);
     out.gauge("porthole_gateway_tasks", "Tasks of cameras and TURN connections", *tasks);
     out.histogram("porthole_gateway_loop_lag_seconds", "Lateness of the timers of the loop", lag);
@@ -153,6 +158,7 @@ mod tests {
             lost_packets: 15,
             relayed_bytes: 16,
         };
+        (stats.uplink, stats.max_uplink) = (19, 20);
         let mut queues = Tally::default();
         queues.add(Queue::ToServer, 17);
         let mut lag = no_lag();
@@ -183,6 +189,8 @@ mod tests {
             "cameras{state=\"live\"} 2",
             "viewers{path=\"relay\"} 3",
             "viewers_by_estimate{up_to=\"2M\"} 4",
+            "uplink_bits_per_second 19",
+            "max_uplink_bits_per_second 20",
             "sessions_started_total{path=\"host\"} 5",
             "sessions_ended_total{reason=\"viewer_left\"} 6",
             "sessions_failed_total{reason=\"no_path\"} 7",

@@ -49,6 +49,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("turn.admin_token", "turn.admin_token = '0123456789abcdef'"),
     ("signaling.turn_urls", "signaling.turn_urls = ['stun:203.0.113.8:3478']"),
     ("signaling.turn_secret", "signaling.turn_secret = 'geheim'"),
+    ("gateway.max_uplink_kbit_per_s", "gateway.max_uplink_kbit_per_s = 700"),
 ];
 /// The tables whose keys all count from the next start on.
 const AT_RESTART: [(&str, &str); 4] = [
@@ -59,7 +60,7 @@ const AT_RESTART: [(&str, &str); 4] = [
 ];
 
 /// Returns true if a change of a key counts at once; the TURN server itself decides on its own, and
-/// the signaling server's keys are those of `porthole signaling`.
+/// the keys of the signaling server and the gateway are those of their own roles.
 fn counts_at_once(server: &Server, base: &Config, key: &str) -> bool {
     // Cameras are given to the gateway as a whole; tests of the program change each of their keys.
     if key.starts_with("camera.") {
@@ -72,6 +73,10 @@ fn counts_at_once(server: &Server, base: &Config, key: &str) -> bool {
     if key.starts_with("signaling.") {
         assert_ne!(new.signaling, base.signaling, "{key}");
         return at_restart(base, &new, Role::Signaling).is_empty();
+    }
+    if key.starts_with("gateway.") {
+        assert_ne!(new.gateway, base.gateway, "{key}");
+        return at_restart(base, &new, Role::Gateway).is_empty();
     }
     if !toml.starts_with("turn.listen =") {
         new.turn.listen.clone_from(&base.turn.listen);
@@ -122,6 +127,7 @@ fn a_role_tells_of_its_own_settings_that_take_a_restart() {
         ("[turn]\nadmin = 'unix:/a'\nadmin_token = '0123456789abcdef'", &[], &[]),
         ("[turn]\nrealm = 'a'", &[], &[]),
         ("[gateway]\nname = 'a'", &["gateway"], &[]),
+        ("[gateway]\nmax_uplink_kbit_per_s = 700", &[], &[]),
         ("[signaling]\nhttp = '127.0.0.1:1'", &[], &["signaling"]),
         ("[signaling]\nturn_urls = ['stun:a:1']\nturn_secret = 'b'", &[], &[]),
         ("public_address = '1.2.3.4'", &[], &["public_address"]),

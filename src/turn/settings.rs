@@ -11,6 +11,7 @@ use porthole_turn_server::{
 };
 
 use crate::config::{Bounded, Config, Ports, Secret};
+use crate::reload;
 
 /// Returns the configuration of the TURN server.
 ///
@@ -124,7 +125,7 @@ pub fn changes_at_restart(running: &Config, new: &Config) -> Vec<Change> {
         whole("admin", running.admin != new.admin),
         whole("public", running.public != new.public),
         whole("signaling", running.signaling != new.signaling),
-        whole("gateway", running.gateway != new.gateway),
+        whole("gateway", reload::changes_gateway(running, new)),
         Change::at_restart("admin", (&turn.admin, &new_turn.admin), |admin| {
             shown(admin.as_ref().map(ToString::to_string))
         }),

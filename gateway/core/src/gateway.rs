@@ -94,6 +94,8 @@ pub struct Gateway {
     remotes: Remotes,
     /// The uplink of the viewers outside the local network.
     uplink: Uplink<SessionId>,
+    /// Time at which what is seen is compared with its cap.
+    cap_at: Option<Instant>,
     /// The questions of the server that belong to no session.
     questions: Registry,
     /// Cameras that were probed and not added, each with the last time at which it was found or
@@ -137,6 +139,7 @@ impl Gateway {
             pending_viewers: VecDeque::new(),
             remotes: Remotes::default(),
             uplink: Uplink::new(config.max_uplink),
+            cap_at: None,
             questions: Registry::default(),
             provisional: BTreeMap::new(),
             facts: BTreeMap::new(),
@@ -486,6 +489,10 @@ impl Core for Gateway {
         }
     }
 
+    fn set_max_uplink(&mut self, now: Instant, max_uplink: Option<u64>) {
+        self.set_cap(now, max_uplink);
+    }
+
     fn poll_timeout(&mut self) -> Option<Instant> {
         let report = self.report_at.filter(|_| self.online);
         let pending = self.pending_viewers.iter().map(|viewer| viewer.deadline).min();
@@ -498,6 +505,7 @@ impl Core for Gateway {
             self.questions.poll_timeout(),
             self.next_forgotten(),
             self.next_lost(),
+            self.next_cap(),
         ];
         parts.into_iter().flatten().min()
     }
@@ -517,6 +525,7 @@ impl Core for Gateway {
         for id in self.sessions.due(now) {
             self.with_session(now, &id, |session| session.handle_timeout(now));
         }
+        self.keep_to_cap(now);
         self.reflexive.handle_timeout(now);
         self.process_reflexive_outputs(now);
         self.admit_pending_viewers(now);

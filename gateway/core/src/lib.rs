@@ -140,6 +140,9 @@ pub trait Core {
     /// Sets the port that a router forwards to the shared port; `None` if there is none. A core
     /// that offers no candidates of its own may ignore it.
     fn set_mapping(&mut self, _now: Instant, _mapping: Option<Mapping>) {}
+    /// Sets what viewers outside the local network may get in all, in bits per second; `None` for
+    /// no limit. A core that sends no pictures may ignore it.
+    fn set_max_uplink(&mut self, _now: Instant, _max_uplink: Option<u64>) {}
     /// Returns the time at which [`Self::handle_timeout`] is due.
     fn poll_timeout(&mut self) -> Option<Instant>;
     /// Processes everything that is due.

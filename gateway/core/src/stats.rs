@@ -234,6 +234,10 @@ pub struct Stats {
     pub watching: Tally<PathKind>,
     /// Sessions that watch, by the estimate of their path.
     pub estimates: Tally<Estimate>,
+    /// Rates of what viewers outside the local network see, in bits per second.
+    pub uplink: u64,
+    /// Limit of these rates in all; 0 for none.
+    pub max_uplink: u64,
     /// Sessions that have begun to watch, by the kind of their first path.
     pub started: Tally<PathKind>,
     /// Ends of sessions that had begun to watch.
@@ -259,6 +263,8 @@ impl Default for Stats {
             starting: 0,
             watching: Tally::default(),
             estimates: Tally::default(),
+            uplink: 0,
+            max_uplink: 0,
             started: Tally::default(),
             ended: Tally::default(),
             failed: Tally::default(),

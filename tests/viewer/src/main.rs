@@ -54,8 +54,9 @@ async fn main() -> anyhow::Result<()> {
     let ((controls, _), (_, facts)) = (mpsc::channel(1), mpsc::channel(1));
     let (link, link_events) = (messages, incoming);
     let doubts = Arc::default();
-    // Nor does it ask a router for a port.
+    // Nor does it ask a router for a port, or send pictures.
     let (_, mapped) = tokio::sync::watch::channel(State::Unknown);
+    let (_, max_uplink) = tokio::sync::watch::channel(None);
     let channels = Channels {
         link,
         doubts,
@@ -66,6 +67,7 @@ async fn main() -> anyhow::Result<()> {
         controls,
         facts,
         mapped,
+        max_uplink,
     };
     let access = IceServerAccess::default();
     let driver = Driver::new(watch, 0, channels, loopback, access).context("no UDP port")?;

@@ -60,6 +60,29 @@ impl<K: Clone + Ord> Uplink<K> {
         Self { members: BTreeMap::new(), next: 0, cap }
     }
 
+    /// Sets what all of them together may get, in bits per second; `None` for no limit.
+    pub fn set_cap(&mut self, cap: Option<u64>) {
+        self.cap = cap;
+    }
+
+    /// Returns what all of them together may get, in bits per second.
+    #[must_use]
+    pub fn cap(&self) -> Option<u64> {
+        self.cap
+    }
+
+    /// Returns the rates of what all of them see, in bits per second.
+    #[must_use]
+    pub fn shown(&self) -> u64 {
+        let rates = self.members.values().map(|it| it.shown.rates.of(it.shown.rung));
+        rates.fold(0, u64::saturating_add)
+    }
+
+    /// Returns the viewers.
+    pub fn viewers(&self) -> impl Iterator<Item = &K> {
+        self.members.keys()
+    }
+
     /// Adds a viewer, or notes that another stream is shown to it.
     pub fn show(&mut self, key: &K, shown: Shown) {
         if let Some(member) = self.members.get_mut(key) {

@@ -43,6 +43,8 @@ impl Gateway {
     /// Returns all numbers as they are now.
     pub(super) fn current_stats(&self) -> Stats {
         let mut stats = self.stats.clone();
+        stats.uplink = self.uplink.shown();
+        stats.max_uplink = self.uplink.cap().unwrap_or_default();
         let added = |(_, camera): &(&CameraId, &Camera)| !camera.is_provisional();
         for (_, camera) in self.cameras.iter().filter(added) {
             let state = camera.stream(StreamRole::Main).map_or(CameraState::Idle, Stream::state);

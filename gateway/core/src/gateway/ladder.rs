@@ -16,7 +16,7 @@ use tracing::info;
 use super::Gateway;
 use super::uplink::TO_BEGIN;
 use crate::camera::{Stream, StreamId, Viewer};
-use crate::congestion::{Decision, Line, Rung};
+use crate::congestion::{Decision, Line, Rates, Rung};
 use crate::media::{MediaPacket, TrackCodec};
 use crate::session::Session;
 use crate::stats::EndReason;
@@ -46,8 +46,22 @@ impl Gateway {
 
     /// Lets a viewer's picture follow what is known about its path and the cap now.
     pub(super) fn follow_line(&mut self, now: Instant, id: &SessionId) {
+        self.follow(now, id, Session::follow_line);
+    }
+
+    /// Lets a viewer's picture follow the cap, of which no report of the viewer says anything.
+    pub(super) fn follow_cap(&mut self, now: Instant, id: &SessionId) {
+        self.follow(now, id, |session, now, rates, left| session.follow_cap(now, rates, left));
+    }
+
+    fn follow(
+        &mut self,
+        now: Instant,
+        id: &SessionId,
+        decide: impl FnOnce(&mut Session, Instant, &Rates, Option<u64>) -> Decision,
+    ) {
         self.look_for_sub(id);
-        self.join_uplink(id);
+        self.join_uplink(now, id);
         let Some(session) = self.sessions.get(id) else { return };
         let Some((section, _)) = session.following() else { return };
         let Some(source) = self.source_of(id, section) else { return };
@@ -55,7 +69,7 @@ impl Gateway {
         let left = self.uplink.left(id);
         let Some(session) = self.sessions.get_mut(id) else { return };
         let line = session.line();
-        match session.follow_line(now, &rates, left) {
+        match decide(session, now, &rates, left) {
             Decision::Stay => {}
             Decision::Down(Rung::Still) => session.go_still(now),
             Decision::Down(rung) => self.go_down(now, id, section, rung),
@@ -64,7 +78,7 @@ impl Gateway {
             }
             Decision::Up(_) => {}
         }
-        self.join_uplink(id);
+        self.join_uplink(now, id);
         self.count_change(id, &line, left);
     }
 
@@ -95,7 +109,7 @@ impl Gateway {
             return true;
         }
         self.exchange(id, section, &source, &sub);
-        self.join_uplink(id);
+        self.join_uplink(now, id);
         self.tell_shown(id, &Line::default(), Some(limit));
         true
     }

@@ -1,6 +1,7 @@
 //! The gateway's uplink: who gets pictures over it, which counts for its cap.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
 
 use porthole_signaling_proto::{SessionId, StreamRole};
 
@@ -14,7 +15,39 @@ use crate::session::Session;
 /// Percentage of its rate that has to be left for the main stream for a viewer to begin with it.
 pub(super) const TO_BEGIN: u64 = 115;
 
+/// Interval at which what is seen is compared with the cap: it binds viewers that report nothing,
+/// too.
+const CAP_INTERVAL: Duration = Duration::from_secs(1);
+
 impl Gateway {
+    /// Sets what all viewers outside the local network may get, in bits per second. Whoever gets
+    /// more goes down now; whoever may get more goes up when its path was shown to carry it.
+    pub(super) fn set_cap(&mut self, now: Instant, cap: Option<u64>) {
+        if self.uplink.cap() != cap {
+            self.uplink.set_cap(cap);
+            self.cap_at = Some(now);
+            self.keep_to_cap(now);
+        }
+    }
+
+    /// Returns the time at which what is seen has to be compared with the cap.
+    pub(super) fn next_cap(&self) -> Option<Instant> {
+        self.cap_at
+    }
+
+    /// Lets whoever gets more than the cap leaves for it go down, if it is time to look.
+    pub(super) fn keep_to_cap(&mut self, now: Instant) {
+        if self.cap_at.is_none_or(|at| at > now) {
+            return;
+        }
+        self.cap_at = None;
+        if self.uplink.cap().is_some() {
+            for id in self.uplink.viewers().cloned().collect::<Vec<_>>() {
+                self.follow_cap(now, &id);
+            }
+        }
+    }
+
     /// Returns true if the path of a session stays in the local network.
     pub(super) fn is_in_network(&self, session: &Session) -> bool {
         session.path().is_some_and(|path| is_local(&path, &self.addresses))
@@ -46,7 +79,7 @@ impl Gateway {
     }
 
     /// Counts a viewer among those of the uplink, if its path leaves the local network.
-    pub(super) fn join_uplink(&mut self, id: &SessionId) {
+    pub(super) fn join_uplink(&mut self, now: Instant, id: &SessionId) {
         let Some(session) = self.sessions.get(id) else { return };
         if session.path().is_none() || self.is_in_network(session) {
             return self.uplink.remove(id);
@@ -54,6 +87,9 @@ impl Gateway {
         let rung = session.coming_rung().unwrap_or(Rung::Main);
         let rates = self.rates_for(session).unwrap_or_default();
         self.uplink.show(id, Shown { rung, rates, is_fixed: session.has_no_other() });
+        if self.uplink.cap().is_some() {
+            self.cap_at.get_or_insert(now + CAP_INTERVAL);
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::stats::EndReason;
 impl Gateway {
     /// Sends the cached groups of pictures to a viewer whose session has just started.
     pub(super) fn start_watching(&mut self, now: Instant, id: &SessionId) {
-        self.join_uplink(id);
+        self.join_uplink(now, id);
         self.count_start(now, id);
         let Some(session) = self.sessions.get(id) else { return };
         let path = session.describe_path();

@@ -203,6 +203,16 @@ impl Session {
         decision
     }
 
+    /// Decides whether a cap allows what is shown, without news of the path. A way down is to be
+    /// done with [`Self::go_down`] or [`Self::go_still`]; there are no ways up.
+    #[must_use]
+    pub fn follow_cap(&self, now: Instant, rates: &Rates, left: Option<u64>) -> Decision {
+        let Some(following) = &self.following else { return Decision::Stay };
+        let Line { estimate, can_be_probed, .. } = self.line();
+        let line = Line { estimate, can_be_probed, ..Line::default() };
+        following.ladder.decide(now, &line, left, rates)
+    }
+
     /// Shows the last picture from now on.
     pub fn go_still(&mut self, now: Instant) {
         let Some(following) = &mut self.following else { return };

@@ -160,6 +160,13 @@ fn a_reload_of_up_applies_all_of_a_configuration_or_nothing() {
         let is_new = response.status == 200 && response.body.contains("1 new or changed");
         ensure!(is_new, "the user is new now, not before: {response:?}");
         ensure!(server.output()?.matches("users: 1 new or changed").count() == 1, "once");
+        write(&format!("{users}[gateway]\nmax_uplink_kbit_per_s = 4000"))?;
+        let changes = reload()?.json()?;
+        let limit = serde_json::json!({
+            "setting": "gateway.max_uplink_kbit_per_s", "what": "none becomes 4000",
+            "needs_restart": false,
+        });
+        ensure!(changes == serde_json::json!([limit]), "{changes}");
         Ok(())
     });
 }

@@ -101,11 +101,13 @@ pub(crate) struct Player {
     pub(crate) is_detailed: bool,
     /// True if it takes packets that are sent again as a stream of their own.
     pub(crate) takes_rtx: bool,
+    /// True if it says nothing of what it gets.
+    pub(crate) is_silent: bool,
 }
 
 impl Default for Player {
     fn default() -> Self {
-        Self { has_sound: false, is_detailed: true, takes_rtx: true }
+        Self { has_sound: false, is_detailed: true, takes_rtx: true, is_silent: false }
     }
 }
 
@@ -328,6 +330,12 @@ impl Scene {
         self.told.iter().filter(is_its).cloned().collect()
     }
 
+    /// Sets another cap of the uplink.
+    pub(crate) fn set_max_uplink(&mut self, max_uplink: Option<u64>) {
+        self.gateway.set_max_uplink(self.now, max_uplink);
+        self.exchange(None);
+    }
+
     /// Lets a viewer leave.
     pub(crate) fn leave(&mut self, name: &str) {
         let params = SessionParams { session: name.parse().unwrap() };
@@ -397,6 +405,8 @@ impl Scene {
                 let result = InviteResult { answer, subprotocols: None };
                 self.gateway.handle_message(self.now, Message::result::<Invite>(id, &result));
             }
+            ViewerOutput::Datagram(Datagram { bytes, .. })
+                if self.players[name].is_silent && is_rtcp(&bytes) => {}
             ViewerOutput::Datagram(Datagram { bytes, .. }) => {
                 let delay = self.links[watcher.link].shape.delay;
                 self.to_gateway.push_back((self.now + delay, from, bytes));
@@ -546,6 +556,11 @@ impl Scene {
         }
         self.now = end;
     }
+}
+
+/// Returns true if a datagram is RTCP (RFC 5761 §4, RFC 7983).
+fn is_rtcp(bytes: &[u8]) -> bool {
+    matches!(bytes, [128..=191, 192..=223, ..])
 }
 
 fn describe(codec: Codec, parameter_sets: &[&'static [u8]]) -> StreamDescription {

@@ -144,3 +144,59 @@ fn whoever_has_no_place_for_the_sub_stream_sees_its_key_frames_or_a_picture_that
         assert_eq!(changes, 0, "{kilobits} kbit/s");
     }
 }
+
+#[test]
+fn another_cap_counts_at_once_and_a_larger_one_when_the_path_was_shown_to_carry_it() {
+    use ShownPicture::{KeyFrames, Main};
+    let sub = Some(ShownPicture::Sub);
+    let wide = Shape { rate: 100_000_000, ..Shape::default() };
+    let mut scene = Scene::with(MAIN, Sub::Plays(SUB), &[wide], None);
+    let start = scene.now;
+    for viewer in ["s1", "s2"] {
+        scene.watch(viewer, "door", 0);
+        scene.run(SECOND * 3);
+    }
+    // The cap in kbit/s, the time until it has to hold, and what both see by then.
+    for (cap, seconds, expected) in [
+        (Some(12_000), 1, [None, None]),
+        (Some(6_000), 1, [None, sub]),
+        (Some(800), 3, [sub, Some(KeyFrames)]),
+        (Some(6_000), 30, [Some(Main), sub]),
+        (None, 30, [Some(Main), Some(Main)]),
+    ] {
+        scene.set_max_uplink(cap.map(|cap| cap * 1000));
+        scene.run(SECOND * seconds);
+        let last = |name| scene.told(name, start).last().map(|(_, shown)| shown.picture);
+        let seen = ["s1", "s2"].map(last);
+        assert_eq!(seen, expected, "{cap:?}");
+        let before = scene.links[0].bytes;
+        scene.run(SECOND * 10);
+        let sent = (scene.links[0].bytes - before) * 8 / 10;
+        println!("{cap:?}: {seen:?}, {} kbit/s", sent / 1000);
+        assert!(cap.is_none_or(|cap| sent <= cap * 1000), "{cap:?}: {sent} bit/s");
+    }
+    assert!(scene.watchers.values().all(|it| it.ended.is_empty()));
+}
+
+#[test]
+fn a_cap_binds_viewers_that_report_nothing() {
+    for (kilobits, profile) in [(1_000, "door"), (3_000, "door"), (50, "door.sub")] {
+        let cap = kilobits * 1000;
+        let wide = Shape { rate: 100_000_000, ..Shape::default() };
+        let mut scene = Scene::with(MAIN, Sub::Plays(SUB), &[wide], None);
+        let player = Player { is_silent: true, ..Player::default() };
+        scene.watch_with("s1", profile, 0, player);
+        scene.run(SECOND * 5);
+        let before = scene.links[0].bytes;
+        scene.run(SECOND * 5);
+        let free = (scene.links[0].bytes - before) * 8 / 5;
+        assert!(free > cap, "{kilobits} kbit/s: it gets more than that without a cap");
+        scene.set_max_uplink(Some(cap));
+        scene.run(SECOND * 5);
+        let before = scene.links[0].bytes;
+        scene.run(SECOND * 20);
+        let sent = (scene.links[0].bytes - before) * 8 / 20;
+        println!("{kilobits} kbit/s, {profile}: {} kbit/s after {}", sent / 1000, free / 1000);
+        assert!(sent <= cap, "{kilobits} kbit/s: {sent} bit/s");
+    }
+}

@@ -414,7 +414,7 @@ fn notifications() -> Vec<Row> {
             json!({"session": "@session", "picture": "sub", "reason": "path", "kbitPerS": 900}),
             [
                 NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, SENT,
-                NONE, NONE, NONE, NONE,
+                NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE,
             ],
         ),
         (

@@ -32,6 +32,13 @@ impl Default for Shape {
     }
 }
 
+impl Shape {
+    /// Returns the time that so many bytes take.
+    pub(crate) fn time_of(&self, bytes: u64) -> Duration {
+        Duration::from_nanos(bytes * 8_000_000_000 / self.rate)
+    }
+}
+
 /// One direction of a link.
 #[derive(Debug)]
 pub(crate) struct Link {
@@ -56,10 +63,10 @@ impl Link {
 
     /// Returns the time at which a datagram arrives; `None` if it is lost.
     pub(crate) fn pass(&mut self, now: Instant, len: usize) -> Option<Instant> {
-        let Shape { rate, bucket, queue, delay, lost } = self.shape;
+        let Shape { bucket, queue, delay, lost, .. } = self.shape;
         let bytes = len as u64 + 28;
         self.sent += bytes;
-        let time = |bytes: u64| Duration::from_nanos(bytes * 8_000_000_000 / rate);
+        let time = |bytes| self.shape.time_of(bytes);
         let begin = now.checked_sub(time(bucket)).unwrap_or(now);
         let free = self.free.map_or(begin, |free| free.max(begin));
         let wait = free.saturating_duration_since(now);
@@ -75,6 +82,16 @@ impl Link {
         self.free = Some(through);
         self.bytes += bytes;
         Some(through.max(now) + delay)
+    }
+
+    /// Returns the longest time in which each packet waited for longer than this.
+    pub(crate) fn longest_wait(&self, most: Duration) -> Duration {
+        let (mut longest, mut began) = (Duration::ZERO, None);
+        for (at, wait) in &self.waits {
+            let began = if *wait > most { began.get_or_insert(*at) } else { began.insert(*at) };
+            longest = longest.max(*at - *began);
+        }
+        longest
     }
 
     /// Returns the wait that so many percent of the packets did not exceed, of those that came

@@ -3,10 +3,12 @@
 
 #![expect(clippy::unwrap_used, reason = "unexpected values fail the test")]
 
+mod house;
 mod link;
 mod scene;
 mod still;
 mod uplink;
+mod watcher;
 
 use std::time::Duration;
 

@@ -17,10 +17,11 @@ use porthole_signaling_proto::method::{
     Notification as _, SessionParams, Shown, ShownParams, Trickle, TrickleParams,
 };
 use porthole_signaling_proto::rpc;
-use porthole_signaling_proto::rpc::{Message, RequestId};
-use porthole_viewer::{ReceivedFrame, ViewerConfig, ViewerOutput, ViewerSession};
+use porthole_signaling_proto::rpc::Message;
+use porthole_viewer::{ViewerConfig, ViewerOutput, ViewerSession};
 
 use crate::link::{Link, Shape};
+use crate::watcher::Watcher;
 
 /// 640x480, made by x264.
 const SPS: &[u8] = b"\x67\x42\xc0\x1e\xd9\x00\xa0\x3d\xb0\x11\x00\x00\x03\x00\x01\x00\x00\
@@ -39,13 +40,10 @@ const H265: [&[u8]; 3] = [
 const GATEWAY: &str = "192.168.1.2:5000";
 
 /// Interval between two pictures.
-const PICTURE: Duration = Duration::from_millis(40);
+pub(crate) const PICTURE: Duration = Duration::from_millis(40);
 
 /// Duration of a packet of sound.
 const SOUND: Duration = Duration::from_millis(Beeper::PACKET_MILLISECONDS);
-
-/// A change of the picture's size is seen by this many bytes of its pictures.
-const LARGE: usize = 9_000;
 
 fn address(text: &str) -> SocketAddr {
     text.parse().unwrap()
@@ -138,57 +136,6 @@ struct Sounding {
     sequence: u16,
 }
 
-/// A viewer behind its link.
-pub(crate) struct Watcher {
-    session: ViewerSession,
-    /// Index of its link.
-    pub(crate) link: usize,
-    pub(crate) frames: Vec<ReceivedFrame>,
-    pub(crate) ended: Vec<String>,
-    invite: Option<RequestId>,
-}
-
-impl Watcher {
-    /// Returns the time of the first picture after this one that is large, or small.
-    pub(crate) fn first(&self, from: Instant, large: bool) -> Option<Instant> {
-        let frame = self.frames.iter().find(|it| it.at >= from && is_large(it) == large);
-        frame.map(|frame| frame.at)
-    }
-
-    /// Returns how often the picture has changed its size.
-    pub(crate) fn changes(&self, from: Instant, until: Instant) -> usize {
-        let shown: Vec<_> =
-            self.frames.iter().filter(|it| (from..until).contains(&it.at)).map(is_large).collect();
-        shown.windows(2).filter(|two| two[0] != two[1]).count()
-    }
-
-    /// Returns the time that passes without a picture for longer than browsers accept as smooth:
-    /// 150 ms more than usual, or `patience` more.
-    pub(crate) fn frozen(&self, from: Instant, until: Instant, patience: Duration) -> Duration {
-        let times = self.frames.iter().map(|frame| frame.at);
-        let times: Vec<_> = [from]
-            .into_iter()
-            .chain(times.filter(|at| (from..until).contains(at)))
-            .chain([until])
-            .collect();
-        let gaps = times.windows(2).map(|two| two[1] - two[0]);
-        gaps.filter(|gap| *gap > PICTURE + patience).sum()
-    }
-
-    /// Returns the longest time without a picture.
-    pub(crate) fn longest_gap(&self, from: Instant, until: Instant) -> Duration {
-        let times = self.frames.iter().map(|frame| frame.at);
-        let times: Vec<_> = times.filter(|at| (from..until).contains(at)).collect();
-        times.windows(2).map(|two| two[1] - two[0]).max().unwrap_or(until - from)
-    }
-}
-
-/// Returns true for a picture of the main stream. Those of the sub stream that are as large are key
-/// frames.
-fn is_large(frame: &ReceivedFrame) -> bool {
-    frame.bytes > LARGE && !(frame.is_key && frame.bytes < 30_000)
-}
-
 /// The gateway, its viewers and links, and the clock.
 pub(crate) struct Scene {
     pub(crate) now: Instant,
@@ -200,6 +147,8 @@ pub(crate) struct Scene {
     pub(crate) watchers: BTreeMap<String, Watcher>,
     /// The links; several viewers may share one.
     pub(crate) links: Vec<Link>,
+    /// The gateway's own uplink, if it is a bottleneck for all.
+    pub(crate) uplink: Option<Link>,
     /// Datagrams to viewers by arrival, and those to the gateway.
     to_viewers: BTreeMap<(Instant, u64), (String, Bytes)>,
     to_gateway: VecDeque<(Instant, SocketAddr, Bytes)>,
@@ -249,6 +198,7 @@ impl Scene {
             players: BTreeMap::new(),
             watchers: BTreeMap::new(),
             links,
+            uplink: None,
             to_viewers: BTreeMap::new(),
             to_gateway: VecDeque::new(),
             count: 0,
@@ -345,7 +295,15 @@ impl Scene {
 
     fn mapped(&self, name: &str) -> SocketAddr {
         let index = self.watchers.keys().position(|known| known == name).unwrap_or(0);
-        address(&format!("203.0.113.{}:40000", index + 1))
+        let port = self.watchers.get(name).map_or(40_000, |watcher| watcher.port);
+        address(&format!("203.0.113.{}:{port}", index + 1))
+    }
+
+    /// Lets the NAT of a viewer map it to another port.
+    pub(crate) fn rebind(&mut self, name: &str) {
+        if let Some(watcher) = self.watchers.get_mut(name) {
+            watcher.port += 1;
+        }
     }
 
     fn handle_signal(&mut self, message: Message, link: Option<usize>) {
@@ -353,6 +311,10 @@ impl Scene {
             Message::Request { id, method, params } if method == Invite::NAME => {
                 let InviteParams { offer, session, .. } = rpc::read(params).unwrap();
                 let offer = self.players[session.as_str()].read(&offer);
+                if let Some(watcher) = self.watchers.get_mut(session.as_str()) {
+                    watcher.invite = Some(id);
+                    return watcher.session.handle_offer(self.now, &offer).unwrap();
+                }
                 let config = ViewerConfig {
                     identity: Identity::generate().unwrap(),
                     ice_servers: Vec::new(),
@@ -373,6 +335,8 @@ impl Scene {
                     frames: Vec::new(),
                     ended: Vec::new(),
                     invite: Some(id),
+                    port: 40_000,
+                    sent: 0,
                 };
                 self.watchers.insert(name, watcher);
             }
@@ -408,8 +372,11 @@ impl Scene {
             ViewerOutput::Datagram(Datagram { bytes, .. })
                 if self.players[name].is_silent && is_rtcp(&bytes) => {}
             ViewerOutput::Datagram(Datagram { bytes, .. }) => {
-                let delay = self.links[watcher.link].shape.delay;
-                self.to_gateway.push_back((self.now + delay, from, bytes));
+                let Shape { delay, lost, .. } = self.links[watcher.link].shape;
+                // A link that loses everything is cut.
+                if lost < 100 {
+                    self.to_gateway.push_back((self.now + delay, from, bytes));
+                }
             }
             ViewerOutput::Frame(frame) => watcher.frames.push(frame),
             ViewerOutput::Ended(reason) => watcher.ended.push(reason),
@@ -453,8 +420,14 @@ impl Scene {
     fn transmit(&mut self, to: SocketAddr, bytes: Bytes) {
         let names: Vec<_> = self.watchers.keys().cloned().collect();
         let Some(name) = names.into_iter().find(|name| self.mapped(name) == to) else { return };
-        let link = self.watchers[&name].link;
-        if let Some(at) = self.links[link].pass(self.now, bytes.len()) {
+        let Some(watcher) = self.watchers.get_mut(&name) else { return };
+        watcher.sent += bytes.len() as u64 + 28;
+        let through = match &mut self.uplink {
+            Some(uplink) => uplink.pass(self.now, bytes.len()),
+            None => Some(self.now),
+        };
+        let link = &mut self.links[watcher.link];
+        if let Some(at) = through.and_then(|at| link.pass(at, bytes.len())) {
             self.count += 1;
             self.to_viewers.insert((at, self.count), (name, bytes));
         }

@@ -3,7 +3,8 @@
 use porthole_signaling_proto::method::{ShownPicture, ShownReason};
 
 use super::link::Shape;
-use super::scene::{MAIN, Player, SUB, Scene, Sub, Watcher};
+use super::scene::{MAIN, Player, SUB, Scene, Sub};
+use super::watcher::Watcher;
 use super::{MS, SECOND};
 
 #[test]

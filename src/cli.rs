@@ -1,6 +1,7 @@
 //! The command line. A flag overrides a key of the configuration; `configure` says which one.
 
 mod access;
+mod bench;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -18,6 +19,7 @@ pub use access::{
     Asking, Claim, Invite, NewShare, NewToken, ResetUser, Role, Share, Token, User, UserAccess,
     UserRole,
 };
+pub use bench::Bench;
 
 /// Your own camera cloud without the cloud.
 #[derive(Debug, Parser)]
@@ -83,6 +85,9 @@ pub enum Command {
     /// Check or show the configuration.
     #[command(subcommand)]
     Config(Config),
+    /// Measure how much a server on this machine carries.
+    #[command(subcommand)]
+    Bench(Bench),
 }
 
 #[derive(Debug, Default, Args)]
@@ -450,7 +455,7 @@ impl Command {
             Self::Backup(flags) => flags.data.configure(tree),
             Self::Restore(flags) => flags.data.configure(tree),
             Self::Config(Config::Check(flags) | Config::Show(flags)) => flags.configure(tree),
-            Self::Config(Config::Schema) => {}
+            Self::Bench(_) | Self::Config(Config::Schema) => {}
         }
     }
 }
@@ -482,6 +487,7 @@ impl Command {
             | Self::Share(_)
             | Self::User(_)
             | Self::Audit(_)
+            | Self::Bench(_)
             | Self::Config(_) => false,
         }
     }

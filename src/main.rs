@@ -6,6 +6,7 @@ mod admin;
 mod admin_api;
 mod authorities;
 mod backup;
+mod bench;
 mod cameras;
 mod cli;
 mod config;
@@ -59,6 +60,9 @@ fn prepare(cli: &Arc<Cli>) -> anyhow::Result<()> {
     if matches!(cli.command, Command::Config(cli::Config::Schema)) {
         return console::print_line(serde_json::to_string_pretty(&config::schema())?);
     }
+    if let Command::Bench(bench) = &cli.command {
+        return bench::run(bench);
+    }
     let loaded = load(cli)?;
     console::start_logging(loaded.config.log_format);
     if !porthole_names::use_files_and_dns() {
@@ -111,7 +115,7 @@ async fn run(cli: &Arc<Cli>, loaded: Loaded) -> anyhow::Result<()> {
         Command::Audit(_) => admin::audit(&config).await,
         Command::Config(cli::Config::Check(_)) => console::print_valid(file.as_deref(), &readable),
         // Handled before the configuration was loaded.
-        Command::Config(cli::Config::Schema) => Ok(()),
+        Command::Bench(_) | Command::Config(cli::Config::Schema) => Ok(()),
         Command::Config(cli::Config::Show(_)) => {
             console::print_line(config::shown(&config, &origins)?.trim())
         }

@@ -45,6 +45,7 @@ fn every_command_in_the_documents_is_valid() {
         include_str!("../../docs/guide/coming-from-go2rtc.md"),
         include_str!("../../docs/guide/importing-cameras.md"),
         include_str!("../../docs/guide/installing.md"),
+        include_str!("../../docs/ref/signaling-benchmark.md"),
         include_str!("../../deploy/porthole.service"),
         include_str!("../../deploy/porthole-gateway.service"),
     ] {

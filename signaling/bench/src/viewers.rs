@@ -20,7 +20,7 @@ use crate::link::{CAMERA, Link};
 use crate::server::Server;
 
 /// Number of viewers, among whom the gateways are divided.
-const VIEWERS: usize = 100;
+pub(crate) const VIEWERS: usize = 100;
 /// Most cameras of a token.
 const MOST_CAMERAS: usize = 256;
 /// Time for the last sessions to be set up.

@@ -22,6 +22,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::gateway::{Gateway, OPENING};
 use crate::server::Server;
+use crate::{Print, WhoseCamera};
 use stamps::Counts;
 use viewers::Access;
 
@@ -66,11 +67,11 @@ impl World {
 }
 
 /// Runs until so many sessions were asked for. An error says what is wrong.
-pub(crate) async fn run(binary: PathBuf, gateways: usize, sessions: u64) -> Result<()> {
+pub(crate) async fn run(plan: &WhoseCamera, print: Print<'_>) -> Result<()> {
     let data = tempfile::tempdir().context("no temporary folder")?;
-    let mut server = Server::new(binary, data.path().to_owned())?;
+    let mut server = Server::new(plan.program.clone(), data.path().to_owned())?;
     server.start().await?;
-    let claims = admin::create_claims(server.data(), gateways).await?;
+    let claims = admin::create_claims(server.data(), plan.gateways).await?;
     let gateways: Vec<_> = claims.into_iter().map(|claim| Gateway::new(claim.code)).collect();
     let count = (gateways.len() / GATEWAYS_PER_VIEWER).clamp(1, MOST_VIEWERS);
     let world = Arc::new(World {
@@ -79,7 +80,7 @@ pub(crate) async fn run(binary: PathBuf, gateways: usize, sessions: u64) -> Resu
         viewers: (0..count).map(|_| Access::random(&gateways)).collect::<Result<_>>()?,
         gateways,
         opening: Semaphore::new(OPENING),
-        sessions,
+        sessions: plan.sessions,
         counts: Counts::default(),
         longest_end: Mutex::default(),
     });
@@ -88,7 +89,7 @@ pub(crate) async fn run(binary: PathBuf, gateways: usize, sessions: u64) -> Resu
         peers.spawn(gateways::run(Arc::clone(&world), number));
     }
     wait(|| world.gateways.iter().all(Gateway::has_enrolled)).await.context("enrolling")?;
-    println!("{} gateways have enrolled; {count} viewers", world.gateways.len());
+    print(format!("{} gateways have enrolled; {count} viewers", world.gateways.len()))?;
     let mut viewers = JoinSet::new();
     for number in 0..count {
         viewers.spawn(viewers::run(Arc::clone(&world), number));
@@ -102,11 +103,18 @@ pub(crate) async fn run(binary: PathBuf, gateways: usize, sessions: u64) -> Resu
     })
     .await
     .context("the viewers do not come to an end")??;
-    println!("{}", world.counts);
-    println!("connections with a revoked token ended within {:.1?}", *lock(&world.longest_end));
+    for found in world.counts.faults() {
+        print(found)?;
+    }
+    print(world.counts.to_string())?;
+    let longest = *lock(&world.longest_end);
+    print(format!("connections with a revoked token ended within {longest:.1?}"))?;
     let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     ensure!(of(&world.counts.wrong) == 0, "something was delivered to the wrong peer");
-    ensure!(of(&world.counts.compared) >= sessions, "too little was delivered to say anything");
+    ensure!(
+        of(&world.counts.compared) >= plan.sessions,
+        "too little was delivered to say anything"
+    );
     Ok(())
 }
 

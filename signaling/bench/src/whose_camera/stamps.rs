@@ -2,8 +2,12 @@
 //! that it comes from or is meant for.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use porthole_signaling_proto::{CameraId, GatewayId, SessionId};
+
+/// The most wrong deliveries that are told of in full.
+const MOST_FAULTS: usize = 20;
 
 /// Camera of a gateway that somebody has asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +39,7 @@ pub(crate) struct Counts {
     pub(crate) cut: AtomicU64,
     pub(crate) revoked: AtomicU64,
     pub(crate) restarted: AtomicU64,
+    faults: Mutex<Vec<String>>,
 }
 
 impl Counts {
@@ -47,8 +52,20 @@ impl Counts {
         Self::add(&self.compared);
         if !is_right {
             Self::add(&self.wrong);
-            println!("{receiver} receives {found}");
+            let mut faults = self.told();
+            if faults.len() < MOST_FAULTS {
+                faults.push(format!("{receiver} receives {found}"));
+            }
         }
+    }
+
+    /// Returns the first wrong deliveries, in words.
+    pub(crate) fn faults(&self) -> Vec<String> {
+        self.told().clone()
+    }
+
+    fn told(&self) -> MutexGuard<'_, Vec<String>> {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -333,7 +333,8 @@ async fn authorize(app: &App, action: Action, request: &Parts) -> Result<Admitte
     // Signing in sets the cookie, so pages of other sites must not do it either.
     let signs_in = action.need() == Need::Nothing && method == Method::POST;
     if caller.by_cookie || signs_in {
-        check_same_site(method, headers, app.public_url.as_ref(), is_socket)?;
+        let works = is_socket || action.foresees();
+        check_same_site(method, headers, app.public_url.as_ref(), works)?;
     }
     if let Some(principal) = &caller.principal {
         app.driver.note_use(principal);

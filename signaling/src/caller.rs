@@ -130,14 +130,15 @@ fn pairs(headers: &HeaderMap) -> impl Iterator<Item = &str> {
 }
 
 /// Refuses requests that a page of another site makes in the name of the user: those that change
-/// something, and WebSockets (which browsers do not restrict to the page's own site).
+/// something, and those that `works` is set for although they are safe: WebSockets, which browsers
+/// do not restrict to the page's own site, and what takes the server's time.
 pub(crate) fn check_same_site(
     method: &Method,
     headers: &HeaderMap,
     public_url: Option<&Url>,
-    is_socket: bool,
+    works: bool,
 ) -> Result<(), Refusal> {
-    if method.is_safe() && !is_socket {
+    if method.is_safe() && !works {
         return Ok(());
     }
     let text = |name| headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());

@@ -28,6 +28,7 @@ use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Row as _, SqlSafeStr as _, Sqlite, SqliteConnection, SqlitePool};
+use tokio::sync::Semaphore;
 
 pub(crate) use cameras::RightsEnd;
 pub use credentials::Given;
@@ -79,6 +80,8 @@ const MIGRATIONS: [(&str, &str); 17] = [
 pub(crate) struct Store {
     read: SqlitePool,
     write: SqlitePool,
+    /// The turn of whoever looks at a removal.
+    looks: Arc<Semaphore>,
     uses: Arc<uses::Uses>,
     refusals: Arc<audit::Refusals>,
     times: Arc<Times>,
@@ -268,7 +271,7 @@ impl Store {
         let read = pool(READERS).min_connections(1).connect_with(options).await;
         let read = read.map_err(|e| not_opened(data, e))?;
         let (uses, refusals, times) = Default::default();
-        Ok(Self { read, write, uses, refusals, times })
+        Ok(Self { read, write, looks: Arc::new(Semaphore::new(1)), uses, refusals, times })
     }
 
     async fn begin(&self) -> Result<Write, StoreError> {

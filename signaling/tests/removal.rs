@@ -8,7 +8,7 @@ use porthole_signaling_proto::method::RemoveCamera;
 use porthole_signaling_proto::rest::Role;
 use serde_json::{Value, json};
 
-use support::{Installation, Peer, token};
+use support::{Installation, Peer, http, token};
 
 /// A server whose second admin has given a token, with which another was given, and whose camera
 /// `demo` is shown to a person, with a token and by a link, while somebody watches.
@@ -143,5 +143,59 @@ async fn only_those_who_decide_about_people_or_read_the_log_see_where_others_hav
     }
     let own = send(&scene.at, &scene.owner, "GET", "/sign-ins", Value::Null).await;
     assert!(own["signIns"][0]["address"].is_string(), "{own}");
+    scene.at.server.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_looks_at_a_removal_gets_only_those_names_that_they_may_list() {
+    let scene = Scene::new().await;
+    let path = format!("/gateways/{}/removal", scene.at.key.id());
+    for (scopes, tokens, invitations, shares) in [
+        (json!(["gateways"]), 0, 0, 0),
+        (json!(["gateways", "people"]), 1, 1, 0),
+        (json!(["gateways", "shares", "watch"]), 0, 0, 1),
+        (json!(["gateways", "read"]), 1, 1, 1),
+        (Value::Null, 1, 1, 1),
+    ] {
+        let new = json!({"name": "monitor", "role": "admin", "scopes": scopes});
+        let made = send(&scene.at, &scene.owner, "POST", "/tokens", new).await;
+        let bearer = format!("Bearer {}", made["token"].as_str().expect("a token"));
+        let told = send(&scene.at, &bearer, "GET", &path, Value::Null).await;
+        let listed = ["tokens", "invitations", "shares"].map(|kind| told["names"][kind].clone());
+        let counts = listed.map(|names| names.as_array().map_or(0, Vec::len));
+        assert_eq!(counts, [tokens, invitations, shares], "{scopes}: {told}");
+        assert_eq!(told["removed"]["tokens"], 1, "{scopes}: it is counted all the same");
+    }
+    scene.at.server.stop().await;
+}
+
+#[tokio::test]
+async fn pages_of_other_sites_cannot_have_a_removal_looked_at() {
+    let scene = Scene::new().await;
+    let path = format!("/api/v1/users/{}/removal", scene.bob);
+    for (site, expected) in [("same-origin", 200), ("same-site", 403), ("cross-site", 403)] {
+        let headers = [("cookie", scene.owner.as_str()), ("sec-fetch-site", site)];
+        let told = http(scene.at.to(), "GET", &path, &headers, "").await;
+        assert_eq!(told.status, expected, "{site}: {told:?}");
+    }
+    scene.at.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_removal_of_hundreds_of_tokens_is_looked_at_in_one_go() {
+    const TOKENS: usize = 300;
+    let scene = Scene::new().await;
+    let data = scene.at.data.path().to_owned();
+    for _ in 0..TOKENS {
+        token(&data, Role::Viewer, &["demo"]).await;
+    }
+    let path = format!("/gateways/{}/removal", scene.at.key.id());
+    let look = || send(&scene.at, &scene.owner, "GET", &path, Value::Null);
+    // Whoever writes meanwhile waits for one of them at most.
+    let new = json!({"name": "meanwhile", "role": "viewer"});
+    let write = send(&scene.at, &scene.owner, "POST", "/tokens", new);
+    let (told, _, _, _, _) = tokio::join!(look(), look(), look(), look(), write);
+    assert_eq!(told["removed"]["tokens"], TOKENS + 1);
+    assert_eq!(told["names"]["tokens"].as_array().map(Vec::len), Some(16), "some by name");
     scene.at.server.stop().await;
 }

@@ -2,7 +2,7 @@
 //! restart, and those of a viewer or gateway that was away for too long. All that is known of them
 //! is the credential that they were started with. They end with it, as every other session does.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use porthole_signaling_proto::{GatewayId, SessionId};
 
@@ -72,10 +72,13 @@ impl Forgotten {
         taken
     }
 
-    /// Returns the sessions that were started with a credential.
-    pub(crate) fn of_credential(&self, credential: &str) -> impl Iterator<Item = SessionId> {
+    /// Returns the sessions that were started with one of these credentials.
+    pub(crate) fn of_credentials(
+        &self,
+        credentials: &HashSet<&str>,
+    ) -> impl Iterator<Item = SessionId> {
         let all = self.of_gateways.values().flatten();
-        all.filter(move |(_, of)| *of == credential).map(|(id, _)| id.clone())
+        all.filter(|(_, of)| credentials.contains(of.as_str())).map(|(id, _)| id.clone())
     }
 
     /// Takes all sessions of a gateway.

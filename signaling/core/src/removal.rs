@@ -112,15 +112,14 @@ impl Hub {
         camera: Option<(&GatewayId, &CameraId)>,
     ) -> usize {
         let mut found = BTreeSet::new();
-        for credential in credentials {
-            match credential.strip_prefix("gateway:").and_then(|id| id.parse().ok()) {
-                Some(gateway) => found.extend(self.sessions.of_gateway(&gateway)),
-                None => {
-                    found.extend(self.sessions.of_credential(credential));
-                    found.extend(self.forgotten.of_credential(credential));
-                }
-            }
+        let gateways = credentials.iter().filter_map(|one| one.strip_prefix("gateway:"));
+        for gateway in gateways.filter_map(|id| id.parse().ok()) {
+            found.extend(self.sessions.of_gateway(&gateway));
         }
+        // One look at each session: there can be thousands of both.
+        let credentials = credentials.iter().map(String::as_str).collect();
+        found.extend(self.sessions.of_credentials(&credentials));
+        found.extend(self.forgotten.of_credentials(&credentials));
         if let Some((gateway, camera)) = camera {
             found.extend(self.sessions.of_camera(gateway, camera));
         }

@@ -188,6 +188,17 @@ impl Sessions {
         ids
     }
 
+    /// Returns the sessions that were started or extended with one of these credentials.
+    pub(crate) fn of_credentials(
+        &self,
+        credentials: &HashSet<&str>,
+    ) -> impl Iterator<Item = SessionId> {
+        let used = self.all.iter().filter(|(_, session)| {
+            credentials.contains(session.granted().principal().credential())
+        });
+        used.map(|(id, _)| id.clone())
+    }
+
     /// Notes that a client has disconnected. Returns its sessions, which go on.
     pub(crate) fn detach_client(&mut self, now: Now, conn: ConnId) -> Vec<SessionId> {
         let ids = self.by_client.remove(&conn).unwrap_or_default();

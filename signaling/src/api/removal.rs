@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{self, State};
 use axum::{Extension, Json};
-use porthole_signaling_core::Admitted;
+use porthole_signaling_core::{Action, Admitted};
 use porthole_signaling_proto::rest::Foreseen;
 use porthole_signaling_proto::{CameraId, GatewayId};
 
@@ -23,7 +23,7 @@ pub(crate) async fn of_token(
     let missing = || not_found("there is no such token");
     let extract::Path(token) = token.map_err(|_| missing())?;
     let removal = app.driver.store.look_at_token(&granted, token).await?.ok_or_else(missing)?;
-    Ok(Json(app.driver.foresee(removal, None)))
+    Ok(Json(shown(app.driver.foresee(removal, None), &admitted)))
 }
 
 /// Tells what would go with a user, or why it cannot be removed.
@@ -35,7 +35,7 @@ pub(crate) async fn of_user(
     let granted = admitted.everything(now())?;
     let extract::Path(user) = user.map_err(|_| no_such_user())?;
     let removal = app.driver.store.look_at_user(&granted, user).await?;
-    Ok(Json(app.driver.foresee(removal.ok_or_else(no_such_user)?, None)))
+    Ok(Json(shown(app.driver.foresee(removal.ok_or_else(no_such_user)?, None), &admitted)))
 }
 
 pub(crate) async fn of_gateway(
@@ -47,7 +47,7 @@ pub(crate) async fn of_gateway(
     let missing = || not_found("there is no such gateway");
     let extract::Path(gateway) = gateway.map_err(|_| missing())?;
     let removal = app.driver.store.look_at_gateway(&granted, &gateway).await?;
-    Ok(Json(app.driver.foresee(removal.ok_or_else(missing)?, None)))
+    Ok(Json(shown(app.driver.foresee(removal.ok_or_else(missing)?, None), &admitted)))
 }
 
 /// Tells what would go with a camera, which its gateway may not have.
@@ -63,5 +63,20 @@ pub(crate) async fn of_camera(
         return Err(not_found("there is no such gateway"));
     }
     let removal = app.driver.store.look_at_camera(&granted, &camera).await?;
-    Ok(Json(app.driver.foresee(removal, Some((&gateway, &camera)))))
+    Ok(Json(shown(app.driver.foresee(removal, Some((&gateway, &camera))), &admitted)))
+}
+
+/// Leaves out the names that the caller may not list.
+fn shown(mut foreseen: Foreseen, admitted: &Admitted) -> Foreseen {
+    let may = |action| admitted.clone().also(action, now()).is_ok();
+    if !may(Action::ListTokens) {
+        foreseen.names.tokens = Vec::new();
+    }
+    if !may(Action::ListInvitations) {
+        foreseen.names.invitations = Vec::new();
+    }
+    if !may(Action::ListShares) {
+        foreseen.names.shares = Vec::new();
+    }
+    foreseen
 }

@@ -58,7 +58,11 @@ impl Store {
         camera: &CameraId,
         end: RightsEnd,
     ) -> Result<Removal, StoreError> {
-        let mut write = self.begin().await?;
+        let mut write = match &end {
+            RightsEnd::Removing | RightsEnd::Released => self.begin_by(granted.principal()).await?,
+            // The camera is gone, whoever may do what by now.
+            RightsEnd::Removed(_) => self.begin().await?,
+        };
         let mut removal = write.remove_rights(gateway, Some(camera)).await?;
         let (kind, before) = match end {
             RightsEnd::Removing => {
@@ -88,9 +92,10 @@ impl Store {
         granted: &Granted<GatewayId>,
         camera: &CameraId,
     ) -> Result<Removal, StoreError> {
-        let mut write = self.begin().await?;
-        let mut removal = write.remove_rights(granted.object(), Some(camera)).await?;
-        write.roll_back().await?;
+        let mut look = self.begin_look(granted.principal()).await?;
+        let removal = look.write.remove_rights(granted.object(), Some(camera)).await;
+        look.end().await?;
+        let mut removal = removal?;
         removal.removed.cameras = 1;
         Ok(removal)
     }
@@ -133,6 +138,7 @@ impl Write {
         owners: BTreeSet<(Owner, i64)>,
         removal: &mut Removal,
     ) -> Result<(), StoreError> {
+        let mut tokens = Vec::new();
         for (owner, id) in owners {
             let query = match owner {
                 Owner::User => continue,
@@ -158,7 +164,7 @@ impl Write {
                 Owner::User => {}
                 Owner::Token => {
                     push_name(&mut removal.names.tokens, name);
-                    remove_given(self, &format!("token:{id}"), removal).await?;
+                    tokens.push(format!("token:{id}"));
                 }
                 Owner::Invitation => {
                     removal.removed.invitations += 1;
@@ -171,7 +177,7 @@ impl Write {
                 }
             }
         }
-        Ok(())
+        remove_given(self, &tokens, removal).await
     }
 
     /// Returns the name of a gateway with its id, or the id alone if it is not known.

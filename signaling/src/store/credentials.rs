@@ -194,7 +194,7 @@ impl Store {
         match given {
             Given::Kept => {}
             Given::Removed => {
-                remove_given(&mut write, &format!("user:{user}"), &mut removal).await?;
+                remove_given(&mut write, &[format!("user:{user}")], &mut removal).await?;
             }
         }
         write.commit().await?;

@@ -116,7 +116,7 @@ impl Store {
             write.remove_ownerships(user, &mut removal).await?;
         }
         if new.role == Role::Viewer {
-            remove_given(&mut write, &format!("user:{user}"), &mut removal).await?;
+            remove_given(&mut write, &[format!("user:{user}")], &mut removal).await?;
         }
         let credentials = format!(
             "SELECT 'changed:' || {CREDENTIAL} AS credential FROM browser_sessions \

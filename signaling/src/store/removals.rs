@@ -1,19 +1,20 @@
 //! The removal of tokens, users and gateways with everything that hangs on them. What would be
 //! removed is found by removing it in a transaction that is rolled back.
 
-use porthole_signaling_core::{Everything, Granted};
+use porthole_signaling_core::{Everything, Granted, Principal};
 use porthole_signaling_proto::GatewayId;
 use porthole_signaling_proto::rest::{AuditKind, Removed, RemovedNames, Role};
 use sqlx::Row as _;
+use tokio::sync::SemaphorePermit;
 
 use super::audit::Event;
 use super::credentials::{OfUsers, sign_out};
 use super::people::{UserError, role_in};
-use super::{Store, StoreError, Write};
+use super::{BUSY_TIMEOUT, Store, StoreError, Write};
 
-/// The beginning of a query about a user or token and all tokens that it has given, that these have
-/// given, and so on.
-const GIVEN: &str = "WITH RECURSIVE given (subject) AS (VALUES (?1) \
+/// The beginning of a query about users or tokens, in a list of JSON, and all tokens that they have
+/// given, that these have given, and so on.
+const GIVEN: &str = "WITH RECURSIVE given (subject) AS (SELECT value FROM json_each(?1) \
     UNION SELECT 'token:' || id FROM tokens JOIN given ON giver = given.subject) ";
 
 /// The result of a removal: what was removed, some of it by name, and the credentials whose
@@ -92,26 +93,26 @@ impl Store {
     /// Returns everything that would go with a token; `None` if there is no such token.
     pub(crate) async fn look_at_token(
         &self,
-        _: &Granted<Everything>,
+        granted: &Granted<Everything>,
         token: i64,
     ) -> Result<Option<Removal>, StoreError> {
-        let mut write = self.begin().await?;
-        let taken = write.take_token(token).await?;
-        write.roll_back().await?;
-        Ok(taken.map(|(removal, _)| removal))
+        let mut look = self.begin_look(granted.principal()).await?;
+        let taken = look.write.take_token(token).await;
+        look.end().await?;
+        Ok(taken?.map(|(removal, _)| removal))
     }
 
     /// Returns everything that a user has given and that still counts.
     pub(crate) async fn look_at_given(
         &self,
-        _: &Granted<Everything>,
+        granted: &Granted<Everything>,
         user: i64,
     ) -> Result<Removed, StoreError> {
-        let mut write = self.begin().await?;
+        let mut look = self.begin_look(granted.principal()).await?;
         let mut removal = Removal::default();
-        remove_given(&mut write, &format!("user:{user}"), &mut removal).await?;
-        write.roll_back().await?;
-        Ok(removal.removed)
+        let given = remove_given(&mut look.write, &[format!("user:{user}")], &mut removal).await;
+        look.end().await?;
+        given.map(|()| removal.removed)
     }
 
     /// Returns everything that would go with a user; `None` if there is no such user.
@@ -120,22 +121,43 @@ impl Store {
         granted: &Granted<Everything>,
         user: i64,
     ) -> Result<Option<Removal>, UserError> {
-        let mut write = self.begin().await?;
-        let taken = write.take_user(granted, user).await?;
-        write.roll_back().await?;
-        Ok(taken.map(|(removal, _)| removal))
+        let mut look = self.begin_look(granted.principal()).await?;
+        let taken = look.write.take_user(granted, user).await;
+        look.end().await?;
+        Ok(taken?.map(|(removal, _)| removal))
     }
 
     /// Returns everything that would go with a gateway; `None` if there is no such gateway.
     pub(crate) async fn look_at_gateway(
         &self,
-        _: &Granted<Everything>,
+        granted: &Granted<Everything>,
         gateway: &GatewayId,
     ) -> Result<Option<Removal>, StoreError> {
-        let mut write = self.begin().await?;
-        let taken = write.take_gateway(gateway).await?;
-        write.roll_back().await?;
-        Ok(taken.map(|(removal, _)| removal))
+        let mut look = self.begin_look(granted.principal()).await?;
+        let taken = look.write.take_gateway(gateway).await;
+        look.end().await?;
+        Ok(taken?.map(|(removal, _)| removal))
+    }
+
+    /// Begins a removal that is only looked at. One is looked at after the other, so that others
+    /// who write wait for one at most.
+    pub(super) async fn begin_look(&self, by: &Principal) -> Result<Look<'_>, StoreError> {
+        let turn = tokio::time::timeout(BUSY_TIMEOUT, self.looks.acquire()).await;
+        let turn = turn.map_err(|_late| StoreError::Busy)?.map_err(|_closed| StoreError::Busy)?;
+        Ok(Look { write: self.begin_by(by).await?, _turn: turn })
+    }
+}
+
+/// A removal that is only looked at, and undone.
+pub(super) struct Look<'a> {
+    pub(super) write: Write,
+    _turn: SemaphorePermit<'a>,
+}
+
+impl Look<'_> {
+    /// Undoes the removal.
+    pub(super) async fn end(self) -> Result<(), StoreError> {
+        self.write.roll_back().await
     }
 }
 
@@ -145,7 +167,7 @@ impl Write {
         let query = sqlx::query("SELECT name FROM tokens WHERE id = ?").bind(token);
         let Some(row) = query.fetch_optional(self.db()).await? else { return Ok(None) };
         let mut removal = Removal::default();
-        remove_given(self, &format!("token:{token}"), &mut removal).await?;
+        remove_given(self, &[format!("token:{token}")], &mut removal).await?;
         Ok(Some((removal, row.try_get("name")?)))
     }
 
@@ -168,7 +190,7 @@ impl Write {
         let mut removal = Removal::default();
         removal.removed.grants = row.try_get("grants")?;
         sign_out(self, OfUsers::One(user), None, &mut removal).await?;
-        remove_given(self, &format!("user:{user}"), &mut removal).await?;
+        remove_given(self, &[format!("user:{user}")], &mut removal).await?;
         sqlx::query("DELETE FROM users WHERE id = ?").bind(user).execute(self.db()).await?;
         removal.removed.users = 1;
         Ok(Some((removal, row.try_get("name")?)))
@@ -204,40 +226,43 @@ impl Write {
     }
 }
 
-/// Removes the tokens, claim codes, invitations and links that a user or token has given, that
-/// these have given, and so on. A token is removed with them.
+/// Removes the tokens, claim codes, invitations and links that users or tokens have given, that
+/// these have given, and so on. The tokens are removed with them.
 pub(super) async fn remove_given(
     write: &mut Write,
-    subject: &str,
+    subjects: &[String],
     removal: &mut Removal,
 ) -> Result<(), StoreError> {
+    // Subjects are words and numbers, in which nothing is escaped.
+    let quoted: Vec<_> = subjects.iter().map(|subject| format!("\"{subject}\"")).collect();
+    let list = format!("[{}]", quoted.join(", "));
     let sql = |rest: &str| sqlx::AssertSqlSafe(format!("{GIVEN}{rest}"));
     let claims = sql("DELETE FROM claims WHERE giver IN (SELECT subject FROM given)");
-    let claims = sqlx::query(claims).bind(subject).execute(write.db()).await?;
+    let claims = sqlx::query(claims).bind(&list).execute(write.db()).await?;
     removal.removed.claims += count(claims.rows_affected());
     let invitations = sql("DELETE FROM invitations WHERE giver IN (SELECT subject FROM given) \
                            RETURNING name");
-    for row in sqlx::query(invitations).bind(subject).fetch_all(write.db()).await? {
+    for row in sqlx::query(invitations).bind(&list).fetch_all(write.db()).await? {
         removal.removed.invitations += 1;
         push_name(&mut removal.names.invitations, row.try_get("name")?);
     }
     let shares = sql("DELETE FROM shares WHERE giver IN (SELECT subject FROM given) \
                       RETURNING 'share:' || id AS credential, name");
-    for row in sqlx::query(shares).bind(subject).fetch_all(write.db()).await? {
+    for row in sqlx::query(shares).bind(&list).fetch_all(write.db()).await? {
         removal.removed.shares += 1;
         removal.credentials.push(row.try_get("credential")?);
         push_name(&mut removal.names.shares, row.try_get("name")?);
     }
     let grants = sql("DELETE FROM token_cameras \
                       WHERE 'token:' || token_id IN (SELECT subject FROM given)");
-    let grants = sqlx::query(grants).bind(subject).execute(write.db()).await?;
+    let grants = sqlx::query(grants).bind(&list).execute(write.db()).await?;
     removal.removed.grants += count(grants.rows_affected());
     let tokens = sql("DELETE FROM tokens WHERE 'token:' || id IN (SELECT subject FROM given) \
                       RETURNING 'token:' || id AS credential, name");
-    for row in sqlx::query(tokens).bind(subject).fetch_all(write.db()).await? {
+    for row in sqlx::query(tokens).bind(&list).fetch_all(write.db()).await? {
         removal.removed.tokens += 1;
         let credential: String = row.try_get("credential")?;
-        if credential != subject {
+        if !subjects.contains(&credential) {
             push_name(&mut removal.names.tokens, row.try_get("name")?);
         }
         removal.credentials.push(credential);

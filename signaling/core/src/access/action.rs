@@ -55,6 +55,17 @@ macro_rules! actions {
                 }
             }
 
+            /// Returns true for those that read only, and take more of the server's time than that.
+            pub const fn foresees(self) -> bool {
+                matches!(
+                    self,
+                    Self::ForeseeToken
+                        | Self::ForeseeUser
+                        | Self::ForeseeGateway
+                        | Self::ForeseeCamera
+                )
+            }
+
             #[cfg(test)]
             pub(crate) const ALL: &[Self] = &[$(Self::$name,)*];
         }

@@ -4,6 +4,7 @@ use porthole_signaling_core::{Action, Sender};
 use porthole_signaling_proto::rest::{NewToken, Role, Scope};
 use serde_json::json;
 
+use super::super::RightsEnd::{Released, Removing};
 use super::super::{Means, TokenError, TokenLookup, UserError};
 use super::*;
 use crate::admin::{by_operator, operator};
@@ -220,7 +221,7 @@ async fn s2_nothing_is_changed_with_a_credential_that_was_revoked_while_the_requ
     let token = number(&given_by(&store, &operator(Action::CreateToken).unwrap()).await);
     let admit = |action: Action| action.admit(Sender::Principal(own.clone()), now()).unwrap();
     let on_all = |action: Action| admit(action).everything(now()).unwrap();
-    let gateway = "gw-a".parse().unwrap();
+    let (gateway, door) = ("gw-a".parse().unwrap(), "door".parse().unwrap());
     let on_gateway = admit(Action::RenameGateway).on_gateway(&gateway, now()).unwrap();
     let claim = admit(Action::CreateClaim);
     let claim = claim.give_enrolment(super::super::CLAIM_LIFETIME, now()).unwrap();
@@ -263,6 +264,12 @@ async fn s2_nothing_is_changed_with_a_credential_that_was_revoked_while_the_requ
         "the end of a passkey": store.remove_passkey(&own, ann.id, 1);
         "an account": store.add_identity(&own, ann.id, &account);
         "the end of an account": store.remove_identity(&own, ann.id, 1);
+        "the rights to a camera": store.take_rights(&on_gateway, &gateway, &door, Removing);
+        "a camera that went": store.take_rights(&on_gateway, &gateway, &door, Released);
+        "a look at a user": store.look_at_user(&on_all(Action::ForeseeUser), of_bob);
+        "a look at a token": store.look_at_token(&on_all(Action::ForeseeToken), token);
+        "a look at a gateway": store.look_at_gateway(&on_all(Action::ForeseeGateway), &gateway);
+        "a look at a camera": store.look_at_camera(&on_gateway, &door);
     }
     let after = store.users(&by_operator(Action::ListUsers).unwrap()).await.unwrap();
     assert_eq!(after, before);

@@ -409,11 +409,18 @@ impl Driver {
                 LookupResult::Enrolled(outcome.map_err(storage_fault).and_then(check_enrolled))
             }
             Lookup::TakeRights(removal) => {
-                let CameraRemoval { granted, camera, before } = *removal;
+                let CameraRemoval { granted, camera, before, is_hidden, .. } = *removal;
                 let gateway = granted.object();
-                let end = before.map_or(RightsEnd::Removing, RightsEnd::Removed);
+                let end = match before {
+                    _ if is_hidden => RightsEnd::Hidden,
+                    None => RightsEnd::Removing,
+                    Some(before) => RightsEnd::Removed(before),
+                };
                 let taken = self.store.take_rights(&granted, gateway, &camera, end).await;
-                let end = |removal| self.end_rights(gateway, &camera, removal);
+                let end = |removal: Removal| match is_hidden {
+                    true => removal.removed,
+                    false => self.end_rights(gateway, &camera, removal),
+                };
                 LookupResult::RightsTaken(taken.map(end).map_err(storage_fault))
             }
             Lookup::WriteDown(change) => {

@@ -57,6 +57,7 @@ impl Scene {
         let (peer, camera) = (self.at.key.id(), "demo".parse().expect("an id"));
         let params = RemoveCameraParams { peer, revision: 1, camera, by: None };
         let asked = asking.request::<RemoveCamera>(&params).await;
+        self.at.gateway.list_stored(1, &["demo", "barn"]).await;
         let (number, _) = self.at.gateway.next_request::<RemoveCamera>().await;
         let camera = "demo".parse().expect("an id");
         let result = RemovedResult { camera, revision: 2, removed: None };

@@ -98,6 +98,7 @@ impl Scene {
         let (peer, camera) = (self.at.key.id(), "demo".parse().expect("an id"));
         let params = RemoveCameraParams { peer, revision: 1, camera, by: None };
         let asked = asking.request::<RemoveCamera>(&params).await;
+        self.at.gateway.list_stored(1, &["demo", "barn"]).await;
         let (number, _) = self.at.gateway.next_request::<RemoveCamera>().await;
         (asking, asked, number)
     }
@@ -173,5 +174,27 @@ async fn a_camera_that_is_only_missing_keeps_its_rights_until_its_id_is_released
     assert_eq!(released.status, 204, "{released:?}");
     report(&mut scene.at.gateway, &["barn", "demo"]).await;
     scene.check(false).await;
+    scene.at.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_removal_that_the_gateway_refuses_takes_no_right() {
+    let mut scene = Scene::new().await;
+    let (owner, share) = (scene.owner.clone(), scene.share(&["demo"]).await);
+    let headers = [("cookie", owner.as_str())];
+    let mut asking = Peer::open(scene.at.to(), &headers).await.expect("a WebSocket");
+    asking.register(None).await.expect("the owner");
+    let (peer, camera) = (scene.at.key.id(), "demo".parse().expect("an id"));
+    // The page is of before somebody else has changed another camera.
+    let params = RemoveCameraParams { peer, revision: 1, camera, by: None };
+    let asked = asking.request::<RemoveCamera>(&params).await;
+    scene.at.gateway.list_stored(2, &["demo", "barn"]).await;
+    let (number, _) = scene.at.gateway.next_request::<RemoveCamera>().await;
+    scene.at.gateway.refuse(number, 409, "somebody else has changed the cameras").await;
+    let refused = asking.response::<RemoveCamera>(asked).await.unwrap_err();
+    assert_eq!(refused.message, "somebody else has changed the cameras");
+    scene.check(true).await;
+    let mut viewer = Peer::viewer(scene.at.to(), &share).await;
+    scene.at.play(&mut viewer).await;
     scene.at.server.stop().await;
 }

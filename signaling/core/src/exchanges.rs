@@ -44,6 +44,8 @@ struct Exchange {
 /// not somebody still waits.
 #[derive(Debug)]
 pub(crate) enum Effect {
+    /// The camera is to be removed if the gateway has it.
+    RemovalCheck(Box<CameraRemoval>),
     /// The camera is removed.
     Removal(Box<CameraRemoval>),
     /// The camera is added or changed.

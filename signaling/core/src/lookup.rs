@@ -5,7 +5,6 @@ use std::collections::HashMap;
 
 use porthole_clock::Now;
 use porthole_signaling_proto::identity::GatewayToken;
-use porthole_signaling_proto::manage::RemoveCameraParams;
 use porthole_signaling_proto::method::ConnectParams;
 use porthole_signaling_proto::rest::Removed;
 use porthole_signaling_proto::rpc::{Fault, Message, RequestId, code};
@@ -121,7 +120,7 @@ pub(crate) enum Continuation {
     Extend(SessionId),
     RegisterGateway { token: GatewayToken, nonce: String, introduction: Introduction },
     Enroll { gateway: GatewayId },
-    AskRemoval { removal: Box<CameraRemoval>, params: RemoveCameraParams },
+    AskRemoval { removal: Box<CameraRemoval> },
     CameraRemoved { result: Value, before: Removed },
     CameraChanged { result: Value },
 }
@@ -229,8 +228,8 @@ impl Hub {
                 self.finish_enroll(call, gateway, outcome?);
                 Ok(())
             }
-            (Continuation::AskRemoval { removal, params }, LookupResult::RightsTaken(removed)) => {
-                self.ask_removal(call, *removal, &params, removed?)
+            (Continuation::AskRemoval { removal }, LookupResult::RightsTaken(removed)) => {
+                self.ask_removal(call, *removal, removed?)
             }
             (
                 Continuation::CameraRemoved { result, before },

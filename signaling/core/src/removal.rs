@@ -1,20 +1,23 @@
-//! The removal of a camera, with which every right to it goes. The rights are taken before the
-//! gateway is asked, and once more when it has removed the camera: wherever the server is
-//! interrupted, no right is left that another camera with the same id would inherit.
+//! The removal of a camera, with which every right to it goes. The gateway is asked for its list
+//! first, since it would refuse to remove what it does not have, or what somebody else has changed.
+//! Then the rights are taken before it is asked to remove the camera, and once more when it has:
+//! wherever the server is interrupted, no right is left that another camera with the same id would
+//! inherit.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use porthole_clock::Now;
-use porthole_signaling_proto::manage::RemoveCameraParams;
-use porthole_signaling_proto::method::{Method as _, RemoveCamera};
+use porthole_signaling_proto::manage::{
+    CameraOrigin, GatewayParams, RemoveCameraParams, StoredCamera, StoredCamerasResult,
+};
+use porthole_signaling_proto::method::{Method as _, RemoveCamera, StoredCameras};
 use porthole_signaling_proto::rest::Removed;
 use porthole_signaling_proto::rpc::Fault;
 use porthole_signaling_proto::{CameraId, GatewayId, rpc};
 use serde_json::Value;
 use tracing::info;
 
-use crate::address::Address;
 use crate::call::Call;
 use crate::exchanges::{Asker, Effect};
 use crate::lookup::Continuation;
@@ -27,6 +30,20 @@ const REMEMBERED: Duration = Duration::from_secs(60);
 /// The most that are remembered; beyond it, the oldest are forgotten.
 const MAX_REMEMBERED: usize = 4096;
 
+/// A camera that was removed with nothing else.
+const ALONE: Removed = Removed {
+    users: 0,
+    sign_ins: 0,
+    tokens: 0,
+    claims: 0,
+    invitations: 0,
+    shares: 0,
+    gateways: 0,
+    cameras: 1,
+    grants: 0,
+    sessions: 0,
+};
+
 /// The removal of a camera that somebody has asked for.
 #[derive(Debug, Clone)]
 pub struct CameraRemoval {
@@ -34,6 +51,11 @@ pub struct CameraRemoval {
     pub granted: Granted<GatewayId>,
     /// The camera that is removed.
     pub camera: CameraId,
+    /// The number of the last change of the gateway's cameras that whoever has asked knows of.
+    pub revision: u32,
+    /// True if another camera with the same id stays, which the gateway's configuration has: then
+    /// the rights are for that one.
+    pub is_hidden: bool,
     /// The sum of what was removed before the gateway was asked; `None` until then.
     pub before: Option<Removed>,
 }
@@ -126,39 +148,72 @@ impl Hub {
         found.len()
     }
 
-    /// Handles `portholeRemoveCamera`: checks that the gateway can be asked, and takes the rights
-    /// to the camera first.
+    /// Handles `portholeRemoveCamera`: asks the gateway which cameras it has.
     pub(crate) fn handle_remove_camera(
         &mut self,
         call: &Call,
         admitted: Admitted,
         params: Value,
     ) -> Result<(), Fault> {
-        let params: RemoveCameraParams = rpc::read(params)?;
-        let granted = self.managed(call, &admitted, &params.peer)?;
-        let asker = Asker { conn: call.conn, id: call.id.clone() };
-        self.check_exchange(&asker, &rpc::write(&params))?;
-        let gateway = self.reach(Address::Gateway(&params.peer))?;
-        self.check_room(call.conn, gateway)?;
-        let camera = params.camera.clone();
-        let removal = Box::new(CameraRemoval { granted, camera, before: None });
-        let continuation = Continuation::AskRemoval { removal: removal.clone(), params };
-        self.look_up(call, Lookup::TakeRights(removal), continuation)
+        let RemoveCameraParams { peer, revision, camera, by: _ } = rpc::read(params)?;
+        let granted = self.managed(call, &admitted, &peer)?;
+        let (before, is_hidden) = (None, false);
+        let removal =
+            CameraRemoval { granted: granted.clone(), camera, revision, is_hidden, before };
+        let effect = Some(Effect::RemovalCheck(Box::new(removal)));
+        let params = rpc::write(&GatewayParams { peer: peer.clone(), by: None });
+        self.start_exchange(call, &peer, &granted, StoredCameras::NAME, params, effect)
     }
 
-    /// Asks the gateway to remove a camera whose rights are gone.
+    /// Handles the list of a gateway that is to remove a camera: the rights to the camera are taken
+    /// if the gateway will remove it. Else it is asked all the same, and says why not.
+    pub(crate) fn handle_removal_check(
+        &mut self,
+        now: Now,
+        asker: Asker,
+        mut removal: CameraRemoval,
+        outcome: Result<Value, Fault>,
+    ) {
+        if self.links.get(asker.conn).is_none() {
+            return;
+        }
+        let list: StoredCamerasResult = match outcome.and_then(rpc::read) {
+            Ok(list) => list,
+            Err(fault) => return self.answer(asker, Err(fault)),
+        };
+        let is = |origin| {
+            let is = |camera: &StoredCamera| camera.id == removal.camera && camera.origin == origin;
+            list.cameras.iter().any(is)
+        };
+        let is_hidden = is(CameraOrigin::Hidden);
+        if list.revision == removal.revision && is(CameraOrigin::Stored) {
+            let removal = Box::new(removal);
+            let continuation = Continuation::AskRemoval { removal: removal.clone() };
+            return self.look_up_at_last(asker, Lookup::TakeRights(removal), continuation);
+        }
+        removal.is_hidden = is_hidden;
+        let call = Call { now, conn: asker.conn, id: asker.id.clone() };
+        if let Err(fault) = self.ask_removal(&call, removal, ALONE) {
+            self.answer(asker, Err(fault));
+        }
+    }
+
+    /// Asks the gateway to remove a camera, after this was removed with it.
     pub(crate) fn ask_removal(
         &mut self,
         call: &Call,
         removal: CameraRemoval,
-        params: &RemoveCameraParams,
         removed: Removed,
     ) -> Result<(), Fault> {
-        info!(gateway = %params.peer, camera = %params.camera, "the rights to a camera are gone");
-        let granted = removal.granted.clone();
+        let CameraRemoval { granted, camera, revision, .. } = removal.clone();
+        let gateway = granted.object();
+        if removed != ALONE {
+            info!(%gateway, %camera, "the rights to a camera are gone");
+        }
         let removal = CameraRemoval { before: Some(removed), ..removal };
         let effect = Some(Effect::Removal(Box::new(removal)));
-        let (gateway, params) = (&params.peer, rpc::write(params));
+        let params = RemoveCameraParams { peer: gateway.clone(), revision, camera, by: None };
+        let params = rpc::write(&params);
         self.start_exchange(call, gateway, &granted, RemoveCamera::NAME, params, effect)
             .map_err(|fault| without_rights(fault, &removed))
     }
@@ -193,7 +248,7 @@ impl Hub {
 
 /// Adds to the reason why a camera was not removed that the rights to it are gone.
 fn without_rights(fault: Fault, removed: &Removed) -> Fault {
-    if *removed == (Removed { cameras: 1, ..Removed::default() }) {
+    if *removed == ALONE {
         return fault;
     }
     let message = format!(

@@ -101,6 +101,9 @@ impl Hub {
         if let Some((asker, effect)) = self.exchanges.complete(conn, id) {
             self.timers.cancel(&Timer::Exchange(conn, id));
             match effect {
+                Some(Effect::RemovalCheck(removal)) => {
+                    self.handle_removal_check(now, asker, *removal, outcome);
+                }
                 Some(Effect::Removal(removal)) => {
                     self.handle_removal_result(asker, *removal, outcome);
                 }

@@ -20,6 +20,8 @@ pub(crate) enum RightsEnd {
     /// The gateway has removed the camera. What was removed before stands in the same line of the
     /// log.
     Removed(Removed),
+    /// The gateway has removed a camera, and has another with the same id, which keeps them.
+    Hidden,
     /// Its id is not kept for the gateway any more.
     Released,
 }
@@ -61,9 +63,14 @@ impl Store {
         let mut write = match &end {
             RightsEnd::Removing | RightsEnd::Released => self.begin_by(granted.principal()).await?,
             // The camera is gone, whoever may do what by now.
-            RightsEnd::Removed(_) => self.begin().await?,
+            RightsEnd::Removed(_) | RightsEnd::Hidden => self.begin().await?,
         };
-        let mut removal = write.remove_rights(gateway, Some(camera)).await?;
+        let mut removal = match &end {
+            RightsEnd::Hidden => Removal::default(),
+            RightsEnd::Removing | RightsEnd::Removed(_) | RightsEnd::Released => {
+                write.remove_rights(gateway, Some(camera)).await?
+            }
+        };
         let (kind, before) = match end {
             RightsEnd::Removing => {
                 let any = removal.removed != Removed::default();
@@ -71,6 +78,10 @@ impl Store {
                 (any.then_some(AuditKind::CameraRightsEnded), Removed::default())
             }
             RightsEnd::Removed(before) => (Some(AuditKind::CameraRemoved), before),
+            RightsEnd::Hidden => {
+                let alone = Removed { cameras: 1, ..Removed::default() };
+                (Some(AuditKind::CameraRemoved), alone)
+            }
             RightsEnd::Released => (Some(AuditKind::CameraReleased), Removed::default()),
         };
         removal.removed += before;

@@ -26,10 +26,11 @@ use porthole_signaling::{Config, Server, TurnConfig, admin};
 use porthole_signaling_proto::identity::{
     GatewayToken, enroll_message, gateway_id, register_message,
 };
+use porthole_signaling_proto::manage::StoredCamerasResult;
 use porthole_signaling_proto::method::{
     Challenge, Connect, ConnectDevice, ConnectDeviceResult, ConnectParams, Empty, Enroll,
     EnrollParams, EnrollResult, Method, Notification, Register, RegisterParams, RegisterResult,
-    Report, ReportParams, ReportResult,
+    Report, ReportParams, ReportResult, StoredCameras,
 };
 use porthole_signaling_proto::rest::{NewToken, Role};
 use porthole_signaling_proto::rpc::{Fault, Message, RequestId};
@@ -459,6 +460,15 @@ impl Peer {
 
     pub async fn respond<M: Method>(&mut self, id: RequestId, result: &M::Result) {
         self.send(&Message::result::<M>(id, result)).await;
+    }
+
+    /// Answers as a gateway which cameras it keeps.
+    pub async fn list_stored(&mut self, revision: u32, cameras: &[&str]) {
+        let (number, _) = self.next_request::<StoredCameras>().await;
+        let camera = |id: &&str| json!({"id": id, "name": id, "origin": "stored"});
+        let cameras = cameras.iter().map(|id| serde_json::from_value(camera(id)).unwrap());
+        let result = StoredCamerasResult { revision, cameras: cameras.collect() };
+        self.respond::<StoredCameras>(number, &result).await;
     }
 
     pub async fn refuse(&mut self, id: RequestId, code: i64, text: &str) {

@@ -150,3 +150,19 @@ async fn a_link_for_a_new_password_outlives_the_camera_of_its_user() {
     assert!(invitations[0].access.limited && invitations[0].access.cameras.is_empty());
     store.close().await;
 }
+
+#[tokio::test]
+async fn a_camera_with_the_id_of_one_that_was_removed_keeps_its_rights_if_it_was_there_before() {
+    let (_data, store) = store().await;
+    give(&store, "one", &["door@gw-a"]).await;
+    let before = left(&store).await;
+    let granted = by_operator(Action::RemoveGateway).unwrap();
+    let (gateway, door) = (GATEWAY.parse().unwrap(), "door".parse().unwrap());
+    let removal = store.take_rights(&granted, &gateway, &door, RightsEnd::Hidden).await.unwrap();
+    assert_eq!(removal.removed, Removed { cameras: 1, ..Removed::default() });
+    assert_eq!(left(&store).await, before);
+    let log = store.audit(&by_operator(Action::ReadAudit).unwrap(), None).await.unwrap();
+    let line = (log[0].kind, log[0].object.as_deref());
+    assert_eq!(line, (AuditKind::CameraRemoved, Some("door (A, gw-a)")));
+    store.close().await;
+}

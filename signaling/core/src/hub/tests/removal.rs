@@ -2,11 +2,17 @@
 
 use std::time::Duration;
 
-use porthole_signaling_proto::manage::{CancelParams, RemoveCameraParams, RemovedResult};
-use porthole_signaling_proto::method::{Cancel, Register, RegisterParams, RemoveCamera};
+use porthole_signaling_proto::manage::{
+    CameraOrigin, CancelParams, RemoveCameraParams, RemovedResult, StoredCamerasResult,
+};
+use porthole_signaling_proto::method::{
+    Cancel, Register, RegisterParams, RemoveCamera, StoredCameras,
+};
 use porthole_signaling_proto::rest::Removed;
 use porthole_signaling_proto::rpc::{Fault, Message, RequestId, code};
 use porthole_signaling_proto::{CameraId, GatewayId};
+
+use serde_json::json;
 
 use super::rights::admin;
 use super::world::{World, connect_params, principal};
@@ -40,9 +46,21 @@ impl Scene {
         let (peer, camera) = (self.id.clone(), CAMERA.parse().unwrap());
         let params = RemoveCameraParams { peer, revision: 1, camera, by: None };
         let asked = self.world.request::<RemoveCamera>(self.admin, &params);
+        self.list(1, &[(CAMERA, CameraOrigin::Stored), ("yard", CameraOrigin::Stored)]);
         let (number, params) = self.world.next_request::<RemoveCamera>(self.gateway).unwrap();
         assert_eq!(params.by.as_deref(), Some("root"));
         (asked, number)
+    }
+
+    /// Answers for the gateway which cameras it has.
+    fn list(&mut self, revision: u32, cameras: &[(&str, CameraOrigin)]) {
+        let (number, _) = self.world.next_request::<StoredCameras>(self.gateway).unwrap();
+        let cameras = cameras.iter().map(|(id, origin)| {
+            let camera = json!({"id": id, "name": id, "origin": origin});
+            serde_json::from_value(camera).unwrap()
+        });
+        let result = StoredCamerasResult { revision, cameras: cameras.collect() };
+        self.world.send(self.gateway, Message::result::<StoredCameras>(number, &result));
     }
 
     fn succeed(&mut self, number: RequestId) {
@@ -125,6 +143,60 @@ fn a_camera_that_stays_has_lost_its_rights_and_the_reason_says_so() {
                         taken away before: give it again if it stays";
         assert_eq!(refused.message == expected, says, "{refused}");
         assert_eq!(scene.world.taken.len(), 1, "it is asked for again");
+    }
+}
+
+#[test]
+fn rights_are_taken_only_if_the_gateway_has_said_that_it_can_remove_the_camera() {
+    use CameraOrigin::{Configured, Hidden, Stored};
+    // The list of the gateway; how often rights are taken before it is asked, and after it has
+    // removed the camera all the same.
+    for (name, revision, cameras, before, after) in [
+        ("as it was seen", 1, &[(CAMERA, Stored)][..], 1, 1),
+        ("somebody else has changed one", 2, &[(CAMERA, Stored)], 0, 1),
+        ("another camera only", 1, &[("yard", Stored)], 0, 1),
+        ("a camera of the configuration", 1, &[(CAMERA, Configured)], 0, 1),
+        ("hidden by the configuration", 1, &[(CAMERA, Configured), (CAMERA, Hidden)], 0, 1),
+    ] {
+        let mut scene = Scene::new();
+        let (peer, camera) = (scene.id.clone(), CAMERA.parse().unwrap());
+        let params = RemoveCameraParams { peer, revision: 1, camera, by: None };
+        let asked = scene.world.request::<RemoveCamera>(scene.admin, &params);
+        scene.list(revision, cameras);
+        let (number, _) = scene.world.next_request::<RemoveCamera>(scene.gateway).unwrap();
+        assert_eq!(scene.world.taken.len(), before, "{name}");
+        scene.succeed(number);
+        assert_eq!(scene.world.taken.len(), before + after, "{name}");
+        assert!(
+            scene.world.response::<RemoveCamera>(scene.admin, asked).unwrap().is_ok(),
+            "{name}"
+        );
+        let is_hidden = cameras.len() == 2;
+        assert_eq!(scene.world.hidden, is_hidden, "{name}: the other one keeps its rights");
+    }
+}
+
+#[test]
+fn a_removal_that_is_not_begun_takes_nothing() {
+    for way in ["refused", "the admin is gone", "the gateway is gone"] {
+        let mut scene = Scene::new();
+        let (peer, camera) = (scene.id.clone(), CAMERA.parse().unwrap());
+        let params = RemoveCameraParams { peer, revision: 1, camera, by: None };
+        scene.world.request::<RemoveCamera>(scene.admin, &params);
+        match way {
+            "refused" => {
+                let found = scene.world.next_request::<StoredCameras>(scene.gateway);
+                let fault = Fault::new(code::INTERNAL_ERROR, "no");
+                scene.world.send(scene.gateway, Message::fault(Some(found.unwrap().0), fault));
+            }
+            "the admin is gone" => {
+                scene.world.close(scene.admin);
+                scene.list(1, &[(CAMERA, CameraOrigin::Stored)]);
+            }
+            _ => scene.world.close(scene.gateway),
+        }
+        assert!(scene.world.taken.is_empty(), "{way}");
+        assert!(scene.world.hub.exchanges.is_empty() && scene.world.hub.lookups.is_empty());
     }
 }
 

@@ -44,6 +44,8 @@ pub(super) struct World {
     pub(super) replaces: Option<GatewayId>,
     /// The cameras whose rights were taken, and whether their gateway has removed them.
     pub(super) taken: Vec<(String, bool)>,
+    /// True if the rights that were taken last stay, for another camera with the same id.
+    pub(super) hidden: bool,
     /// The number of rights that each camera has.
     pub(super) grants: u32,
     /// The changes of cameras that were written down, with who has made them.
@@ -76,6 +78,7 @@ impl World {
             claims: Vec::new(),
             replaces: None,
             taken: Vec::new(),
+            hidden: false,
             grants: 0,
             written: Vec::new(),
             last: 0,
@@ -126,7 +129,8 @@ impl World {
                 LookupResult::Enrolled(Ok(Enrolled { name, renamed: false, replaces }))
             }
             Lookup::TakeRights(removal) => {
-                let CameraRemoval { granted, camera, before } = *removal;
+                let CameraRemoval { granted, camera, before, is_hidden, .. } = *removal;
+                self.hidden = is_hidden;
                 let sessions = self.hub.handle_rights_taken(self.now, granted.object(), &camera);
                 self.taken.push((camera.to_string(), before.is_some()));
                 let sessions = u32::try_from(sessions).unwrap();

@@ -59,7 +59,7 @@ impl Hub {
     ) -> Result<(), Fault> {
         self.links.unregistered(call.conn)?;
         principal.check_expiry(call.now)?;
-        let sockets = self.directory.clients_of(principal.subject()).count();
+        let sockets = self.directory.clients_counted_for(principal.account()).count();
         if sockets >= self.config.limits.sockets_per_subject {
             let text = "too many connections of this user or token; close some";
             return Err(Fault::new(code::INSUFFICIENT_RESOURCES, text));
@@ -68,7 +68,7 @@ impl Hub {
         let bucket = Bucket::new(self.config.limits.client_rate, call.now.instant);
         let name = self.next_client_name();
         let owner = principal.account().to_owned();
-        self.directory.connect_client(principal.subject(), call.conn);
+        self.directory.connect_client(&principal, call.conn);
         self.links.unregistered(call.conn)?.register_client(principal, bucket);
         self.push_output(Output::Registered { conn: call.conn, owner });
         self.respond::<Register>(call, &RegisterResult { id: name });

@@ -14,7 +14,7 @@ use porthole_signaling_proto::{
 };
 
 use crate::directory::gateway::Gateway;
-use crate::{ConnId, StoredGateway};
+use crate::{ConnId, Principal, StoredGateway};
 
 pub(crate) use gateway::{Introduction, plain_name};
 
@@ -28,8 +28,13 @@ pub(crate) struct Directory {
     /// The place of the camera that a gateway has got last.
     last_place: u64,
     /// The connections on which each user or token has registered as a client; never empty.
-    clients: BTreeMap<String, BTreeSet<ConnId>>,
+    clients: Clients,
+    /// The connections of clients by the user or token that they are counted for; never empty.
+    counted: Clients,
 }
+
+/// The connections on which each user or token has registered.
+type Clients = BTreeMap<String, BTreeSet<ConnId>>;
 
 /// The gateways that have a camera with each id, with the places of their cameras.
 type Owners = HashMap<CameraId, BTreeSet<(u64, GatewayId)>>;
@@ -144,21 +149,25 @@ impl Directory {
     }
 
     /// Notes that a user or token has registered as a client.
-    pub(crate) fn connect_client(&mut self, subject: &str, conn: ConnId) {
-        self.clients.entry(subject.to_owned()).or_default().insert(conn);
+    pub(crate) fn connect_client(&mut self, principal: &Principal, conn: ConnId) {
+        self.clients.entry(principal.subject().to_owned()).or_default().insert(conn);
+        self.counted.entry(principal.account().to_owned()).or_default().insert(conn);
     }
 
-    pub(crate) fn disconnect_client(&mut self, subject: &str, conn: ConnId) {
-        let Some(connections) = self.clients.get_mut(subject) else { return };
-        connections.remove(&conn);
-        if connections.is_empty() {
-            self.clients.remove(subject);
-        }
+    pub(crate) fn disconnect_client(&mut self, principal: &Principal, conn: ConnId) {
+        remove_client(&mut self.clients, principal.subject(), conn);
+        remove_client(&mut self.counted, principal.account(), conn);
     }
 
     /// Returns the connections on which a user or token is registered.
     pub(crate) fn clients_of(&self, subject: &str) -> impl Iterator<Item = ConnId> {
         self.clients.get(subject).into_iter().flatten().copied()
+    }
+
+    /// Returns the connections that are counted for a user or token: its own, and those of the
+    /// tokens that have come from it.
+    pub(crate) fn clients_counted_for(&self, account: &str) -> impl Iterator<Item = ConnId> {
+        self.counted.get(account).into_iter().flatten().copied()
     }
 
     /// Returns the users and tokens that are connected.
@@ -355,6 +364,15 @@ fn disown(owners: &mut Owners, gateway: &GatewayId, known: &Gateway) {
     }
 }
 
+/// Forgets a connection of a user or token.
+fn remove_client(clients: &mut Clients, name: &str, conn: ConnId) {
+    let Some(connections) = clients.get_mut(name) else { return };
+    connections.remove(&conn);
+    if connections.is_empty() {
+        clients.remove(name);
+    }
+}
+
 #[cfg(test)]
 impl Directory {
     pub(crate) fn assert_consistent(&self) {
@@ -369,7 +387,12 @@ impl Directory {
             own(&mut owners, gateway, known);
         }
         assert_eq!(self.owners, owners);
-        assert!(self.clients.values().all(|connections| !connections.is_empty()));
+        for clients in [&self.clients, &self.counted] {
+            assert!(clients.values().all(|connections| !connections.is_empty()));
+        }
+        let [own, counted] = [&self.clients, &self.counted]
+            .map(|clients| clients.values().flatten().collect::<BTreeSet<_>>());
+        assert_eq!(own, counted);
     }
 }
 

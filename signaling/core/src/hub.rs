@@ -155,7 +155,7 @@ impl Hub {
         match connection.peer() {
             Peer::Unregistered => {}
             Peer::Client(principal) => {
-                self.directory.disconnect_client(principal.subject(), conn);
+                self.directory.disconnect_client(principal, conn);
                 self.handle_client_lost(now, conn);
             }
             Peer::Gateway(gateway) => self.handle_gateway_lost(now, conn, gateway),

@@ -35,7 +35,8 @@ pub struct Limits {
     /// Shortest time between two lists of cameras to the same client.
     pub cameras_interval: Duration,
     /// Most WebSockets on which one user or token is registered: one for each open page, and for
-    /// those that are not known to be gone yet.
+    /// those that are not known to be gone yet. Tokens that have given each other are counted as
+    /// one, here and below.
     pub sockets_per_subject: usize,
     /// Most sessions of one user or token, over all its WebSockets and WHEP: enough for two walls
     /// of cameras, and a quarter of what a gateway may have.

@@ -128,9 +128,9 @@ impl Hub {
     pub(crate) fn check_room(&self, client: ConnId, gateway: ConnId) -> Result<(), Fault> {
         let limits = &self.config.limits;
         let principal = self.links.get(client).and_then(Connection::principal);
-        let subject = principal.map(Principal::subject).unwrap_or_default();
-        let of_subject = self.directory.clients_of(subject);
-        let open: usize = of_subject.map(|conn| self.exchanges.of_client(conn)).sum();
+        let account = principal.map(Principal::account).unwrap_or_default();
+        let of_account = self.directory.clients_counted_for(account);
+        let open: usize = of_account.map(|conn| self.exchanges.of_client(conn)).sum();
         if open >= limits.exchanges_per_subject {
             let text = "too many requests at once; wait for the answers";
             return Err(Fault::new(code::TOO_MANY_REQUESTS, text));

@@ -3,7 +3,7 @@
 use porthole_signaling_proto::CameraState;
 
 use super::*;
-use crate::StoredCamera;
+use crate::{Identity, Objects, StoredCamera};
 
 fn gateway(name: &str) -> GatewayId {
     name.parse().unwrap()
@@ -12,6 +12,12 @@ fn gateway(name: &str) -> GatewayId {
 /// Returns the permissions of somebody who may watch a camera, or may not.
 fn watch(may_see: bool) -> Option<Vec<CameraPermission>> {
     may_see.then(|| vec![CameraPermission::Watch])
+}
+
+fn person(name: &str) -> Principal {
+    let [subject, credential, name] = [name; 3].map(str::to_owned);
+    let identity = Identity { subject, credential, name };
+    Principal::new(identity, rest::Role::Viewer, Objects::All, None)
 }
 
 pub(super) fn camera(id: &str) -> CameraReport {
@@ -290,7 +296,7 @@ fn a_record_is_written_when_it_has_changed_and_again_after_a_failure() {
 fn a_user_is_found_on_each_of_its_connections() {
     let mut directory = Directory::default();
     for (subject, conn) in [("ann", 1), ("bob", 2), ("ann", 3)] {
-        directory.connect_client(subject, ConnId(conn));
+        directory.connect_client(&person(subject), ConnId(conn));
     }
     let of = |directory: &Directory, subject: &str| -> Vec<u64> {
         directory.clients_of(subject).map(|conn| conn.0).collect()
@@ -299,11 +305,31 @@ fn a_user_is_found_on_each_of_its_connections() {
         ["ann", "bob", "cid"].map(|subject| of(&directory, subject)),
         [vec![1, 3], vec![2], vec![]]
     );
-    directory.disconnect_client("bob", ConnId(1));
-    directory.disconnect_client("bob", ConnId(2));
-    directory.disconnect_client("ann", ConnId(1));
+    directory.disconnect_client(&person("bob"), ConnId(1));
+    directory.disconnect_client(&person("bob"), ConnId(2));
+    directory.disconnect_client(&person("ann"), ConnId(1));
     assert_eq!(directory.subjects().collect::<Vec<_>>(), ["ann"]);
     assert_eq!(of(&directory, "ann"), [3]);
+}
+
+#[test]
+fn a_token_that_another_has_given_is_counted_for_that_and_found_under_its_own_name() {
+    let mut directory = Directory::default();
+    let given = person("token:2").counted_as("token:1".to_owned());
+    directory.connect_client(&person("token:1"), ConnId(1));
+    directory.connect_client(&given, ConnId(2));
+    let found = |directory: &Directory, name: &str| {
+        let own: Vec<u64> = directory.clients_of(name).map(|conn| conn.0).collect();
+        let counted = directory.clients_counted_for(name).map(|conn| conn.0).collect::<Vec<_>>();
+        (own, counted)
+    };
+    assert_eq!(found(&directory, "token:1"), (vec![1], vec![1, 2]));
+    assert_eq!(found(&directory, "token:2"), (vec![2], vec![]));
+    directory.assert_consistent();
+    directory.disconnect_client(&given, ConnId(2));
+    assert_eq!(found(&directory, "token:1"), (vec![1], vec![1]));
+    assert_eq!(found(&directory, "token:2"), (vec![], vec![]));
+    directory.assert_consistent();
 }
 
 #[test]

@@ -1,16 +1,19 @@
 //! Tests of what one token can take from others.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use porthole_signaling_proto::method::{
-    Close, Extend, ExtendParams, ExtendResult, Invite, InviteParams, InviteResult,
+    Close, Discover, Extend, ExtendParams, ExtendResult, Invite, InviteParams, InviteResult,
     Notification as _, Register, RegisterParams,
 };
 use porthole_signaling_proto::rpc::{Message, code};
 use porthole_signaling_proto::{GatewayId, SessionId};
 
+use super::manage::search;
+use super::rights::admin_named;
 use super::world::{World, connect_params, principal};
-use crate::{ConnId, Limits, Objects};
+use crate::{ConnId, Limits, Objects, Principal};
 
 /// Starts a session that the gateway accepts. Returns the code of the refusal, if there is one.
 fn connect(
@@ -125,6 +128,50 @@ fn s4_one_token_holds_a_bounded_number_of_sockets() {
     world.client(principal("ann", Objects::All));
     let (gateway, id) = world.gateway(1, &[]);
     assert_eq!(world.owners[&gateway], id.as_str());
+}
+
+/// Returns the token with this number, of a chain that the first one has begun.
+pub(super) fn of_chain(number: usize) -> Principal {
+    admin_named(&format!("token:{number}"), Objects::All).counted_as("token:1".to_owned())
+}
+
+#[test]
+fn s4_tokens_that_have_given_each_other_have_the_sockets_and_requests_of_one() {
+    // The number of the token; the code of the refusal.
+    type Case = (usize, Option<i64>);
+    let sockets: [Case; 5] = [
+        (1, None),
+        (2, None),
+        (3, None),
+        (4, Some(code::INSUFFICIENT_RESOURCES)),
+        (1, Some(code::INSUFFICIENT_RESOURCES)),
+    ];
+    let requests: [Case; 4] = [
+        (1, None),
+        (2, None),
+        (3, Some(code::TOO_MANY_REQUESTS)),
+        (1, Some(code::TOO_MANY_REQUESTS)),
+    ];
+    let limits = Limits { sockets_per_subject: 3, exchanges_per_subject: 2, ..Limits::default() };
+    let mut world = World::with(limits);
+    let (_, id) = world.gateway(1, &["cam"]);
+    let mut open = BTreeMap::new();
+    for (number, expected) in sockets {
+        let conn = world.open(Some(of_chain(number)));
+        let result = world.call::<Register>(conn, &RegisterParams::default()).unwrap();
+        assert_eq!(result.err().map(|fault| fault.code), expected, "socket of token {number}");
+        open.entry(number).or_insert(conn);
+    }
+    let stranger = world.client(admin_named("token:9", Objects::All));
+    for (number, expected) in requests {
+        let response = world.call::<Discover>(open[&number], &search(&id));
+        let refused = response.and_then(Result::err).map(|fault| fault.code);
+        assert_eq!(refused, expected, "request of token {number}");
+    }
+    assert!(world.call::<Discover>(stranger, &search(&id)).is_none(), "others may");
+    world.close(open[&1]);
+    let fourth = world.client(of_chain(4));
+    assert!(world.call::<Discover>(fourth, &search(&id)).is_none(), "there is room again");
 }
 
 #[test]

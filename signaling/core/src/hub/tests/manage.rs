@@ -17,7 +17,7 @@ use super::rights::{admin, admin_named};
 use super::world::{World, admitted, camera, connect_params};
 use crate::{Action, Close, ConnId, Limits, Objects};
 
-fn search(gateway: &GatewayId) -> DiscoverParams {
+pub(super) fn search(gateway: &GatewayId) -> DiscoverParams {
     DiscoverParams { peer: gateway.clone(), addresses: Vec::new(), by: None }
 }
 

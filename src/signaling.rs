@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use porthole_admin::Change;
-use porthole_signaling::{PlaceLimits, Server, TrustProxy, TurnConfig};
-use porthole_signaling_proto::SessionId;
+use porthole_signaling::{PlaceLimits, Server, TrustProxy, TurnConfig, TurnUser};
 use tokio::sync::mpsc;
 use url::Url;
 
@@ -85,12 +84,12 @@ fn change_of(turn_is_new: bool) -> Vec<Change> {
 }
 
 /// Starts a signaling server that issues ICE servers according to `turn`, for so many connections,
-/// and tells `ended` which sessions are over.
+/// and tells `ended` which TURN users have ended.
 pub async fn bind(
     config: &Config,
     turn: Option<TurnConfig>,
     places: PlaceLimits,
-    ended: Option<mpsc::Sender<SessionId>>,
+    ended: Option<mpsc::Sender<TurnUser>>,
 ) -> anyhow::Result<Server> {
     let http = config.signaling.http;
     console::print_progress(format_args!("starting signaling and dashboard on {http}"));
@@ -102,7 +101,7 @@ pub async fn bind(
     server.openid_connect = provider.map(openid_connect).transpose()?;
     server.turn = turn;
     server.places = places;
-    server.ended_sessions = ended;
+    server.ended_turn_users = ended;
     server.assets = asset;
     Ok(Server::bind(server).await?)
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{anyhow, ensure};
 use porthole_admin::{Change, Reload};
-use porthole_signaling_proto::SessionId;
+use porthole_signaling::TurnUser;
 use porthole_turn_server::{Server, StartError};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -86,18 +86,18 @@ impl TurnServer {
         Arc::clone(&self.server)
     }
 
-    /// Ends the TURN user of each of these sessions: its allocations, and its credentials.
-    pub fn end_users(&self, mut sessions: mpsc::Receiver<SessionId>) {
+    /// Ends each of these TURN users: its allocations, and its credentials.
+    pub fn end_users(&self, mut ended: mpsc::Receiver<TurnUser>) {
         let server = Arc::downgrade(&self.server);
         tokio::spawn(async move {
-            while let Some(session) = sessions.recv().await {
+            while let Some(user) = ended.recv().await {
                 let Some(server) = server.upgrade() else { return };
                 // Credentials that were made until now have expired by then.
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 let until_s = (now + TURN_CREDENTIALS_LIFETIME).as_secs() + 1;
-                let end = move || server.end_user(session.as_str(), until_s);
+                let end = move || server.end_user(user.as_str(), until_s);
                 if let Ok(Err(error)) = tokio::task::spawn_blocking(end).await {
-                    tracing::warn!(%error, "the relays of a session were not ended");
+                    tracing::warn!(%error, "the relays of a TURN user were not ended");
                 }
             }
         });

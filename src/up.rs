@@ -20,8 +20,9 @@ use crate::{
     admin_api, console, data, gateway, public, service_manager, shutdown, signaling, turn,
 };
 
-/// Capacity of the queue of sessions that are over: all of a large server at once.
-const ENDED_QUEUE: usize = 4096;
+/// Capacity of the queue of TURN users that have ended: all of a large server at once, those of
+/// sessions and those of viewers without one.
+const ENDED_QUEUE: usize = 8192;
 
 /// Runs everything until the program is told to stop.
 pub async fn run(config: &Config, source: Loader) -> anyhow::Result<()> {
@@ -40,8 +41,8 @@ pub async fn run(config: &Config, source: Loader) -> anyhow::Result<()> {
     let allowing = allow_own_ice_servers(config, &urls);
     let turn_config = turn_config(config, urls.clone());
     let turn_server = TurnServer::start(config)?;
-    let (ended, sessions) = mpsc::channel(ENDED_QUEUE);
-    turn_server.end_users(sessions);
+    let (ended, users) = mpsc::channel(ENDED_QUEUE);
+    turn_server.end_users(users);
     // The TURN server needs open files, too.
     let places = PlaceLimits::default();
     let signaling = signaling::bind(config, turn_config, places, Some(ended)).await?;

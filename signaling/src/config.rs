@@ -6,8 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use porthole_signaling_core::{Limits, TurnConfig};
-use porthole_signaling_proto::SessionId;
+use porthole_signaling_core::{Limits, TurnConfig, TurnUser};
 use tokio::sync::mpsc;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use url::Url;
@@ -34,8 +33,8 @@ pub struct Config {
     pub turn: Option<TurnConfig>,
     /// The provider whose accounts may sign in, if there is one.
     pub openid_connect: Option<OpenidConnect>,
-    /// Takes the sessions that are over, so that their TURN users can be ended.
-    pub ended_sessions: Option<mpsc::Sender<SessionId>>,
+    /// Takes the TURN users that have ended, so that the TURN server can end their allocations.
+    pub ended_turn_users: Option<mpsc::Sender<TurnUser>>,
     /// Returns the file of the dashboard at a path, which has no leading `/`.
     pub assets: fn(&str) -> Option<Asset>,
     /// The bounds of the hub.
@@ -160,7 +159,7 @@ impl Config {
             data: data.into(),
             turn: None,
             openid_connect: None,
-            ended_sessions: None,
+            ended_turn_users: None,
             assets: |_| None,
             limits: Limits::default(),
             places: PlaceLimits::default(),

@@ -11,11 +11,11 @@ use porthole_clock::Now;
 use porthole_signaling_core::stats::Stats;
 use porthole_signaling_core::{
     CameraRemoval, Close, ConnId, Enrolled, Hub, Lookup, LookupId, LookupResult, Output, Principal,
-    StoredGateway, WhepRequestId, WhepResponse,
+    StoredGateway, TurnUser, WhepRequestId, WhepResponse,
 };
 use porthole_signaling_proto::rest::{Foreseen, Removed};
 use porthole_signaling_proto::rpc::{Fault, code};
-use porthole_signaling_proto::{CameraId, GatewayId, SessionId};
+use porthole_signaling_proto::{CameraId, GatewayId};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -73,8 +73,8 @@ struct State {
     unsaved: BTreeMap<GatewayId, StoredGateway>,
     /// The credentials of sessions of which the hub does not know if they were revoked.
     doubtful: BTreeSet<String>,
-    /// Takes the sessions that are over.
-    ended_sessions: Option<mpsc::Sender<SessionId>>,
+    /// Takes the TURN users that have ended.
+    ended_turn_users: Option<mpsc::Sender<TurnUser>>,
     last_id: u64,
     /// The number of peers that were disconnected because they did not read.
     slow_peers: u64,
@@ -100,7 +100,7 @@ impl Driver {
         mut hub: Hub,
         stored: Vec<StoredGateway>,
         store: Store,
-        ended_sessions: Option<mpsc::Sender<SessionId>>,
+        ended_turn_users: Option<mpsc::Sender<TurnUser>>,
     ) -> Arc<Self> {
         for gateway in stored {
             hub.restore(gateway);
@@ -111,7 +111,7 @@ impl Driver {
             whep_requests: HashMap::new(),
             unsaved: BTreeMap::new(),
             doubtful: BTreeSet::new(),
-            ended_sessions,
+            ended_turn_users,
             last_id: 0,
             slow_peers: 0,
         };
@@ -476,10 +476,10 @@ impl State {
                 }
                 Output::Registered { conn, owner } => self.note_owner(conn, &owner),
                 Output::Lookup { id, lookup } => lookups.push((id, lookup)),
-                Output::SessionEnded(session) => {
-                    let ended = self.ended_sessions.as_ref();
-                    if ended.is_some_and(|ended| ended.try_send(session).is_err()) {
-                        warn!("too many sessions have ended at once: one keeps its relays");
+                Output::TurnUserEnded(user) => {
+                    let ended = self.ended_turn_users.as_ref();
+                    if ended.is_some_and(|ended| ended.try_send(user).is_err()) {
+                        warn!("too many TURN users have ended at once: one keeps its relays");
                     }
                 }
                 Output::CheckCredentials(credentials) => {

@@ -91,7 +91,7 @@ impl Server {
     /// Fails if the address cannot be bound or the database cannot be opened.
     pub async fn bind(config: Config) -> Result<Self, StartError> {
         let Config { http, public_url, trusts_proxy, gateway_urls, .. } = config;
-        let Config { data, turn, ended_sessions, assets, limits, places, .. } = config;
+        let Config { data, turn, ended_turn_users, assets, limits, places, .. } = config;
         let openid = config.openid_connect;
         let origin = |url: &Url| url.origin().ascii_serialization();
         let origins = Origins {
@@ -120,7 +120,7 @@ impl Server {
         let session_key = SessionKey::new(devices.key_for("sessions"));
         let core = porthole_signaling_core::Config { limits, turn, origins, session_key };
         let hub = Hub::new(core, secret::random());
-        let driver = Driver::new(hub, stored, store, ended_sessions);
+        let driver = Driver::new(hub, stored, store, ended_turn_users);
         let throttle = Mutex::default();
         let proxies = Proxies::new(trusts_proxy, public_url.as_ref());
         let places = Places::new(places);

@@ -14,6 +14,11 @@ pub(crate) struct Forgotten {
 }
 
 impl Forgotten {
+    /// Returns true if one of them was started with a credential.
+    pub(crate) fn has_one_of(&self, credential: &str) -> bool {
+        self.of_gateways.values().flatten().any(|(_, of)| of == credential)
+    }
+
     /// Adds a session that the hub forgets now, if its gateway has fewer than `limit`.
     pub(crate) fn add(
         &mut self,

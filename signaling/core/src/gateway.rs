@@ -213,6 +213,7 @@ impl Hub {
         for conn in self.links.of_principals(|principal| principal.has_rights_on(gateway)) {
             self.close_connection(now, conn, Close::RIGHTS_CHANGED);
         }
+        self.end_turn_users_without_rights(now, |principal| principal.has_rights_on(gateway));
         self.schedule_cameras(now);
     }
 

@@ -22,6 +22,7 @@ use crate::revoked::Revoked;
 use crate::sessions::Sessions;
 use crate::stats::Stats;
 use crate::timer::{Timer, Timers};
+use crate::turn_users::TurnUsers;
 use crate::{
     Close, ConnId, Limits, Origins, Output, Principal, SessionKey, TurnConfig, WhepRequestId,
     WhepResponse,
@@ -91,6 +92,8 @@ pub struct Hub {
     /// The remaining WHEP requests of each token or user that sent one lately.
     pub(crate) whep_rates: Rates,
     pub(crate) list_pace: ListPace,
+    /// The TURN users of viewers without a session.
+    pub(crate) turn_users: TurnUsers,
     pub(crate) timers: Timers,
     /// The numbers of what has happened.
     pub(crate) stats: Stats,
@@ -115,6 +118,7 @@ impl Hub {
             takings: Takings::default(),
             whep_rates: Rates::default(),
             list_pace: ListPace::default(),
+            turn_users: TurnUsers::default(),
             timers: Timers::default(),
             stats: Stats::default(),
             outputs: VecDeque::new(),
@@ -201,8 +205,9 @@ impl Hub {
     }
 
     /// Handles the revocation of a credential: closes the connections that registered with it and
-    /// ends the sessions that were started with it. Returns how many were ended by this revocation,
-    /// of which the hub may be told more than once.
+    /// ends the sessions that were started with it, and its TURN users without a session. Returns
+    /// how many sessions were ended by this revocation, of which the hub may be told more than
+    /// once.
     pub fn handle_revoked(&mut self, now: Now, credential: &str) -> usize {
         self.end_credential(now, credential, Close::SIGNED_OUT)
     }
@@ -219,6 +224,7 @@ impl Hub {
         for conn in self.links.of_credential(credential) {
             self.close_connection(now, conn, close.clone());
         }
+        self.end_turn_users_of_credential(now, credential);
         self.revoked.add(now.instant, credential, ended)
     }
 
@@ -254,6 +260,7 @@ impl Hub {
                 Timer::Session(session) => self.handle_session_timeout(now, &session),
                 Timer::ClientAway(session) => self.handle_client_away_timeout(now, &session),
                 Timer::GatewayAway(gateway) => self.handle_gateway_away_timeout(now, &gateway),
+                Timer::TurnUsers(account) => self.handle_turn_users_timeout(now, &account),
                 Timer::Cameras => self.handle_cameras_timeout(now),
             }
         }

@@ -15,9 +15,26 @@ use sha1::Sha1;
 
 use crate::Hub;
 
-/// The number of TURN users of one token or user for players without a session: one user has the
-/// quota of one session.
-const USERS_OF_SUBJECT: u64 = 8;
+/// The name of a TURN user for which credentials were made: a session, or a viewer without one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TurnUser(String);
+
+impl TurnUser {
+    pub(crate) fn new(name: String) -> Self {
+        Self(name)
+    }
+
+    /// Returns the name, which stands behind the expiry in the user name of the credentials.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&SessionId> for TurnUser {
+    fn from(session: &SessionId) -> Self {
+        Self(session.as_str().to_owned())
+    }
+}
 
 /// The TURN server to issue credentials for.
 #[derive(Clone, PartialEq, Eq)]
@@ -41,40 +58,35 @@ impl fmt::Debug for TurnConfig {
 impl TurnConfig {
     /// Returns the ICE servers of a TURN user, such as a session: the `stun:` URLs without
     /// credentials, the others with credentials of their own.
-    pub(crate) fn for_user(&self, user: &str, now: Now) -> Vec<IceServer> {
+    pub(crate) fn for_user(&self, user: &TurnUser, now: Now) -> Vec<IceServer> {
         let (stun, turn): (Vec<String>, Vec<String>) =
-            self.urls.iter().cloned().partition(|url| url.starts_with("stun"));
+            self.urls.iter().cloned().partition(|url| is_stun(url));
         let mut servers = Vec::new();
         if !stun.is_empty() {
             servers.push(IceServer { urls: stun, username: None, credential: None });
         }
         if !turn.is_empty() {
-            let username = format!("{}:{user}", now.unix_s + self.lifetime.as_secs());
+            let username = format!("{}:{}", now.unix_s + self.lifetime.as_secs(), user.as_str());
             let credential = Some(self.password(&username));
             servers.push(IceServer { urls: turn, username: Some(username), credential });
         }
         servers
     }
 
-    /// Returns the ICE servers for a viewer that has no session yet. All that one token or user
-    /// asks for belong to a few TURN users, whose quotas limit them; their names do not tell whose
-    /// they are.
-    pub(crate) fn for_subject(&self, subject: &str, now: Now) -> Vec<IceServer> {
-        let number = now.unix_s % USERS_OF_SUBJECT;
-        let digest = self.hmac(&format!("options {number} {subject}"));
-        let digits: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-        self.for_user(&format!("o{digits}"), now)
+    /// Returns true if one of the servers asks for credentials.
+    pub(crate) fn has_users(&self) -> bool {
+        self.urls.iter().any(|url| !is_stun(url))
     }
 
     fn password(&self, username: &str) -> String {
-        STANDARD.encode(self.hmac(username))
-    }
-
-    fn hmac(&self, text: &str) -> [u8; 20] {
         let mut mac = Hmac::<Sha1>::new_from_slice(&self.secret).expect("HMAC takes any key");
-        mac.update(text.as_bytes());
-        mac.finalize().into_bytes().into()
+        mac.update(username.as_bytes());
+        STANDARD.encode(mac.finalize().into_bytes())
     }
+}
+
+fn is_stun(url: &str) -> bool {
+    url.starts_with("stun")
 }
 
 impl Hub {
@@ -104,7 +116,7 @@ impl Hub {
 
     pub(crate) fn ice_servers(&self, session: &SessionId, now: Now) -> Vec<IceServer> {
         let turn = self.config.turn.as_ref();
-        turn.map(|turn| turn.for_user(session.as_str(), now)).unwrap_or_default()
+        turn.map(|turn| turn.for_user(&session.into(), now)).unwrap_or_default()
     }
 }
 
@@ -153,7 +165,7 @@ mod tests {
             lifetime: Duration::from_secs(600),
         };
         let now = Now { instant: Instant::now(), unix_s: 1_000_000_000 };
-        let servers = turn.for_user("s1", now);
+        let servers = turn.for_user(&TurnUser::new("s1".to_owned()), now);
         assert_eq!(servers.len(), 2);
         assert_eq!(servers[0].urls, ["stun:h:3478"]);
         assert_eq!(servers[0].username, None);
@@ -162,14 +174,8 @@ mod tests {
         // echo -n 1000000600:s1 | openssl dgst -sha1 -hmac north -binary | base64
         assert_eq!(servers[1].credential.as_deref(), Some("zVqhq5+vy4e+9+4gPZKECvAetCg="));
         assert!(!format!("{turn:?}").contains("north"));
-        let asked = |subject| turn.for_subject(subject, now)[1].username.clone().unwrap();
-        assert_eq!(asked("token:1"), asked("token:1"), "one quota at a time");
-        let later = |s| Now { unix_s: now.unix_s + s, ..now };
-        let users = (0..100).map(|s| turn.for_subject("token:1", later(s))[1].username.clone());
-        let users = users.map(|name| name.unwrap().split_once(':').unwrap().1.to_owned());
-        let users: std::collections::BTreeSet<_> = users.collect();
-        assert_eq!(users.len(), 8, "a few quotas for all");
-        assert_ne!(asked("token:1"), asked("token:2"));
-        assert!(!asked("token:1").contains("token"));
+        assert!(turn.has_users());
+        let only_stun = TurnConfig { urls: vec!["stun:h:3478".to_owned()], ..turn };
+        assert!(!only_stun.has_users());
     }
 }

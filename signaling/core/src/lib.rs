@@ -42,6 +42,7 @@ mod session_id;
 mod sessions;
 pub mod stats;
 mod timer;
+mod turn_users;
 mod whep;
 
 pub use access::{
@@ -51,7 +52,7 @@ pub use access::{
 };
 pub use changes::{CameraChange, ChangeKind};
 pub use hub::{Config, Hub, StoredCamera, StoredGateway};
-pub use ice::TurnConfig;
+pub use ice::{TurnConfig, TurnUser};
 pub use limits::{Bucket, Limits, Rate};
 pub use lookup::{Enrolled, Lookup, LookupId, LookupResult};
 pub use origins::Origins;

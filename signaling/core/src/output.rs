@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use porthole_signaling_proto::SessionId;
 use porthole_signaling_proto::rpc::{Fault, Message};
 
-use crate::{ConnId, Lookup, LookupId, StoredGateway, WhepRequestId, WhepResponse};
+use crate::{ConnId, Lookup, LookupId, StoredGateway, TurnUser, WhepRequestId, WhepResponse};
 
 /// One thing for the driver to carry out; outputs are to be applied in order.
 #[derive(Debug, Clone)]
@@ -53,8 +52,9 @@ pub enum Output {
     /// Check if these credentials were revoked, and call [`crate::Hub::handle_revoked`] for those
     /// that were: sessions of before a restart go on with them.
     CheckCredentials(BTreeSet<String>),
-    /// A session that is over: its TURN credentials are good for nothing any more.
-    SessionEnded(SessionId),
+    /// A TURN user that has ended, with its session or with the credential that has asked for it:
+    /// its TURN credentials are good for nothing any more.
+    TurnUserEnded(TurnUser),
 }
 
 /// Status code and reason of a close frame (RFC 6455 §7.4).

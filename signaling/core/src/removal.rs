@@ -124,6 +124,7 @@ impl Hub {
         for conn in self.links.of_principals(has_rights) {
             self.close_connection(now, conn, Close::RIGHTS_CHANGED);
         }
+        self.end_turn_users_without_rights(now, has_rights);
         sessions.len()
     }
 

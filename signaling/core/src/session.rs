@@ -109,7 +109,7 @@ impl Hub {
 
     fn note_ended(&mut self, id: &SessionId) {
         if self.config.turn.is_some() {
-            self.push_output(Output::SessionEnded(id.clone()));
+            self.push_output(Output::TurnUserEnded(id.into()));
         }
     }
 

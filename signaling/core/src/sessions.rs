@@ -11,7 +11,7 @@ use porthole_clock::Now;
 use porthole_signaling_proto::rpc::{Fault, code};
 use porthole_signaling_proto::{CameraId, GatewayId, SessionId};
 
-use crate::{Admitted, ConnId, GatewayCamera, Granted, Limits};
+use crate::{Admitted, ConnId, GatewayCamera, Granted, Limits, Principal};
 
 pub(crate) use session::{Session, Viewer, WhepViewer};
 
@@ -101,6 +101,12 @@ impl Sessions {
     ) -> Vec<(&'a SessionId, &'a Session)> {
         let ids = ids.into_iter().flatten();
         ids.filter_map(|id| Some((id, self.all.get(id)?))).collect()
+    }
+
+    /// Returns true if the user or token of a principal has a session.
+    pub(crate) fn has_one_of(&self, principal: &Principal) -> bool {
+        let of_account = self.with_ids(self.by_account.get(principal.account()));
+        of_account.iter().any(|(_, session)| session.subject() == principal.subject())
     }
 
     /// Returns the sessions with a camera of a gateway, or with its sub stream.

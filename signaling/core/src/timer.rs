@@ -25,6 +25,8 @@ pub(crate) enum Timer {
     ClientAway(SessionId),
     /// The end of the time a disconnected gateway has to come back to its sessions.
     GatewayAway(GatewayId),
+    /// The time at which a TURN user of this user or token, without a session, may have to end.
+    TurnUsers(String),
     /// The earliest time at which clients may get another list of cameras.
     Cameras,
 }

@@ -333,9 +333,7 @@ impl Hub {
         self.check_sender(now, &sender)?;
         sender.check_expiry(now)?;
         let Ok(granted) = self.find_address(now, &sender, camera) else { return Ok(Vec::new()) };
-        let turn = self.config.turn.as_ref();
-        let servers = turn.map(|turn| turn.for_subject(granted.principal().subject(), now));
-        Ok(servers.unwrap_or_default())
+        Ok(self.ice_servers_without_session(now, granted.principal()))
     }
 
     /// Returns the ICE servers of a viewer that will choose its camera later, as players that
@@ -353,13 +351,14 @@ impl Hub {
         self.check_sender(now, sender)?;
         sender.check_expiry(now)?;
         sender.check_scope()?;
-        let subject = sender.principal()?.subject();
+        let principal = sender.principal()?;
         let watched = self.directory.cameras(|gateway, id| sender.permissions(gateway, id, now));
-        let turn = self.config.turn.as_ref().filter(|_| !watched.is_empty());
-        Ok(IceServerList {
-            ice_servers: turn.map(|turn| turn.for_subject(subject, now)).unwrap_or_default(),
-            lifetime_s: turn.map_or(0, |turn| turn.lifetime.as_secs()),
-        })
+        if watched.is_empty() {
+            return Ok(IceServerList { ice_servers: Vec::new(), lifetime_s: 0 });
+        }
+        let ice_servers = self.ice_servers_without_session(now, principal);
+        let turn = self.config.turn.as_ref();
+        Ok(IceServerList { ice_servers, lifetime_s: turn.map_or(0, |t| t.lifetime.as_secs()) })
     }
 
     /// Checks that an address is that of a camera that its sender may use.

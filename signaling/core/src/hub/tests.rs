@@ -10,5 +10,6 @@ mod revoked;
 mod rights;
 mod sound;
 mod table;
+mod turn_users;
 mod whep;
 mod world;

@@ -4,7 +4,7 @@ use porthole_signaling_proto::rest::Role;
 
 use super::*;
 use crate::request::RequestKind;
-use crate::{Action, Identity, Objects, Principal, Sender};
+use crate::{Action, Identity, Objects, Sender};
 
 fn id(text: &str) -> SessionId {
     text.parse().unwrap()

@@ -35,6 +35,8 @@ pub(super) struct World {
     pub(super) owners: BTreeMap<ConnId, String>,
     pub(super) responses: BTreeMap<WhepRequestId, Result<WhepResponse, Fault>>,
     pub(super) persisted: Vec<(GatewayId, usize)>,
+    /// The TURN users that have ended.
+    pub(super) ended: Vec<String>,
     /// The credentials that the database is to be asked about.
     pub(super) to_check: Vec<String>,
     pub(super) tokens: HashMap<String, Principal>,
@@ -72,6 +74,7 @@ impl World {
             owners: BTreeMap::new(),
             responses: BTreeMap::new(),
             persisted: Vec::new(),
+            ended: Vec::new(),
             to_check: Vec::new(),
             tokens: HashMap::new(),
             keys: HashMap::new(),
@@ -99,7 +102,7 @@ impl World {
                 Output::Registered { conn, owner } => {
                     self.owners.insert(conn, owner);
                 }
-                Output::SessionEnded(_) => {}
+                Output::TurnUserEnded(user) => self.ended.push(user.as_str().to_owned()),
                 Output::CheckCredentials(credentials) => self.to_check.extend(credentials),
                 Output::Persist(stored) => self.persisted.push((stored.id, stored.cameras.len())),
                 Output::Lookup { id, lookup } => {

@@ -100,7 +100,7 @@ impl EndReason {
             Self::Released => "released by the client",
             Self::ConnectionClosed => "connection closed",
             Self::EndedByOperator => "ended by the operator",
-            Self::UserEnded => "the session of its user has ended",
+            Self::UserEnded => "its user has ended",
             Self::Shutdown => "server shut down",
         }
     }

@@ -303,6 +303,52 @@ async fn a_user_with_a_second_factor_needs_a_code_to_sign_in() {
     scene.at.server.stop().await;
 }
 
+/// Creates the token of an admin with these scopes, for `send`; without any, with all.
+async fn token(scene: &Scene, scopes: Value) -> String {
+    let new = json!({"name": "script", "role": "admin", "scopes": scopes});
+    let made = scene.send(&scene.ann, "POST", "/tokens", new).await.json();
+    format!("Bearer {}", made["token"].as_str().expect("a token"))
+}
+
+#[tokio::test]
+async fn s1_the_second_factor_of_another_is_taken_off_only_by_those_who_have_what_the_user_has() {
+    let scene = Scene::new().await;
+    let (bob, of_bob) = scene.invite("bob", json!({"role": "admin", "limited": false})).await;
+    let (cid, of_cid) = scene.invite("cid", only("demo")).await;
+    let ann = scene.number("ann").await;
+    for who in [&scene.ann, &of_bob, &of_cid] {
+        enrol(&scene, who).await;
+    }
+    let people = token(&scene, json!(["people"])).await;
+    let watching = token(&scene, json!(["people", "watch"])).await;
+    let all = token(&scene, Value::Null).await;
+    for (what, who, user, expected) in [
+        ("people, of an admin", &people, bob, 403),
+        ("people, of a viewer", &people, cid, 403),
+        ("people, of nobody", &people, 999, 404),
+        ("people and watch, of an admin", &watching, bob, 403),
+        ("an admin, of an owner", &of_bob, ann, 403),
+        ("a viewer, of a viewer", &of_cid, cid, 403),
+        ("people and watch, of a viewer", &watching, cid, 204),
+        ("people and watch, once more", &watching, cid, 404),
+        ("all, of an owner", &all, ann, 403),
+        ("all, of an admin", &all, bob, 204),
+    ] {
+        let path = format!("/users/{user}/second-factor");
+        let found = scene.send(who, "DELETE", &path, Value::Null).await;
+        assert_eq!(found.status, expected, "{what}: {found:?}");
+    }
+    for (name, expected) in [("ann", 401), ("bob", 200), ("cid", 200)] {
+        let found = sign_in(&scene, name, PASSWORD, None).await;
+        assert_eq!(found.status, expected, "{name} without a code: {found:?}");
+    }
+    let log = scene.send(&scene.ann, "GET", "/audit", Value::Null).await.json();
+    let events = log["events"].as_array().expect("a list");
+    let refused = events.iter().filter(|event| event["kind"] == "giftRefused");
+    assert!(refused.count() >= 3, "who wanted too much is written down: {log}");
+    scene.at.server.stop().await;
+}
+
 #[tokio::test]
 async fn the_own_second_factor_is_removed_with_password_and_code() {
     let scene = Scene::new().await;

@@ -9,12 +9,13 @@ use axum::extract::{self, State};
 use axum::response::{AppendHeaders, IntoResponse as _, Response};
 use axum::{Extension, Json};
 use http::{HeaderMap, StatusCode, header};
-use porthole_signaling_core::Admitted;
+use porthole_signaling_core::{Action, Admitted};
 use porthole_signaling_proto::rest::{
     ChangePassword, OneCode, OwnPassword, OwnProof, PasswordAndCode, RecoveryCodes, SecondFactor,
     TotpSecret,
 };
 
+use super::audit::given;
 use super::credentials::{no_such_user, not_found, own_user};
 use super::{
     HandlerResult, admit_attempt, busy, device_of, known_cookie, read, throttle, too_many_attempts,
@@ -127,10 +128,11 @@ pub(crate) async fn take_second_factor(
     Extension(admitted): Extension<Admitted>,
     user: Result<extract::Path<i64>, PathRejection>,
 ) -> HandlerResult<StatusCode> {
-    let granted = admitted.everything(now())?;
+    admitted.everything(now())?;
     let extract::Path(user) = user.map_err(|_| no_such_user())?;
-    let taken = app.driver.store.take_second_factor(&granted, user).await?;
-    if !taken.ok_or_else(no_such_user)? {
+    let giver = admitted.also(Action::InvitePerson, now())?;
+    let result = app.driver.store.take_second_factor(&giver, user).await;
+    if !given(&app, &giver, result).await?.ok_or_else(no_such_user)? {
         return Err(no_second_factor());
     }
     Ok(StatusCode::NO_CONTENT)

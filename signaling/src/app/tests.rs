@@ -280,7 +280,8 @@ const TABLE: [Row; 106] = [
     row("POST", "/api/v1/session/identities/request", OWN, JSON, instead(200, 403, USERS)),
     of("1", "DELETE", "/api/v1/session/identities/{identity}", instead(200, 404, USERS)),
     of("none", "DELETE", "/api/v1/session/identities/{identity}", instead(200, 404, USERS)),
-    of("1", "DELETE", "/api/v1/users/{user}/second-factor", instead(200, 404, scopes(&[PEOPLE]))),
+    // As with a new password: for those who have what the user has.
+    of("1", "DELETE", "/api/v1/users/{user}/second-factor", instead(200, 404, ADMINS)),
     of("999", "DELETE", "/api/v1/users/{user}/second-factor", instead(200, 404, scopes(&[PEOPLE]))),
     // Whoever may remove something is told what goes with it.
     of("1", "GET", "/api/v1/tokens/{token}/removal", scopes(&[PEOPLE])),

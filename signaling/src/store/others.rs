@@ -1,5 +1,5 @@
-//! Sign-ins and second factors that an administrator takes off other users. The role of the user is
-//! read in the transaction that takes them: whoever was made an owner just before is protected.
+//! Sign-ins that an administrator takes off other users. The role of the user is read in the
+//! transaction that takes them: whoever was made an owner just before is protected.
 
 use porthole_signaling_core::{Everything, Granted};
 use porthole_signaling_proto::rest::{AuditKind, Role};
@@ -38,26 +38,6 @@ impl Store {
         let removal = write.sign_out_by(granted, OfUsers::All, Some(id)).await?;
         write.commit().await?;
         Ok(removal)
-    }
-
-    /// Takes the second factor off a user. Returns `None` if there is no such user, and false if it
-    /// has no second factor.
-    pub(crate) async fn take_second_factor(
-        &self,
-        granted: &Granted<Everything>,
-        user: i64,
-    ) -> Result<Option<bool>, UserError> {
-        let mut write = self.begin_by(granted.principal()).await?;
-        let Some(role) = write.role_of_user(user).await? else { return Ok(None) };
-        granted.over(role)?;
-        if !write.remove_second_factor(user).await? {
-            return Ok(Some(false));
-        }
-        let name = write.name_of_user(user).await?;
-        let kind = AuditKind::SecondFactorRemoved;
-        write.audit(&Event::by(granted.principal(), kind, name)).await?;
-        write.commit().await?;
-        Ok(Some(true))
     }
 }
 

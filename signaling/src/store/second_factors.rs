@@ -2,12 +2,13 @@
 //! are stored as they are, since the server has to compute codes with them; recovery codes as
 //! hashes.
 
-use porthole_signaling_core::Principal;
+use porthole_signaling_core::{Admitted, Principal};
 use porthole_signaling_proto::rest::{AuditKind, SecondFactor};
 use sqlx::Row as _;
 
 use super::audit::Event;
-use super::{Store, StoreError, Write, seconds, unix_s};
+use super::{Store, StoreError, UserError, Write, seconds, unix_s};
+use crate::driver::now;
 use crate::{secret, totp};
 
 /// The number of recovery codes that a user gets.
@@ -98,24 +99,45 @@ impl Store {
         Ok(Code::Right)
     }
 
-    /// Takes the second factor off a user. Returns false if there was none.
+    /// Removes the second factor of the user who is signed in. Returns false if there was none.
     pub(crate) async fn remove_second_factor(
         &self,
-        by: &Principal,
+        own: &Principal,
         user: i64,
     ) -> Result<bool, StoreError> {
-        let mut write = self.begin_by(by).await?;
-        if !write.remove_second_factor(user).await? {
-            return Ok(false);
-        }
-        let name = write.name_of_user(user).await?;
-        write.audit(&Event::by(by, AuditKind::SecondFactorRemoved, name)).await?;
-        write.commit().await?;
-        Ok(true)
+        let write = self.begin_by(own).await?;
+        write.end_second_factor(own, user).await
+    }
+
+    /// Takes the second factor off a user, whose password then is enough. Whoever knows that has
+    /// what the user has, so it is given as that is. Returns false if there was none; `None` if
+    /// there is no such user.
+    pub(crate) async fn take_second_factor(
+        &self,
+        giver: &Admitted,
+        user: i64,
+    ) -> Result<Option<bool>, UserError> {
+        let mut write = self.begin().await?;
+        let Some(membership) = write.membership_of_user(user).await? else { return Ok(None) };
+        let gift = giver.give(membership, now())?;
+        write.check_credential(gift.principal()).await?;
+        Ok(Some(write.end_second_factor(gift.principal(), user).await?))
     }
 }
 
 impl Write {
+    /// Removes the second factor of a user that exists, writes that down, and commits. Returns
+    /// false if there was none.
+    async fn end_second_factor(mut self, by: &Principal, user: i64) -> Result<bool, StoreError> {
+        if !self.remove_second_factor(user).await? {
+            return Ok(false);
+        }
+        let name = self.name_of_user(user).await?;
+        self.audit(&Event::by(by, AuditKind::SecondFactorRemoved, name)).await?;
+        self.commit().await?;
+        Ok(true)
+    }
+
     /// Removes the secret of a second factor that somebody has begun to set up.
     pub(super) async fn remove_unconfirmed_factor(&mut self, user: i64) -> Result<(), StoreError> {
         let query = sqlx::query("DELETE FROM second_factors WHERE user_id = ? AND confirmed = 0");

@@ -258,8 +258,7 @@ async fn s2_nothing_is_changed_with_a_credential_that_was_revoked_while_the_requ
         "the end of a second factor": store.remove_second_factor(&own, of_bob);
         "the sign-ins of another": store.sign_user_out(&on_all(Action::SignUserOut), of_bob);
         "a sign-in of another": store.remove_any_sign_in(&on_all(Action::SignUserOut), "x");
-        "the second factor of another":
-            store.take_second_factor(&on_all(Action::TakeSecondFactor), of_bob);
+        "the end of another's second factor": store.take_second_factor(&invites, of_bob);
         "a passkey": store.add_passkey(&own, ann.id, "n", &passkey);
         "the end of a passkey": store.remove_passkey(&own, ann.id, 1);
         "an account": store.add_identity(&own, ann.id, &account);

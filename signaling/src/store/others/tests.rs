@@ -1,6 +1,6 @@
 //! Tests of what an administrator takes off other users.
 
-use porthole_signaling_core::{Action, Sender};
+use porthole_signaling_core::{Action, Admitted, Sender};
 
 use super::*;
 use crate::driver::now;
@@ -11,6 +11,7 @@ struct Scene {
     _data: tempfile::TempDir,
     store: Store,
     granted: Granted<Everything>,
+    inviting: Admitted,
     user: i64,
     cookie: String,
     sign_in: String,
@@ -22,7 +23,8 @@ impl Scene {
         let store = Store::open(data.path()).await.unwrap();
         let ann = store.create_user_for_test("ann", Role::Admin).await;
         let ann = store.find_cookie(&ann).await.unwrap().unwrap();
-        let granted = Action::SignUserOut.admit(Sender::Principal(ann), now()).unwrap();
+        let admit = |action: Action| action.admit(Sender::Principal(ann.clone()), now()).unwrap();
+        let (granted, inviting) = (admit(Action::SignUserOut), admit(Action::InvitePerson));
         let granted = granted.everything(now()).unwrap();
         let cookie = store.create_user_for_test("bob", Role::Viewer).await;
         let user = store.find_user("bob").await.unwrap().unwrap().id;
@@ -30,12 +32,12 @@ impl Scene {
         let query = sqlx::query(query).bind(user).bind(&b"secret"[..]);
         query.execute(&store.write).await.unwrap();
         let sign_in = store.sign_ins(OfUsers::One(user), "").await.unwrap()[0].id.clone();
-        Self { _data: data, store, granted, user, cookie, sign_in }
+        Self { _data: data, store, granted, inviting, user, cookie, sign_in }
     }
 
     /// Takes something off the user. Returns how many sign-ins or second factors that were.
     async fn take(&self, what: &str) -> Result<u32, UserError> {
-        let Self { store, granted, user, sign_in, .. } = self;
+        let Self { store, granted, inviting, user, sign_in, .. } = self;
         match what {
             "its sign-ins" => {
                 let removal = store.sign_user_out(granted, *user).await?;
@@ -46,7 +48,7 @@ impl Scene {
                 Ok(removal.removed.sign_ins)
             }
             "its second factor" => {
-                Ok(u32::from(store.take_second_factor(granted, *user).await?.unwrap()))
+                Ok(u32::from(store.take_second_factor(inviting, *user).await?.unwrap()))
             }
             other => panic!("{other}"),
         }
@@ -106,9 +108,9 @@ async fn what_is_taken_off_a_user_is_written_down_and_taken_once() {
 #[tokio::test]
 async fn nothing_is_taken_off_a_user_who_is_not_there() {
     let scene = Scene::new().await;
-    let Scene { store, granted, .. } = &scene;
+    let Scene { store, granted, inviting, .. } = &scene;
     assert!(store.sign_user_out(granted, 99).await.unwrap().is_none());
-    assert_eq!(store.take_second_factor(granted, 99).await.unwrap(), None);
+    assert_eq!(store.take_second_factor(inviting, 99).await.unwrap(), None);
     let none = store.remove_any_sign_in(granted, "none").await.unwrap();
     assert_eq!(none.removed.sign_ins, 0);
     assert_eq!(scene.left().await, (1, true));

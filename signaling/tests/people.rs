@@ -303,6 +303,32 @@ async fn a_user_with_a_second_factor_needs_a_code_to_sign_in() {
     scene.at.server.stop().await;
 }
 
+#[tokio::test]
+async fn s10_the_tries_of_somebody_with_the_password_stay_in_the_log_when_its_user_signs_in() {
+    let scene = Scene::new().await;
+    let (_, of_bob) = scene.invite("bob", only("demo")).await;
+    let codes = enrol(&scene, &of_bob).await;
+    // Three tries of somebody in the same house, and then the user's own way in, twice.
+    let [none, first, second] = [None, Some(codes[0].as_str()), Some(codes[1].as_str())];
+    for (code, status, expected) in [
+        (none, 401, json!(1)),
+        (none, 401, json!(2)),
+        (none, 401, json!(3)),
+        (none, 401, json!(4)),
+        (first, 200, json!(3)),
+        (none, 401, json!(4)),
+        (second, 200, json!(3)),
+    ] {
+        let found = sign_in(&scene, "bob", PASSWORD, code).await;
+        assert_eq!(found.status, status, "{code:?}: {found:?}");
+        let log = scene.send(&scene.ann, "GET", "/audit", Value::Null).await.json();
+        let events = log["events"].as_array().expect("a list");
+        let missing = events.iter().find(|event| event["kind"] == "codeMissing");
+        assert_eq!(missing.map(|event| &event["count"]), Some(&expected), "{code:?}: {log}");
+    }
+    scene.at.server.stop().await;
+}
+
 /// Creates the token of an admin with these scopes, for `send`; without any, with all.
 async fn token(scene: &Scene, scopes: Value) -> String {
     let new = json!({"name": "script", "role": "admin", "scopes": scopes});

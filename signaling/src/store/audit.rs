@@ -161,7 +161,7 @@ impl Store {
     }
 
     /// Writes down that somebody gave the right password of a user and not the code that belongs to
-    /// it, if that is possible. Whoever then signs in from there takes it back, with
+    /// it, if that is possible. Whoever then signs in from there takes one time back, with
     /// [`Self::forget_missing_code`].
     pub(crate) async fn note_missing_code(&self, user: &str, address: IpAddr) {
         let (kind, object) = (AuditKind::CodeMissing, Some(user.to_owned()));
@@ -169,19 +169,24 @@ impl Store {
     }
 
     /// Takes back that a user was asked for the code, because the code has come from the same
-    /// network, if that is possible.
+    /// network, if that is possible. It is one time of all that stand in the row: others there may
+    /// have tried the password, and these stay.
     pub(crate) async fn forget_missing_code(&self, user: &str, address: IpAddr) {
         let written = async {
             let mut write = self.begin().await?;
+            let kind = AuditKind::CodeMissing.name();
             sqlx::query(
-                "DELETE FROM audit WHERE kind = ? AND source = ? AND object = ? AND first_s > ?",
+                "UPDATE audit SET count = count - 1 WHERE id = (SELECT MAX(id) FROM audit \
+                 WHERE kind = ? AND source = ? AND object = ? AND first_s > ?)",
             )
-            .bind(AuditKind::CodeMissing.name())
+            .bind(kind)
             .bind(Network::widest(address).to_string())
             .bind(user)
             .bind(seconds(unix_s().saturating_sub(ONE_ROW_S)))
             .execute(write.db())
             .await?;
+            let query = sqlx::query("DELETE FROM audit WHERE kind = ? AND count <= 0").bind(kind);
+            query.execute(write.db()).await?;
             write.commit().await
         };
         if let Err(error) = written.await {

@@ -95,6 +95,46 @@ async fn failures_from_one_network_are_counted_in_one_row_with_the_last_address(
 }
 
 #[tokio::test]
+async fn s10_a_code_that_comes_takes_back_one_missing_code_and_no_other() {
+    let (_data, store) = store().await;
+    let [here, near, far] = ["2001:db8:1:2::3", "2001:db8:1:4::5", "198.51.100.7"]
+        .map(|address| address.parse::<IpAddr>().unwrap());
+    // Whether a code was missing or came, of whom and from where; then the number of those missing
+    // of `ann` from the first network, of `ann` from the other, and of `bob`.
+    for (is_missing, user, from, expected) in [
+        (true, "ann", here, [1, 0, 0]),
+        (true, "ann", near, [2, 0, 0]),
+        (true, "ann", here, [3, 0, 0]),
+        (true, "ann", far, [3, 1, 0]),
+        (true, "bob", here, [3, 1, 1]),
+        (true, "ann", here, [4, 1, 1]),
+        (false, "ann", near, [3, 1, 1]),
+        (false, "ann", far, [3, 0, 1]),
+        (false, "ann", far, [3, 0, 1]),
+        (false, "bob", here, [3, 0, 0]),
+        (false, "ann", here, [2, 0, 0]),
+        (false, "ann", here, [1, 0, 0]),
+        (false, "ann", here, [0, 0, 0]),
+    ] {
+        match is_missing {
+            true => store.note_missing_code(user, from).await,
+            false => store.forget_missing_code(user, from).await,
+        }
+        let mut found = [0; 3];
+        for event in whole_log(&store).await {
+            let place = match (event.object.as_deref(), event.address.as_deref()) {
+                (Some("bob"), _) => 2,
+                (_, Some("198.51.100.7")) => 1,
+                _ => 0,
+            };
+            found[place] += event.count;
+        }
+        assert_eq!(found, expected, "{is_missing} {user} {from}");
+    }
+    store.close().await;
+}
+
+#[tokio::test]
 async fn refused_enrolments_are_counted_and_written_down_once_a_minute() {
     let (_data, store) = store().await;
     for _ in 0..5 {

@@ -120,7 +120,7 @@ impl From<NotGiven> for Refusal {
     fn from(error: NotGiven) -> Self {
         match error {
             NotGiven::Denied(denied) => denied.into(),
-            NotGiven::Missing { .. } | NotGiven::TooLong { .. } => {
+            NotGiven::Missing { .. } | NotGiven::TooLong { .. } | NotGiven::Scoped => {
                 Self::new(StatusCode::FORBIDDEN, error.to_string())
             }
         }

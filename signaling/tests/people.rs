@@ -376,6 +376,40 @@ async fn s1_the_second_factor_of_another_is_taken_off_only_by_those_who_have_wha
 }
 
 #[tokio::test]
+async fn s1_a_token_with_each_of_the_scopes_makes_no_administrator_in_any_way() {
+    let scene = Scene::new().await;
+    let [admin, viewer] =
+        ["admin", "viewer"].map(|role| json!({"name": "eve", "role": role, "limited": false}));
+    let (bob, _) = scene.invite("bob", admin.clone()).await;
+    let (cid, _) = scene.invite("cid", only("demo")).await;
+    let scopes = json!(["watch", "gateways", "people", "shares", "read", "audit"]);
+    let [scoped, whole] = [token(&scene, scopes).await, token(&scene, Value::Null).await];
+    let [of_bob, of_cid] = [bob, cid].map(|user| format!("/users/{user}"));
+    let [reset_bob, reset_cid] = [bob, cid].map(|user| format!("/users/{user}/reset"));
+    let script = json!({"name": "script", "role": "admin"});
+    // What is asked for, and the status for the token with scopes and for the one without.
+    for (method, path, body, with, without) in [
+        ("POST", "/invitations", &viewer, 200, 200),
+        ("POST", "/invitations", &admin, 403, 200),
+        ("POST", &*reset_cid, &Value::Null, 200, 200),
+        ("POST", &*reset_bob, &Value::Null, 403, 200),
+        ("PATCH", &*of_cid, &viewer, 200, 200),
+        ("PATCH", &*of_cid, &admin, 403, 200),
+        // Its own scopes are what such a token can give to another token.
+        ("POST", "/tokens", &script, 200, 200),
+    ] {
+        for (who, expected) in [(&scoped, with), (&whole, without)] {
+            let found = scene.send(who, method, path, body.clone()).await;
+            assert_eq!(found.status, expected, "{method} {path} {body}: {found:?}");
+            if expected == 403 {
+                assert!(found.error().contains("a token without scopes"), "{found:?}");
+            }
+        }
+    }
+    scene.at.server.stop().await;
+}
+
+#[tokio::test]
 async fn the_own_second_factor_is_removed_with_password_and_code() {
     let scene = Scene::new().await;
     let codes = enrol(&scene, &scene.ann).await;

@@ -61,6 +61,12 @@ pub trait Gift {
 
     /// Returns the end of these rights.
     fn expiry(&self) -> Expiry;
+
+    /// Returns true if it includes what its holder may do in later versions, too. No list of scopes
+    /// does.
+    fn includes_later(&self) -> bool {
+        false
+    }
 }
 
 impl Gift for Access {
@@ -103,13 +109,16 @@ impl Admitted {
     /// to others, whoever sends it in whatever way.
     ///
     /// # Errors
-    /// [`NotGiven::Missing`] or [`NotGiven::TooLong`] if the sender has less itself,
-    /// [`NotGiven::Denied`] if the action is not for giving.
+    /// [`NotGiven::Missing`], [`NotGiven::TooLong`] or [`NotGiven::Scoped`] if the sender has less
+    /// itself, [`NotGiven::Denied`] if the action is not for giving.
     pub fn give<G: Gift>(&self, gift: G, now: Now) -> Result<Granted<G>, NotGiven> {
         let giver = self.principal()?;
         giver.check_expiry(now)?;
         if self.action.need() != Need::Give(G::WAY) {
             return Err(Denied::Everything.into());
+        }
+        if gift.includes_later() && giver.scopes.is_some() {
+            return Err(NotGiven::Scoped);
         }
         // Of the user, not of the cookie by which it is known, since it can sign in again.
         let excess = gift.rights().excess_over(&giver.own_rights, G::WAY);
@@ -175,6 +184,8 @@ pub enum NotGiven {
         /// The time in seconds for which the giver has the right.
         left_s: u64,
     },
+    /// The role of an administrator would include more than the scopes of the giver ever do.
+    Scoped,
 }
 
 impl NotGiven {
@@ -196,6 +207,7 @@ impl NotGiven {
             Self::Denied(_) => None,
             Self::Missing { permission, object, .. } => Some(format!("{permission} {object}")),
             Self::TooLong { .. } => Some("a longer time than it has".to_owned()),
+            Self::Scoped => Some("the role of an administrator".to_owned()),
         }
     }
 }
@@ -225,6 +237,11 @@ impl fmt::Display for NotGiven {
                 f,
                 "nobody gives more than they have: your access ends in {left_s} seconds, and what \
                  you give must end by then"
+            ),
+            Self::Scoped => f.write_str(
+                "nobody gives more than they have: an access token with scopes does not give the \
+                 role of an administrator, which includes more than any list of scopes; sign in, \
+                 or use a token without scopes",
             ),
         }
     }

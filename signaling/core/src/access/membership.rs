@@ -96,6 +96,13 @@ impl Gift for Membership {
     fn expiry(&self) -> Expiry {
         Expiry::Never
     }
+
+    fn includes_later(&self) -> bool {
+        match self.role {
+            Role::Owner | Role::Admin => true,
+            Role::Viewer => false,
+        }
+    }
 }
 
 #[cfg(test)]

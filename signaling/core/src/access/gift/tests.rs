@@ -216,6 +216,33 @@ fn everything() -> Access {
 }
 
 #[test]
+fn s1_a_token_with_scopes_makes_nobody_an_administrator_and_says_why() {
+    const ALL: &[Scope] = &Scope::ALL;
+    const PEOPLE: &[Scope] = &[Scope::People];
+    for (scopes, role, expected) in [
+        (None, Role::Viewer, None),
+        (None, Role::Admin, None),
+        (None, Role::Owner, Some("does not include owning")),
+        (Some(ALL), Role::Viewer, None),
+        (Some(ALL), Role::Admin, Some("a token without scopes")),
+        (Some(ALL), Role::Owner, Some("a token without scopes")),
+        (Some(PEOPLE), Role::Viewer, Some("which is in the scope")),
+        (Some(PEOPLE), Role::Admin, Some("a token without scopes")),
+    ] {
+        let scopes = scopes.map(|scopes| scopes.iter().copied().collect());
+        let giver = giver(Action::InvitePerson, &Access { scopes, ..everything() }).unwrap();
+        let refusal = giver.give(Membership::of_role(role), now()).err();
+        if let Some(refusal) = &refusal {
+            assert!(refusal.too_much().is_some(), "it is written down: {refusal}");
+        }
+        match (refusal.map(|refusal| refusal.to_string()), expected) {
+            (Some(text), Some(part)) => assert!(text.contains(part), "{role:?}: {text}"),
+            (found, expected) => assert_eq!(found.as_deref(), expected, "{role:?}"),
+        }
+    }
+}
+
+#[test]
 fn a_user_gives_for_longer_than_its_cookie_lasts() {
     let [subject, credential, name] = ["user:1", "cookie:1", "ann"].map(str::to_owned);
     let identity = Identity { subject, credential, name };

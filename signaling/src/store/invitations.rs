@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use porthole_signaling_core::{Admitted, Everything, Granted, Membership};
+use porthole_signaling_core::{Admitted, Everything, Granted, Membership, Principal};
 use porthole_signaling_proto::rest::{
     AuditKind, Invitation, InvitationInfo, InvitationOffer, NewInvitation, Removed, Role,
 };
@@ -26,8 +26,10 @@ const LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 const MAX_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// Lifetime of a link that resets a password.
 const RESET_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
-/// The most invitations that wait to be accepted.
+/// The most invitations that wait to be accepted, links for a new password included.
 const MAX_INVITATIONS: i64 = 256;
+/// The most of them that one user, or one token and those that count as it, has given.
+const MAX_INVITATIONS_OF_GIVER: i64 = 64;
 /// The most users of a server.
 const MAX_USERS: i64 = 1024;
 
@@ -66,7 +68,7 @@ struct Row<'a> {
     name: &'a str,
     /// The user whose password it resets.
     user: Option<i64>,
-    giver: &'a str,
+    giver: &'a Principal,
     lifetime: Duration,
 }
 
@@ -86,7 +88,7 @@ impl Store {
         let gift = giver.give(membership, now())?;
         write.check_credential(gift.principal()).await?;
         let giver = gift.principal();
-        let row = Row { name: &new.name, user: None, giver: giver.subject(), lifetime };
+        let row = Row { name: &new.name, user: None, giver, lifetime };
         let invitation = write.insert_invitation(&row, gift.object()).await?;
         let kind = AuditKind::InvitationCreated;
         write.audit(&Event::by(giver, kind, new.name.as_str())).await?;
@@ -108,7 +110,7 @@ impl Store {
         let name = write.name_of_user(user).await?;
         write.remove_resets(user).await?;
         let (giver, lifetime) = (gift.principal(), RESET_LIFETIME);
-        let row = Row { name: &name, user: Some(user), giver: giver.subject(), lifetime };
+        let row = Row { name: &name, user: Some(user), giver, lifetime };
         let invitation = write.insert_invitation(&row, gift.object()).await?;
         let kind = AuditKind::InvitationCreated;
         write.audit(&Event::by(giver, kind, name.as_str())).await?;
@@ -228,13 +230,7 @@ impl Write {
         membership: &Membership,
     ) -> Result<Invitation, UserError> {
         let now_s = unix_s();
-        let query = sqlx::query("DELETE FROM invitations WHERE expires_s <= ?");
-        query.bind(seconds(now_s)).execute(self.db()).await?;
-        let query = sqlx::query("SELECT COUNT(*) AS waiting FROM invitations");
-        let waiting: i64 = query.fetch_one(self.db()).await?.try_get("waiting")?;
-        if waiting >= MAX_INVITATIONS {
-            return Err(UserError::TooManyInvitations);
-        }
+        self.check_room_for_invitation(giver, now_s).await?;
         let token = secret::new_setup_token();
         let id = self.next_id("invitation").await?;
         let (limited, usage) = stored(membership);
@@ -248,7 +244,7 @@ impl Write {
             .bind(secret::hash(&token))
             .bind(*name)
             .bind(*user)
-            .bind(*giver)
+            .bind(giver.subject())
             .bind(seconds(now_s))
             .bind(seconds(now_s + lifetime.as_secs()))
             .bind(role_name(membership.role))
@@ -262,6 +258,26 @@ impl Write {
         let path = format!("/invitation#t={token}");
         let expires_in_seconds = u32::try_from(lifetime.as_secs()).unwrap_or(u32::MAX);
         Ok(Invitation { token, path, expires_in_seconds })
+    }
+
+    /// Forgets invitations that have expired, and refuses more than may wait.
+    async fn check_room_for_invitation(
+        &mut self,
+        giver: &Principal,
+        now_s: u64,
+    ) -> Result<(), UserError> {
+        let query = sqlx::query("DELETE FROM invitations WHERE expires_s <= ?");
+        query.bind(seconds(now_s)).execute(self.db()).await?;
+        // The number after `token:` finds the row of the token.
+        let query = "SELECT COUNT(*) AS waiting, COALESCE(SUM(COALESCE( \
+                     (SELECT 'token:' || counted_as FROM tokens \
+                     WHERE id = CAST(substr(invitations.giver, 7) AS INTEGER) \
+                     AND 'token:' || id = invitations.giver), \
+                     invitations.giver) = ?), 0) AS own FROM invitations";
+        let row = sqlx::query(query).bind(giver.account()).fetch_one(self.db()).await?;
+        let (waiting, own): (i64, i64) = (row.try_get("waiting")?, row.try_get("own")?);
+        let is_full = waiting >= MAX_INVITATIONS || own >= MAX_INVITATIONS_OF_GIVER;
+        if is_full { Err(UserError::TooManyInvitations) } else { Ok(()) }
     }
 
     /// Makes the links invalid that reset the password of a user.

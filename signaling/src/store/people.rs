@@ -36,7 +36,10 @@ pub enum UserError {
     #[error("the last owner stays: make another user an owner first")]
     LastOwner,
     /// The number of invitations that wait is at its limit.
-    #[error("256 invitations wait to be accepted: revoke one that is no longer needed")]
+    #[error(
+        "64 invitations of one user or token wait to be accepted, or 256 in all: revoke some that \
+         are no longer needed"
+    )]
     TooManyInvitations,
     /// An admin or owner was to be limited to cameras.
     #[error("only a viewer can be limited to some cameras")]

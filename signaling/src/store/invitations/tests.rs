@@ -154,7 +154,7 @@ async fn a_link_for_a_password_is_for_those_who_have_what_the_user_has() {
 }
 
 #[tokio::test]
-async fn a_token_that_ends_invites_nobody_and_the_number_of_invitations_is_bounded() {
+async fn a_token_that_ends_invites_nobody() {
     let (_data, store) = store().await;
     let token = operator(Action::CreateToken).unwrap();
     let hour = json!({"name": "t", "role": "admin", "expiresInSeconds": 3600});
@@ -170,12 +170,66 @@ async fn a_token_that_ends_invites_nobody_and_the_number_of_invitations_is_bound
         let refused = store.create_invitation(&hour, invitation).await.unwrap_err();
         assert!(refused.to_string().contains("your access ends in"), "{refused}");
     }
+    store.close().await;
+}
 
-    let operator = operator(Action::InvitePerson).unwrap();
-    for _ in 0..MAX_INVITATIONS {
-        store.create_invitation(&operator, &new("viewer")).await.unwrap();
+/// Creates the token of an admin with the scope `people`.
+async fn token(store: &Store, giver: &Admitted) -> Principal {
+    let new = json!({"name": "t", "role": "admin", "scopes": ["people"]});
+    let new = serde_json::from_value(new).unwrap();
+    let token = store.create_token(giver, &new).await.unwrap().token;
+    let super::super::TokenLookup::Valid(token) = store.find_token(&token).await.unwrap() else {
+        panic!("it was created just now")
+    };
+    token
+}
+
+/// Invites viewers of nothing until that is refused. Returns how many.
+async fn fill(store: &Store, giver: &Admitted) -> i64 {
+    let nothing = json!({"name": "n", "role": "viewer", "limited": true, "cameras": []});
+    let nothing: NewInvitation = serde_json::from_value(nothing).unwrap();
+    for fitting in 0..=MAX_INVITATIONS {
+        let Err(full) = store.create_invitation(giver, &nothing).await else { continue };
+        let text = full.to_string();
+        assert!(text.contains("64 invitations of one user or token wait"), "{text}");
+        return fitting;
     }
-    let full = store.create_invitation(&operator, &new("viewer")).await.unwrap_err();
-    assert!(matches!(full, UserError::TooManyInvitations), "{full}");
+    panic!("there is no bound")
+}
+
+#[tokio::test]
+async fn s4_invitations_are_64_of_each_giver_with_its_tokens_and_256_in_all() {
+    let (_data, store) = store().await;
+    let host = operator(Action::CreateToken).unwrap();
+    let first = token(&store, &host).await;
+    let gives = Action::CreateToken.admit(Sender::Principal(first.clone()), now()).unwrap();
+    let child = admitted(token(&store, &gives).await);
+    let (first, other) = (admitted(first), admitted(token(&store, &host).await));
+    let (_, ann) = giver(&store, "ann", Role::Owner).await;
+    let (bob, of_bob) = giver(&store, "bob", Role::Admin).await;
+    store.create_user_for_test("cid", Role::Viewer).await;
+    let cid = store.find_user("cid").await.unwrap().unwrap().id;
+    for _ in 0..2 {
+        // The second one takes the place of the first.
+        store.create_reset(&ann, bob).await.unwrap().unwrap();
+    }
+    for (whose, giver, expected) in [
+        ("a token with a scope", &first, 64),
+        ("the one that it has given", &child, 0),
+        ("another token", &other, 64),
+        ("a user with a link for a password", &ann, 63),
+        ("the host", &operator(Action::InvitePerson).unwrap(), 64),
+        ("another user", &of_bob, 0),
+    ] {
+        assert_eq!(fill(&store, giver).await, expected, "{whose}");
+    }
+    let reset = store.create_reset(&ann, cid).await;
+    assert!(matches!(reset, Err(UserError::TooManyInvitations)), "{reset:?}");
+    // Those that have expired make room, and count as before for all of a chain.
+    let query = "UPDATE invitations SET expires_s = 1 WHERE giver = ?";
+    let query = sqlx::query(query).bind(first.principal().unwrap().subject());
+    query.execute(&store.write).await.unwrap();
+    let again = [fill(&store, &child).await, fill(&store, &first).await];
+    assert_eq!(again, [64, 0]);
     store.close().await;
 }

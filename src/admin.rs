@@ -1,21 +1,19 @@
 //! The commands that administer a server in its data folder: tokens, claim codes, users and
 //! gateways. They may write to the database while the server runs.
 
+mod reset;
 pub mod share;
 mod table;
 
 use anyhow::ensure;
 use porthole_signaling::admin;
-use porthole_signaling::admin::Given;
 use porthole_signaling_proto::CameraAddress;
 use porthole_signaling_proto::rest;
 use porthole_signaling_proto::rest::Removed;
 
 use crate::admin::table::{Row, ago, print_table, until};
-use crate::cameras::password;
 use crate::cli::{
-    Asking, Claim, Invite, ManageGateways, NewToken, ResetUser, Role, Token, User, UserAccess,
-    UserRole,
+    Asking, Claim, Invite, ManageGateways, NewToken, Role, Token, User, UserAccess, UserRole,
 };
 use crate::config::Config;
 use crate::{console, data, signaling};
@@ -129,7 +127,7 @@ pub async fn user(config: &Config, command: &User) -> anyhow::Result<()> {
         User::SignOut(flags) => {
             print_removed(admin::sign_user_out(&config.data, &flags.name).await?)
         }
-        User::Reset(flags) => reset(config, flags).await,
+        User::Reset(flags) => reset::run(config, flags).await,
     }
 }
 
@@ -239,22 +237,6 @@ fn role_name(role: rest::Role) -> &'static str {
         rest::Role::Admin => "admin",
         rest::Role::Viewer => "viewer",
     }
-}
-
-async fn reset(config: &Config, flags: &ResetUser) -> anyhow::Result<()> {
-    let name = &flags.name;
-    let password = password::read(name, flags.password_file.as_deref(), "")?;
-    let given = if flags.everything { Given::Removed } else { Given::Kept };
-    let (removed, left) = admin::reset_user(&config.data, name, password, given).await?;
-    print_removed(removed)?;
-    if left == Removed::default() {
-        return Ok(());
-    }
-    let left = in_words(left);
-    console::print_line(format_args!(
-        "still valid, given by {name}: {left}. If somebody else had the password, remove them \
-         too, with --everything"
-    ))
 }
 
 /// Returns true if somebody is asked, which nobody can be without a terminal.

@@ -20,7 +20,18 @@ use crate::store::{
     UserError,
 };
 
-pub use crate::store::Given;
+pub use crate::store::{Added, AddedOne, Given};
+
+/// The outcome of a new password that the operator has set for a user.
+#[derive(Debug)]
+pub struct Reset {
+    /// Counts of everything that was removed.
+    pub removed: Removed,
+    /// Counts of everything that the user has given and that is still valid.
+    pub left: Removed,
+    /// The people and gateways that the user has added, who stay.
+    pub added: Added,
+}
 
 /// An error of an administrative command.
 #[derive(Debug, thiserror::Error)]
@@ -282,8 +293,7 @@ pub async fn sign_user_out(data: &Path, name: &str) -> Result<Removed, AdminErro
     found(removed.await?, || (format!("user {name}"), "user"))
 }
 
-/// Gives a user a new password, and signs it out everywhere. Returns what was removed, and what the
-/// user has given and still counts.
+/// Gives a user a new password, and signs it out everywhere.
 ///
 /// # Errors
 /// Fails if there is no such user, if the password is weak, or if the data folder cannot be opened
@@ -293,14 +303,14 @@ pub async fn reset_user(
     name: &str,
     password: String,
     given: Given,
-) -> Result<(Removed, Removed), AdminError> {
+) -> Result<Reset, AdminError> {
     let granted = by_operator(Action::ResetUser)?;
     let hash = hash_of(password).await?;
     let reset = with_store(data, async |store| {
         let Some(user) = store.find_user(name).await? else { return Ok(None) };
-        let removal = store.reset_user(&granted, user.id, &hash, given).await?;
+        let reset = store.reset_user(&granted, user.id, &hash, given).await?;
         let left = store.look_at_given(&granted, user.id).await?;
-        Ok(removal.map(|removal| (removal.removed, left)))
+        Ok(reset.map(|(removal, added)| Reset { removed: removal.removed, left, added }))
     });
     reset.await?.ok_or_else(|| AdminError::Unknown(format!("user {name}"), "user"))
 }

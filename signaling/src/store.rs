@@ -1,5 +1,6 @@
 //! The database (SQLite): users, tokens, gateways, cameras and claim codes.
 
+mod added;
 mod audit;
 mod cameras;
 mod copy;
@@ -30,6 +31,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{Row as _, SqlSafeStr as _, Sqlite, SqliteConnection, SqlitePool};
 use tokio::sync::Semaphore;
 
+pub use added::{Added, AddedOne};
 pub(crate) use cameras::RightsEnd;
 pub use credentials::Given;
 pub(crate) use credentials::OfUsers;

@@ -7,10 +7,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use porthole_signaling::admin;
+use porthole_signaling::admin::{AddedOne, Given};
 use porthole_signaling_proto::method::Close;
 use serde_json::{Value, json};
 
-use support::{HttpResponse, Installation, Peer, cookie, http, totp};
+use support::{HttpResponse, Installation, Key, Peer, cookie, http, totp};
 
 const PASSWORD: &str = "0123456789";
 /// Time within which a change of rights has ended everything.
@@ -406,6 +407,51 @@ async fn s1_a_token_with_each_of_the_scopes_makes_no_administrator_in_any_way() 
             }
         }
     }
+    scene.at.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_reset_on_the_host_names_those_who_have_come_in_through_the_user_and_stay() {
+    let scene = Scene::new().await;
+    let join = async |by: &str, name: &str, role: &str| {
+        let access = json!({"role": role, "limited": false});
+        scene.at.invite(by, name, access, PASSWORD).await.1
+    };
+    let bob = join(&scene.ann, "bob", "admin").await;
+    join(&scene.ann, "fay", "viewer").await;
+    // Somebody who has the password of bob, then acts with a token and as another user as well.
+    let cid = join(&bob, "cid", "admin").await;
+    let new = json!({"name": "script", "role": "admin"});
+    let made = scene.send(&bob, "POST", "/tokens", new).await.json();
+    let script = format!("Bearer {}", made["token"].as_str().expect("a token"));
+    join(&script, "dan", "viewer").await;
+    join(&cid, "eve", "viewer").await;
+    let gone = scene.at.invite(&cid, "gus", only("demo"), PASSWORD).await.0;
+    let removed = scene.send(&cid, "DELETE", &format!("/users/{gone}"), Value::Null).await;
+    assert_eq!(removed.status, 200, "{removed:?}");
+    let claim = scene.send(&script, "POST", "/claims", Value::Null).await.json();
+    let barn = Key::new(2);
+    barn.enroll(scene.to(), claim["code"].as_str().expect("a code")).await.expect("it enrols");
+    let barn = format!("Barn ({})", barn.id());
+
+    let log = scene.send(&scene.ann, "GET", "/audit", Value::Null).await.json();
+    let events = log["events"].as_array().expect("a list");
+    let joined = events.iter().filter(|event| event["kind"] == "invitationAccepted");
+    let joined: Vec<_> = joined.map(|event| (&event["actor"], &event["object"])).collect();
+    let names = ["gus", "eve", "dan", "cid", "fay", "bob"].map(Value::from);
+    assert_eq!(joined, names.iter().map(|name| (name, name)).collect::<Vec<_>>());
+
+    let data = scene.at.data.path();
+    let names = |list: &[AddedOne]| list.iter().map(|one| one.name.clone()).collect::<Vec<_>>();
+    for (given, tokens_left) in [(Given::Kept, 1), (Given::Removed, 0)] {
+        let reset = admin::reset_user(data, "bob", "another password".into(), given).await;
+        let reset = reset.expect("it can be written");
+        assert_eq!(reset.left.tokens, tokens_left, "{given:?}");
+        assert_eq!(names(&reset.added.people), ["eve", "dan", "cid"], "{given:?}");
+        assert_eq!(names(&reset.added.gateways), [barn.as_str()], "{given:?}");
+    }
+    let other = admin::reset_user(data, "fay", "another password".into(), Given::Kept).await;
+    assert_eq!(other.expect("it can be written").added, admin::Added::default());
     scene.at.server.stop().await;
 }
 

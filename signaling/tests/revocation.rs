@@ -292,8 +292,8 @@ async fn a_user_signs_out_everywhere_and_gets_a_new_password_on_the_host() {
         admin::reset_user(&data, "bob", "another password".into(), Given::Kept).await.unwrap_err();
     assert!(unknown.to_string().contains("there is no user bob"), "{unknown}");
     let new = async |given| admin::reset_user(&data, "ann", "another password".into(), given).await;
-    let (reset, left) = new(Given::Kept).await.unwrap();
-    assert_eq!((reset.sign_ins, left), (1, Removed::default()));
+    let reset = new(Given::Kept).await.unwrap();
+    assert_eq!((reset.removed.sign_ins, reset.left), (1, Removed::default()));
     scene.check_ended(&mut open, 0, "the reset").await;
     assert_eq!(sign_in(to, "0123456789").await, Err(401));
     let cookie = sign_in(to, "another password").await.unwrap();
@@ -304,9 +304,9 @@ async fn a_user_signs_out_everywhere_and_gets_a_new_password_on_the_host() {
         assert_eq!(made.status, 200, "{made:?}");
     }
     let two = Removed { tokens: 2, ..Removed::default() };
-    assert_eq!(new(Given::Kept).await.unwrap().1, two);
-    let (reset, left) = new(Given::Removed).await.unwrap();
-    assert_eq!((reset, left), (two, Removed::default()));
+    assert_eq!(new(Given::Kept).await.unwrap().left, two);
+    let reset = new(Given::Removed).await.unwrap();
+    assert_eq!((reset.removed, reset.left), (two, Removed::default()));
     let last = admin::remove_user(&data, "ann").await.unwrap_err();
     assert!(last.to_string().contains("the last owner stays"), "{last}");
     scene.at.server.stop().await;

@@ -27,7 +27,8 @@ const PAGE: i64 = 200;
 #[derive(Debug)]
 pub(super) struct Event<'a> {
     kind: AuditKind,
-    /// Whoever has caused it: the origin of a credential, else the network of the client.
+    /// Whoever has caused it: the origin of a credential, the giver of the invitation or claim code
+    /// that was used, or else the network of the client.
     source: String,
     /// The user or token that has done it, if it is known.
     subject: Option<String>,
@@ -53,6 +54,12 @@ impl<'a> Event<'a> {
         let (source, actor) = (format!("user:{}", user.id), Some(&*user.name));
         let (subject, address) = (Some(source.clone()), Some(address));
         Self { kind, source, subject, actor, object: None, address, times: 1 }
+    }
+
+    /// Creates the event of a person who has become a user by an invitation of this giver.
+    pub(super) fn of_invited(user: &'a User, giver: String, address: IpAddr) -> Self {
+        let event = Self::of_user(user, AuditKind::InvitationAccepted, address);
+        Self { source: giver, object: Some(user.name.clone()), ..event }
     }
 
     /// Creates an event that somebody without a name has caused.

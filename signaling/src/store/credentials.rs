@@ -13,6 +13,7 @@ use porthole_signaling_proto::rest::{
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
+use super::added::Added;
 use super::audit::Event;
 use super::people::{Holder, RIGHTS, membership_in, shown};
 use super::removals::{Removal, count, remove_given};
@@ -167,15 +168,15 @@ impl Store {
     }
 
     /// Gives a user another password, takes its second factor, passkeys and linked accounts off and
-    /// signs it out everywhere. What it has given is removed as well, or goes on. Returns `None` if
-    /// there is no such user.
+    /// signs it out everywhere. What it has given is removed as well, or goes on. Returns also the
+    /// people and gateways that it has added, who stay; `None` if there is no such user.
     pub(crate) async fn reset_user(
         &self,
         granted: &Granted<Everything>,
         user: i64,
         password_hash: &str,
         given: Given,
-    ) -> Result<Option<Removal>, StoreError> {
+    ) -> Result<Option<(Removal, Added)>, StoreError> {
         let mut write = self.begin_by(granted.principal()).await?;
         let changed = sqlx::query("UPDATE users SET password = ? WHERE id = ? RETURNING name")
             .bind(password_hash)
@@ -185,6 +186,8 @@ impl Store {
         let Some(changed) = changed.first() else { return Ok(None) };
         let name: String = changed.try_get("name")?;
         write.audit(&Event::by(granted.principal(), AuditKind::UserReset, name)).await?;
+        // Before the tokens are removed with which it was done.
+        let added = write.added_by(user).await?;
         let mut removal = Removal::default();
         sign_out(&mut write, OfUsers::One(user), None, &mut removal).await?;
         write.remove_resets(user).await?;
@@ -198,7 +201,7 @@ impl Store {
             }
         }
         write.commit().await?;
-        Ok(Some(removal))
+        Ok(Some((removal, added)))
     }
 
     /// Signs browsers out by order of somebody: the one with this id, else all of the user.

@@ -198,9 +198,15 @@ impl Store {
             (Some(_), Entry::Identity(_)) => Acceptance::Unknown,
             (None, entry) => write.join(&row, name, entry).await?,
         };
-        let accepted = match &acceptance {
-            Acceptance::Joined(user, _) => Some((user, AuditKind::InvitationAccepted)),
-            Acceptance::Reset(user, _) => Some((user, AuditKind::UserReset)),
+        let event = match &acceptance {
+            Acceptance::Joined(user, _) => {
+                Some(Event::of_invited(user, row.try_get("giver")?, address))
+            }
+            Acceptance::Reset(user, _) => {
+                let mut event = Event::of_user(user, AuditKind::UserReset, address);
+                event.object = Some(user.name.clone());
+                Some(event)
+            }
             Acceptance::Unknown
             | Acceptance::NameTaken
             | Acceptance::TooManyUsers
@@ -208,8 +214,8 @@ impl Store {
             | Acceptance::Removed
             | Acceptance::Unlinked => None,
         };
-        if let Some((user, kind)) = accepted {
-            write.audit(&Event::of_user(user, kind, address)).await?;
+        if let Some(event) = event {
+            write.audit(&event).await?;
             let id: i64 = row.try_get("id")?;
             let query = sqlx::query("DELETE FROM invitations WHERE id = ?").bind(id);
             query.execute(write.db()).await?;
@@ -220,7 +226,7 @@ impl Store {
 }
 
 /// The query for the invitation with a hash, if it can be accepted now.
-const VALID: &str = "SELECT id, name, user_id, role, owner, limited, listen, control \
+const VALID: &str = "SELECT id, name, user_id, giver, role, owner, limited, listen, control \
     FROM invitations WHERE hash = ? AND expires_s > ?";
 
 impl Write {

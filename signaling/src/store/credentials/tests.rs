@@ -139,7 +139,7 @@ async fn a_password_is_reset_and_its_user_signed_out_everywhere() {
     let one = store.remove_sign_ins(&own, OfUsers::All, Some(&other.id)).await.unwrap();
     assert_eq!(one.credentials, [format!("cookie:{}.0", other.id)]);
     let granted = by_operator(Action::ResetUser).unwrap();
-    let removal =
+    let (removal, _) =
         store.reset_user(&granted, user.id, "new hash", Given::Kept).await.unwrap().unwrap();
     assert_eq!(removal.credentials, [own.credential()]);
     assert!(store.find_cookie(&cookie).await.unwrap().is_none());

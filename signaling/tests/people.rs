@@ -456,6 +456,39 @@ async fn a_reset_on_the_host_names_those_who_have_come_in_through_the_user_and_s
 }
 
 #[tokio::test]
+async fn the_log_says_what_went_with_a_person_a_token_and_a_gateway() {
+    let scene = Scene::new().await;
+    let (bob, of_bob) = scene.invite("bob", json!({"role": "admin", "limited": false})).await;
+    scene.invite("cid", only("demo")).await;
+    let make = async |who: &str, path: &str, new: Value| {
+        let made = scene.send(who, "POST", path, new).await;
+        assert_eq!(made.status, 200, "{path}: {made:?}");
+        format!("Bearer {}", made.json()["token"].as_str().unwrap_or_default())
+    };
+    let script = make(&of_bob, "/tokens", json!({"name": "script", "role": "admin"})).await;
+    let tablet = json!({"name": "tablet", "role": "viewer", "cameras": ["demo"]});
+    make(&script, "/tokens", tablet).await;
+    make(&script, "/claims", Value::Null).await;
+    make(&of_bob, "/shares", json!({"name": "yard", "cameras": [{"camera": "barn"}]})).await;
+    make(&scene.ann, "/tokens", json!({"name": "plain", "role": "viewer"})).await;
+    let gateway = scene.at.key.id();
+    let with = |name: &str, rest: &str| format!("{name}, with {rest}");
+    let barn = format!("Barn ({gateway})");
+    for (path, expected) in [
+        ("/tokens/3".to_owned(), "plain".to_owned()),
+        ("/tokens/1".to_owned(), with("script", "1 right, 1 access token, 1 claim code")),
+        (format!("/users/{bob}"), with("bob", "1 sign-in, 1 share link")),
+        (format!("/gateways/{gateway}"), with(&barn, "2 cameras, 1 right")),
+    ] {
+        let removed = scene.send(&scene.ann, "DELETE", &path, Value::Null).await;
+        assert_eq!(removed.status, 200, "{path}: {removed:?}");
+        let log = scene.send(&scene.ann, "GET", "/audit", Value::Null).await.json();
+        assert_eq!(log["events"][0]["object"], expected, "{path}: {log}");
+    }
+    scene.at.server.stop().await;
+}
+
+#[tokio::test]
 async fn the_own_second_factor_is_removed_with_password_and_code() {
     let scene = Scene::new().await;
     let codes = enrol(&scene, &scene.ann).await;

@@ -204,10 +204,13 @@ impl Write {
     }
 }
 
-/// Returns the rights, tokens, invitations and links that were removed, in words; the empty text
-/// for none.
-fn in_words(removed: &Removed) -> String {
+/// Returns the rights, tokens, invitations, links and the like that were removed, in words; the
+/// empty text for none. Cameras are named if they went with a gateway.
+pub(super) fn in_words(removed: &Removed) -> String {
+    let cameras = if removed.gateways > 0 { removed.cameras } else { 0 };
     let counts = [
+        (cameras, "camera", "cameras"),
+        (removed.sign_ins, "sign-in", "sign-ins"),
         (removed.grants, "right", "rights"),
         (removed.tokens, "access token", "access tokens"),
         (removed.claims, "claim code", "claim codes"),

@@ -8,6 +8,7 @@ use sqlx::Row as _;
 use tokio::sync::SemaphorePermit;
 
 use super::audit::Event;
+use super::cameras::in_words;
 use super::credentials::{OfUsers, sign_out};
 use super::people::{UserError, role_in};
 use super::{BUSY_TIMEOUT, Store, StoreError, Write};
@@ -53,6 +54,8 @@ impl Store {
     ) -> Result<Option<Removal>, StoreError> {
         let mut write = self.begin_by(granted.principal()).await?;
         let Some((removal, name)) = write.take_token(token).await? else { return Ok(None) };
+        let tokens = removal.removed.tokens.saturating_sub(1);
+        let name = with_rest(&name, &Removed { tokens, ..removal.removed });
         write.audit(&Event::by(granted.principal(), AuditKind::TokenRevoked, name)).await?;
         write.commit().await?;
         Ok(Some(removal))
@@ -69,6 +72,7 @@ impl Store {
         let Some((removal, name)) = write.take_user(granted, user).await? else {
             return Ok(None);
         };
+        let name = with_rest(&name, &removal.removed);
         write.audit(&Event::by(granted.principal(), AuditKind::UserRemoved, name)).await?;
         write.commit().await?;
         Ok(Some(removal))
@@ -85,6 +89,7 @@ impl Store {
         let Some((removal, name)) = write.take_gateway(gateway).await? else {
             return Ok(None);
         };
+        let name = with_rest(&name, &removal.removed);
         write.audit(&Event::by(granted.principal(), AuditKind::GatewayRemoved, name)).await?;
         write.commit().await?;
         Ok(Some(removal))
@@ -268,6 +273,14 @@ pub(super) async fn remove_given(
         removal.credentials.push(credential);
     }
     Ok(())
+}
+
+/// Returns the name of what was removed, and in words what went with it, for the log.
+fn with_rest(name: &str, removed: &Removed) -> String {
+    match in_words(removed).as_str() {
+        "" => name.to_owned(),
+        words => format!("{name}, with {words}"),
+    }
 }
 
 pub(super) fn count(rows: u64) -> u32 {

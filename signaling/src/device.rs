@@ -1,5 +1,6 @@
-//! Browsers that have signed in before: a cookie that says so for one name, signed with a key that
-//! only this server has. It signs nobody in; it only keeps the attempts of others from counting.
+//! Browsers that have signed in before: a cookie that says so, for one user with the password of
+//! then, signed with a key that only this server has. It signs nobody in; it only keeps the
+//! attempts of others from counting.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};

@@ -11,7 +11,6 @@ use porthole_signaling_proto::method::{
 use porthole_signaling_proto::rest::Removed;
 use porthole_signaling_proto::rpc::{Fault, Message, RequestId, code};
 use porthole_signaling_proto::{CameraId, GatewayId};
-
 use serde_json::json;
 
 use super::rights::admin;

@@ -1,21 +1,18 @@
 //! The gateways: each keeps its connection, and answers whoever asks for its camera.
 
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use porthole_signaling::admin;
 use porthole_signaling_proto::method::{
     ConnectDevice, ConnectDeviceParams, ConnectDeviceResult, Invite, InviteParams, InviteResult,
     Method as _,
 };
 use porthole_signaling_proto::rpc::Message;
 use porthole_signaling_proto::{GatewayId, rpc};
-use tokio::sync::Semaphore;
 
-use crate::gateway::{Gateway, OPENING};
+use crate::gateway::{Entrance, Gateway};
 use crate::link::{CAMERA, Link};
 use crate::server::Server;
 
@@ -30,23 +27,22 @@ const LOOK: Duration = Duration::from_millis(20);
 pub(crate) struct Crowd {
     gateways: Vec<Gateway>,
     online: AtomicUsize,
-    opening: Semaphore,
+    entrance: Entrance,
     start: Instant,
     /// Times from each request to the answer at the gateway.
     times: Mutex<Vec<Duration>>,
 }
 
 impl Crowd {
-    /// Makes the keys of gateways, each with a claim code.
-    pub(crate) async fn enroll(server: &Server, count: usize) -> Result<Self> {
-        let claims = admin::create_claims(server.data(), count).await?;
-        Ok(Self {
-            gateways: claims.into_iter().map(|claim| Gateway::new(claim.code)).collect(),
+    /// Makes the keys of this many gateways.
+    pub(crate) fn new(server: &Server, count: usize) -> Self {
+        Self {
+            gateways: (0..count).map(|_| Gateway::new()).collect(),
             online: AtomicUsize::new(0),
-            opening: Semaphore::new(OPENING),
+            entrance: Entrance::new(server.address(), server.data().to_owned()),
             start: Instant::now(),
             times: Mutex::new(Vec::new()),
-        })
+        }
     }
 
     pub(crate) fn ids(&self) -> impl Iterator<Item = &GatewayId> {
@@ -64,12 +60,12 @@ impl Crowd {
     }
 
     /// Starts a task for each gateway, which connects again whenever its connection has ended.
-    pub(crate) fn connect(self: &Arc<Self>, server: SocketAddr) {
+    pub(crate) fn connect(self: &Arc<Self>) {
         for number in 0..self.gateways.len() {
             let crowd = Arc::clone(self);
             tokio::spawn(async move {
                 loop {
-                    if let Ok(link) = crowd.open(server, number).await {
+                    if let Ok(link) = crowd.open(number).await {
                         crowd.online.fetch_add(1, Ordering::Relaxed);
                         // However it ends, the next one is opened.
                         let _ = crowd.serve(link).await;
@@ -81,9 +77,9 @@ impl Crowd {
         }
     }
 
-    async fn open(&self, server: SocketAddr, number: usize) -> Result<Link> {
+    async fn open(&self, number: usize) -> Result<Link> {
         let Some(gateway) = self.gateways.get(number) else { bail!("no such gateway") };
-        gateway.open(server, number, &self.opening, &[CAMERA]).await
+        gateway.open(&self.entrance, number, &[CAMERA]).await
     }
 
     /// Answers as a gateway until the connection ends.

@@ -114,10 +114,10 @@ async fn measure(plan: &Plan, count: usize, print: Print<'_>) -> Result<()> {
     let mut server = Server::new(plan.program.clone(), data.path().to_owned())?;
     server.start().await?;
     let empty = server.memory()?;
-    let crowd = Arc::new(Crowd::enroll(&server, count).await?);
+    let crowd = Arc::new(Crowd::new(&server, count));
 
     let start = Instant::now();
-    crowd.connect(server.address());
+    crowd.connect();
     crowd.wait_until_online(PATIENCE).await?;
     print(format!("{count} gateways have enrolled and registered within {:.1?}", start.elapsed()))?;
     tokio::time::sleep(plan.calm).await;

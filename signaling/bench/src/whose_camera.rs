@@ -14,13 +14,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use porthole_signaling::admin;
 use rand::Rng as _;
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::gateway::{Gateway, OPENING};
+use crate::gateway::{Entrance, Gateway};
 use crate::server::Server;
 use crate::{Print, WhoseCamera};
 use stamps::Counts;
@@ -47,7 +45,7 @@ struct World {
     data: PathBuf,
     gateways: Vec<Gateway>,
     viewers: Vec<Access>,
-    opening: Semaphore,
+    entrance: Entrance,
     /// Number of sessions that are to be asked for.
     sessions: u64,
     counts: Counts,
@@ -71,15 +69,14 @@ pub(crate) async fn run(plan: &WhoseCamera, print: Print<'_>) -> Result<()> {
     let data = tempfile::tempdir().context("no temporary folder")?;
     let mut server = Server::new(plan.program.clone(), data.path().to_owned())?;
     server.start().await?;
-    let claims = admin::create_claims(server.data(), plan.gateways).await?;
-    let gateways: Vec<_> = claims.into_iter().map(|claim| Gateway::new(claim.code)).collect();
+    let gateways: Vec<_> = (0..plan.gateways).map(|_| Gateway::new()).collect();
     let count = (gateways.len() / GATEWAYS_PER_VIEWER).clamp(1, MOST_VIEWERS);
     let world = Arc::new(World {
         server: server.address(),
         data: server.data().to_owned(),
         viewers: (0..count).map(|_| Access::random(&gateways)).collect::<Result<_>>()?,
         gateways,
-        opening: Semaphore::new(OPENING),
+        entrance: Entrance::new(server.address(), server.data().to_owned()),
         sessions: plan.sessions,
         counts: Counts::default(),
         longest_end: Mutex::default(),

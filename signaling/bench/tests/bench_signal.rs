@@ -40,14 +40,14 @@ fn nothing_reaches_the_wrong_peer_over_real_connections() {
 fn bench_signal_prints_the_memory_of_a_connection_and_the_times_of_set_ups() {
     let name = "bench_signal_prints_the_memory_of_a_connection_and_the_times_of_set_ups";
     scene(name, &[Need::Program], |_| {
-        let few = ["--gateways", "40", "--rate", "20", "--seconds", "1", "--calm", "0"];
+        let few = ["--gateways", "150", "--rate", "20", "--seconds", "1", "--calm", "0"];
         let (output, said) = bench(&few)?;
         ensure!(output.status.success(), "{said}");
         for line in said.lines() {
             report(line);
         }
         for expected in [
-            "40 gateways have enrolled and registered",
+            "150 gateways have enrolled and registered",
             "memory of each idle connection: ",
             " set-ups at 20 a second, 0 refused;",
             ": p50 ",

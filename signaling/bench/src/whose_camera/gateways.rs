@@ -38,7 +38,7 @@ pub(super) async fn run(world: Arc<World>, number: usize) {
 
 async fn open(world: &World, number: usize) -> Result<Link> {
     let gateway = world.gateways.get(number).context("no such gateway")?;
-    gateway.open(world.server, number, &world.opening, &CAMERAS).await
+    gateway.open(&world.entrance, number, &CAMERAS).await
 }
 
 /// One connection of a gateway.

@@ -3,7 +3,6 @@
 
 mod support;
 
-use porthole_signaling_proto::manage::{RemoveCameraParams, RemovedResult};
 use porthole_signaling_proto::method::RemoveCamera;
 use porthole_signaling_proto::rest::Role;
 use serde_json::{Value, json};
@@ -51,17 +50,9 @@ impl Scene {
 
     /// Removes `demo`, as the gateway does it. Returns what was removed with it.
     async fn remove_camera(&mut self) -> Value {
-        let headers = [("cookie", self.owner.as_str())];
-        let mut asking = Peer::open(self.at.to(), &headers).await.expect("a WebSocket");
-        asking.register(None).await.expect("the owner");
-        let (peer, camera) = (self.at.key.id(), "demo".parse().expect("an id"));
-        let params = RemoveCameraParams { peer, revision: 1, camera, by: None };
-        let asked = asking.request::<RemoveCamera>(&params).await;
-        self.at.gateway.list_stored(1, &["demo", "barn"]).await;
-        let (number, _) = self.at.gateway.next_request::<RemoveCamera>().await;
-        let camera = "demo".parse().expect("an id");
-        let result = RemovedResult { camera, revision: 2, removed: None };
-        self.at.gateway.respond::<RemoveCamera>(number, &result).await;
+        let owner = self.owner.clone();
+        let (mut asking, asked, number) = self.at.ask_removal(&owner, 1).await;
+        self.at.confirm_removal(number).await;
         let result = asking.response::<RemoveCamera>(asked).await.expect("a result");
         serde_json::to_value(result.removed).expect("counts")
     }

@@ -5,10 +5,8 @@ mod support;
 use std::time::{Duration, Instant};
 
 use porthole_signaling::admin;
-use porthole_signaling_proto::manage::{RemoveCameraParams, RemovedResult};
 use porthole_signaling_proto::method::{Close, RemoveCamera};
 use porthole_signaling_proto::rest::{Removed, Role};
-use porthole_signaling_proto::rpc::RequestId;
 use serde_json::{Value, json};
 
 use support::{Installation, Peer, http, report, token};
@@ -88,26 +86,6 @@ impl Scene {
             assert_eq!(looked.status, if watches { 200 } else { 403 }, "{name}");
         }
     }
-
-    /// Asks in the name of the owner for the removal of `demo`. Returns the WebSocket that waits
-    /// and the two numbers of the request.
-    async fn ask(&mut self) -> (Peer, i64, RequestId) {
-        let headers = [("cookie", self.owner.as_str())];
-        let mut asking = Peer::open(self.at.to(), &headers).await.expect("a WebSocket");
-        asking.register(None).await.expect("the owner");
-        let (peer, camera) = (self.at.key.id(), "demo".parse().expect("an id"));
-        let params = RemoveCameraParams { peer, revision: 1, camera, by: None };
-        let asked = asking.request::<RemoveCamera>(&params).await;
-        self.at.gateway.list_stored(1, &["demo", "barn"]).await;
-        let (number, _) = self.at.gateway.next_request::<RemoveCamera>().await;
-        (asking, asked, number)
-    }
-
-    async fn answer(&mut self, number: RequestId) {
-        let result =
-            RemovedResult { camera: "demo".parse().expect("an id"), revision: 2, removed: None };
-        self.at.gateway.respond::<RemoveCamera>(number, &result).await;
-    }
 }
 
 fn addresses(cameras: &[&str]) -> Value {
@@ -122,7 +100,8 @@ async fn another_camera_with_the_id_of_a_removed_one_inherits_no_right() {
     let mut viewer = Peer::viewer(scene.at.to(), &link).await;
     scene.at.play(&mut viewer).await;
     let since = Instant::now();
-    let (mut asking, asked, number) = scene.ask().await;
+    let owner = scene.owner.clone();
+    let (mut asking, asked, number) = scene.at.ask_removal(&owner, 1).await;
     let close = viewer.close_frame().await.expect("a reason");
     assert_eq!(u16::from(close.code), 4403, "its link shows the other camera still");
     scene.at.gateway.next_notification::<Close>().await;
@@ -136,7 +115,7 @@ async fn another_camera_with_the_id_of_a_removed_one_inherits_no_right() {
     // What is given while the gateway has not answered yet goes with the camera, too.
     let meanwhile = scene.share(&["demo"]).await;
     scene.holders.push(("link of meanwhile", format!("Bearer {meanwhile}"), false));
-    scene.answer(number).await;
+    scene.at.confirm_removal(number).await;
     let result = asking.response::<RemoveCamera>(asked).await.unwrap();
     let expected =
         Removed { cameras: 1, grants: 7, tokens: 1, shares: 2, sessions: 1, ..Removed::default() };
@@ -181,15 +160,8 @@ async fn a_camera_that_is_only_missing_keeps_its_rights_until_its_id_is_released
 async fn a_removal_that_the_gateway_refuses_takes_no_right() {
     let mut scene = Scene::new().await;
     let (owner, share) = (scene.owner.clone(), scene.share(&["demo"]).await);
-    let headers = [("cookie", owner.as_str())];
-    let mut asking = Peer::open(scene.at.to(), &headers).await.expect("a WebSocket");
-    asking.register(None).await.expect("the owner");
-    let (peer, camera) = (scene.at.key.id(), "demo".parse().expect("an id"));
     // The page is of before somebody else has changed another camera.
-    let params = RemoveCameraParams { peer, revision: 1, camera, by: None };
-    let asked = asking.request::<RemoveCamera>(&params).await;
-    scene.at.gateway.list_stored(2, &["demo", "barn"]).await;
-    let (number, _) = scene.at.gateway.next_request::<RemoveCamera>().await;
+    let (mut asking, asked, number) = scene.at.ask_removal(&owner, 2).await;
     scene.at.gateway.refuse(number, 409, "somebody else has changed the cameras").await;
     let refused = asking.response::<RemoveCamera>(asked).await.unwrap_err();
     assert_eq!(refused.message, "somebody else has changed the cameras");

@@ -26,11 +26,11 @@ use porthole_signaling::{Config, Server, TurnConfig, admin};
 use porthole_signaling_proto::identity::{
     GatewayToken, enroll_message, gateway_id, register_message,
 };
-use porthole_signaling_proto::manage::StoredCamerasResult;
+use porthole_signaling_proto::manage::{RemoveCameraParams, RemovedResult, StoredCamerasResult};
 use porthole_signaling_proto::method::{
     Challenge, Connect, ConnectDevice, ConnectDeviceResult, ConnectParams, Empty, Enroll,
     EnrollParams, EnrollResult, Method, Notification, Register, RegisterParams, RegisterResult,
-    Report, ReportParams, ReportResult, StoredCameras,
+    RemoveCamera, Report, ReportParams, ReportResult, StoredCameras,
 };
 use porthole_signaling_proto::rest::{NewToken, Role};
 use porthole_signaling_proto::rpc::{Fault, Message, RequestId};
@@ -142,6 +142,27 @@ impl Installation {
     }
 
     /// Invites a person with these rights in the name of an owner. The person accepts with a
+    /// Asks in the name of an owner for the removal of `demo`, while the gateway has made this many
+    /// changes. Returns the WebSocket that waits, and the numbers of the request there and at the
+    /// gateway.
+    pub async fn ask_removal(&mut self, owner: &str, revision: u32) -> (Peer, i64, RequestId) {
+        let mut asking = Peer::open(self.to(), &[("cookie", owner)]).await.expect("a WebSocket");
+        asking.register(None).await.expect("the owner");
+        let (peer, camera) = (self.key.id(), "demo".parse().expect("an id"));
+        let params = RemoveCameraParams { peer, revision: 1, camera, by: None };
+        let asked = asking.request::<RemoveCamera>(&params).await;
+        self.gateway.list_stored(revision, &["demo", "barn"]).await;
+        let (number, _) = self.gateway.next_request::<RemoveCamera>().await;
+        (asking, asked, number)
+    }
+
+    /// Says as the gateway that `demo` is removed.
+    pub async fn confirm_removal(&mut self, number: RequestId) {
+        let camera = "demo".parse().expect("an id");
+        let result = RemovedResult { camera, revision: 2, removed: None };
+        self.gateway.respond::<RemoveCamera>(number, &result).await;
+    }
+
     /// password. Returns its number and its cookie.
     pub async fn invite(
         &self,

@@ -393,7 +393,12 @@ mod tests {
                 changes.push(now);
             }
         }
-        for at in &changes {
+        check_rare(&changes, start);
+    }
+
+    /// Checks that there are not too many changes in any minute, and some all the same.
+    fn check_rare(changes: &[Instant], start: Instant) {
+        for at in changes {
             let minute = changes.iter().filter(|it| **it >= *at && **it < *at + CHANGES_TIME);
             assert!(minute.count() <= MAX_CHANGES, "{:?} after the start", *at - start);
         }
@@ -486,11 +491,7 @@ mod tests {
                 changes.push(now);
             }
         }
-        for at in &changes {
-            let minute = changes.iter().filter(|it| **it >= *at && **it < *at + CHANGES_TIME);
-            assert!(minute.count() <= MAX_CHANGES, "{:?} after the start", *at - start);
-        }
-        assert!(changes.len() > 8, "it does not give up: {}", changes.len());
+        check_rare(&changes, start);
     }
 
     #[test]

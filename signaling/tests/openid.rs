@@ -195,13 +195,20 @@ async fn an_answer_counts_once_in_the_browser_that_has_begun() {
     assert_eq!(found.status, 401, "{found:?}");
     // A link is for the user and the browser that have begun it.
     let body = json!({"password": PASSWORD});
-    let (url, link) = scene.begin(&scene.ann, "/session/identities/request", body).await;
-    let answer = scene.provider.sign_in(&url, account("9", "ann.a"), json!({}));
     let bob = cookie(&scene.sign_in(account("7", "bob")).await);
-    for (what, who) in [("nobody", String::new()), ("somebody else", bob)] {
-        let who = format!("{who}; {link}");
-        let found = scene.send(&who, "POST", "/session/provider", answer.clone()).await;
+    let elsewhere = json!({"name": "ann", "password": PASSWORD});
+    let elsewhere = cookie(&scene.send("", "POST", "/session", elsewhere).await);
+    for (what, who) in
+        [("nobody", String::new()), ("somebody else", bob), ("another browser", elsewhere)]
+    {
+        let path = "/session/identities/request";
+        let (url, link) = scene.begin(&scene.ann, path, body.clone()).await;
+        let answer = scene.provider.sign_in(&url, account("9", "ann.a"), json!({}));
+        let found =
+            scene.send(&format!("{who}; {link}"), "POST", "/session/provider", answer).await;
         assert!([401, 403].contains(&found.status), "{what}: {found:?}");
+        let list = scene.send(&scene.ann, "GET", "/session/identities", Value::Null).await.json();
+        assert_eq!(list["identities"], json!([]), "{what}");
     }
     // A person who does not want to comes back without a code.
     let refused = json!({"error": "access_denied", "iss": scene.provider.issuer});

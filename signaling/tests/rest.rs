@@ -105,6 +105,20 @@ async fn pages_of_other_sites_and_forms_change_nothing() {
 }
 
 #[tokio::test]
+async fn a_token_in_the_address_counts_for_a_websocket_alone() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Running::start(data.path()).await;
+    let token = token(data.path(), Role::Viewer, &[]).await;
+    // An address is in the log of every proxy on the way.
+    let path = format!("/api/v1/cameras?access_token={token}");
+    assert_eq!(http(server.address, "GET", &path, &[], "").await.status, 401);
+    let bearer = format!("Bearer {token}");
+    let headers = [("authorization", bearer.as_str())];
+    assert_eq!(http(server.address, "GET", "/api/v1/cameras", &headers, "").await.status, 200);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn passwords_cannot_be_tried_for_ever() {
     let data = tempfile::tempdir().unwrap();
     let server = Running::start(data.path()).await;

@@ -141,6 +141,12 @@ fn float(value: u64) -> f64 {
 mod tests {
     use super::*;
 
+    /// Returns a report that knows no round trip.
+    fn report(fraction_lost: u8, highest_sequence: u32) -> ReceptionReport {
+        let (lost, jitter, round_trip) = (0, Duration::ZERO, None);
+        ReceptionReport { fraction_lost, lost, jitter, round_trip, highest_sequence }
+    }
+
     /// Returns the report after which the breaker has stopped the stream, of thirty that come every
     /// second.
     fn stopped(kilobits: u64, percent_lost: u8, round_trip: u64, moves: bool) -> Option<u32> {
@@ -150,13 +156,10 @@ mod tests {
         for number in 0..30 {
             sent.packets += kilobits * 125 / 1250;
             now += Duration::from_secs(1);
-            let report = ReceptionReport {
-                fraction_lost: u8::try_from(u16::from(percent_lost) * 256 / 100).unwrap_or(255),
-                lost: 0,
-                jitter: Duration::ZERO,
-                round_trip: Some(Duration::from_millis(round_trip)),
-                highest_sequence: if moves { number } else { 7 },
-            };
+            let lost = u8::try_from(u16::from(percent_lost) * 256 / 100).unwrap_or(255);
+            let round_trip = Some(Duration::from_millis(round_trip));
+            let report =
+                ReceptionReport { round_trip, ..report(lost, if moves { number } else { 7 }) };
             if breaker.handle_report(now, &report, sent) {
                 return Some(number);
             }
@@ -188,14 +191,7 @@ mod tests {
         for number in 0..100 {
             let sent = Sent { packets: number, again: 0 };
             let at = now + GRACE * u32::from(number > 0) + Duration::from_millis(number);
-            let report = ReceptionReport {
-                fraction_lost: 255,
-                lost: 0,
-                jitter: Duration::ZERO,
-                round_trip: None,
-                highest_sequence: 0,
-            };
-            assert!(!breaker.handle_report(at, &report, sent));
+            assert!(!breaker.handle_report(at, &report(255, 0), sent));
         }
         assert_eq!(breaker.intervals.len(), 1, "the first after the grace, and none of the rest");
     }
@@ -215,14 +211,7 @@ mod tests {
             for number in 0..30 {
                 now += Duration::from_secs(1);
                 sent.packets += packets[number % packets.len()];
-                let report = ReceptionReport {
-                    fraction_lost: 0,
-                    lost: 0,
-                    jitter: Duration::ZERO,
-                    round_trip: None,
-                    highest_sequence: 7,
-                };
-                if breaker.handle_report(now, &report, sent) {
+                if breaker.handle_report(now, &report(0, 7), sent) {
                     stopped = stopped.or(Some(number));
                 }
             }

@@ -137,9 +137,8 @@ fn a_link_that_carries_no_picture_shows_the_last_one_and_the_next_by_itself() {
         scene.links[0].shape = Shape { rate, ..wide };
         let narrowed = scene.now;
         scene.run(SECOND * 10);
-        let (begin, before) = (scene.now, scene.links[0].sent);
-        scene.run(SECOND * 15);
-        let sent = (scene.links[0].sent - before) * 8 / 15;
+        let begin = scene.now;
+        let sent = scene.rate(|link| link.sent, 15);
         let told = scene.told("s1", narrowed);
         let last = told.last().map(|(_, shown)| shown.picture);
         assert_eq!(last, Some(Still), "{case}: {told:?}");
@@ -175,9 +174,8 @@ fn a_stream_without_another_stops_where_it_would_flood_the_link_and_goes_on() {
         scene.links[0].shape = Shape { rate, ..wide };
         let narrowed = scene.now;
         scene.run(SECOND * 20);
-        let (begin, before) = (scene.now, scene.links[0].sent);
-        scene.run(SECOND * 20);
-        let sent = (scene.links[0].sent - before) * 8 / 20;
+        let begin = scene.now;
+        let sent = scene.rate(|link| link.sent, 20);
         println!("{case}: {} kbit/s are sent", sent / 1000);
         let told: Vec<_> = scene.told("s1", narrowed).iter().map(|(_, it)| it.picture).collect();
         let expected = if stops { vec![ShownPicture::Still] } else { Vec::new() };

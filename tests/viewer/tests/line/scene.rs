@@ -20,6 +20,7 @@ use porthole_signaling_proto::rpc;
 use porthole_signaling_proto::rpc::Message;
 use porthole_viewer::{ViewerConfig, ViewerOutput, ViewerSession};
 
+use crate::SECOND;
 use crate::link::{Link, Shape};
 use crate::watcher::Watcher;
 
@@ -492,6 +493,14 @@ impl Scene {
         let gateway = self.gateway.poll_timeout();
         let sound = self.sound.as_ref().map(|sound| sound.next);
         [viewers, pictures, sound, arrival, report, gateway].into_iter().flatten().min()
+    }
+
+    /// Lets so many seconds pass. Returns the bits per second that one of the counters of the first
+    /// link has counted in them.
+    pub(crate) fn rate(&mut self, counter: fn(&Link) -> u64, seconds: u32) -> u64 {
+        let before = counter(&self.links[0]);
+        self.run(SECOND * seconds);
+        (counter(&self.links[0]) - before) * 8 / u64::from(seconds)
     }
 
     /// Lets so much time pass.

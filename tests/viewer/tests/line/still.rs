@@ -67,9 +67,8 @@ fn a_sub_stream_that_cannot_be_shown_is_like_none() {
         scene.links[0].shape.rate = 1_000_000;
         let narrowed = scene.now;
         scene.run(SECOND * 20);
-        let (begin, before) = (scene.now, scene.links[0].sent);
-        scene.run(SECOND * 20);
-        let sent = (scene.links[0].sent - before) * 8 / 20;
+        let begin = scene.now;
+        let sent = scene.rate(|link| link.sent, 20);
         println!("{case}: {} kbit/s are sent", sent / 1000);
         assert!(sent < 200_000, "{case}: {sent} bit/s flood the line");
         assert_eq!(told(&scene, "s1", narrowed), [Still], "{case}");
@@ -98,9 +97,7 @@ fn a_sub_stream_that_ends_leaves_a_narrow_line_to_nothing_until_it_is_back() {
         scene.end_sub();
         let ended = scene.now;
         scene.run(SECOND * 20);
-        let before = scene.links[0].sent;
-        scene.run(SECOND * 20);
-        let sent = (scene.links[0].sent - before) * 8 / 20;
+        let sent = scene.rate(|link| link.sent, 20);
         println!("{case}: {} kbit/s are sent", sent / 1000);
         assert!(sent < 200_000, "{case}: {sent} bit/s flood the line");
         let pictures = told(&scene, "s1", begin);

@@ -21,9 +21,8 @@ fn a_cap_of_the_uplink_holds_whatever_the_line_carries() {
             scene.run(SECOND * 3);
         }
         scene.run(SECOND * 10);
-        let (begin, before) = (scene.now, scene.links[0].bytes);
-        scene.run(SECOND * 60);
-        let sent = (scene.links[0].bytes - before) * 8 / 60;
+        let begin = scene.now;
+        let sent = scene.rate(|link| link.bytes, 60);
         let large = |it: &&Watcher| it.first(begin, true).is_some();
         let seen = scene.watchers.values().filter(large).count();
         println!("{kilobits:>7} kbit/s {viewers:>7} {seen:>6} {:>7} kbit/s", sent / 1000);
@@ -59,9 +58,7 @@ fn a_cap_binds_chosen_streams_too_and_leaves_a_sub_stream_to_those_that_follow()
             scene.run(SECOND * 3);
         }
         scene.run(SECOND * 10);
-        let before = scene.links[0].bytes;
-        scene.run(SECOND * 60);
-        let sent = (scene.links[0].bytes - before) * 8 / 60;
+        let sent = scene.rate(|link| link.bytes, 60);
         let case = format!("{kilobits} kbit/s, {profiles:?}");
         println!("{case}: {} kbit/s", sent / 1000);
         assert!(sent <= cap, "{case}: {sent} bit/s");
@@ -130,9 +127,8 @@ fn whoever_has_no_place_for_the_sub_stream_sees_its_key_frames_or_a_picture_that
             scene.run(SECOND * 3);
         }
         scene.run(SECOND * 10);
-        let (begin, before) = (scene.now, scene.links[0].bytes);
-        scene.run(SECOND * 60);
-        let sent = (scene.links[0].bytes - before) * 8 / 60;
+        let begin = scene.now;
+        let sent = scene.rate(|link| link.bytes, 60);
         println!("{kilobits} kbit/s, {viewers} viewers: {} kbit/s", sent / 1000);
         assert!(sent <= cap, "{kilobits} kbit/s: {sent} bit/s");
         let last = |viewer| scene.told(&format!("s{viewer}"), start).last().cloned();
@@ -170,9 +166,7 @@ fn another_cap_counts_at_once_and_a_larger_one_when_the_path_was_shown_to_carry_
         let last = |name| scene.told(name, start).last().map(|(_, shown)| shown.picture);
         let seen = ["s1", "s2"].map(last);
         assert_eq!(seen, expected, "{cap:?}");
-        let before = scene.links[0].bytes;
-        scene.run(SECOND * 10);
-        let sent = (scene.links[0].bytes - before) * 8 / 10;
+        let sent = scene.rate(|link| link.bytes, 10);
         println!("{cap:?}: {seen:?}, {} kbit/s", sent / 1000);
         assert!(cap.is_none_or(|cap| sent <= cap * 1000), "{cap:?}: {sent} bit/s");
     }
@@ -188,15 +182,11 @@ fn a_cap_binds_viewers_that_report_nothing() {
         let player = Player { is_silent: true, ..Player::default() };
         scene.watch_with("s1", profile, 0, player);
         scene.run(SECOND * 5);
-        let before = scene.links[0].bytes;
-        scene.run(SECOND * 5);
-        let free = (scene.links[0].bytes - before) * 8 / 5;
+        let free = scene.rate(|link| link.bytes, 5);
         assert!(free > cap, "{kilobits} kbit/s: it gets more than that without a cap");
         scene.set_max_uplink(Some(cap));
         scene.run(SECOND * 5);
-        let before = scene.links[0].bytes;
-        scene.run(SECOND * 20);
-        let sent = (scene.links[0].bytes - before) * 8 / 20;
+        let sent = scene.rate(|link| link.bytes, 20);
         println!("{kilobits} kbit/s, {profile}: {} kbit/s after {}", sent / 1000, free / 1000);
         assert!(sent <= cap, "{kilobits} kbit/s: {sent} bit/s");
     }

@@ -312,11 +312,11 @@ impl Driver {
     /// Returns everything that a removal would take: it was only looked at, and ends nothing.
     pub(crate) fn foresee(
         &self,
-        removal: Removal,
+        mut removal: Removal,
         camera: Option<(&GatewayId, &CameraId)>,
     ) -> Foreseen {
         let sessions = self.lock().hub.count_sessions(&removal.credentials, camera);
-        let names = removal.names.clone();
+        let names = std::mem::take(&mut removal.names);
         Foreseen { removed: removal.with_sessions(sessions), names }
     }
 

@@ -30,20 +30,6 @@ const REMEMBERED: Duration = Duration::from_secs(60);
 /// The most that are remembered; beyond it, the oldest are forgotten.
 const MAX_REMEMBERED: usize = 4096;
 
-/// A camera that was removed with nothing else.
-const ALONE: Removed = Removed {
-    users: 0,
-    sign_ins: 0,
-    tokens: 0,
-    claims: 0,
-    invitations: 0,
-    shares: 0,
-    gateways: 0,
-    cameras: 1,
-    grants: 0,
-    sessions: 0,
-};
-
 /// The removal of a camera that somebody has asked for.
 #[derive(Debug, Clone)]
 pub struct CameraRemoval {
@@ -194,7 +180,7 @@ impl Hub {
         }
         removal.is_hidden = is_hidden;
         let call = Call { now, conn: asker.conn, id: asker.id.clone() };
-        if let Err(fault) = self.ask_removal(&call, removal, ALONE) {
+        if let Err(fault) = self.ask_removal(&call, removal, alone()) {
             self.answer(asker, Err(fault));
         }
     }
@@ -208,7 +194,7 @@ impl Hub {
     ) -> Result<(), Fault> {
         let CameraRemoval { granted, camera, revision, .. } = removal.clone();
         let gateway = granted.object();
-        if removed != ALONE {
+        if removed != alone() {
             info!(%gateway, %camera, "the rights to a camera are gone");
         }
         let removal = CameraRemoval { before: Some(removed), ..removal };
@@ -247,9 +233,14 @@ impl Hub {
     }
 }
 
+/// Returns what was removed if no right to the camera went with it.
+fn alone() -> Removed {
+    Removed { cameras: 1, ..Removed::default() }
+}
+
 /// Adds to the reason why a camera was not removed that the rights to it are gone.
 fn without_rights(fault: Fault, removed: &Removed) -> Fault {
-    if *removed == ALONE {
+    if *removed == alone() {
         return fault;
     }
     let message = format!(

@@ -13,6 +13,7 @@ use super::HandlerResult;
 use super::credentials::{no_such_user, not_found};
 use crate::app::App;
 use crate::driver::now;
+use crate::store::Removal;
 
 pub(crate) async fn of_token(
     State(app): State<Arc<App>>,
@@ -23,7 +24,7 @@ pub(crate) async fn of_token(
     let missing = || not_found("there is no such token");
     let extract::Path(token) = token.map_err(|_| missing())?;
     let removal = app.driver.store.look_at_token(&granted, token).await?.ok_or_else(missing)?;
-    Ok(Json(shown(app.driver.foresee(removal, None), &admitted)))
+    Ok(foreseen(&app, &admitted, removal, None))
 }
 
 /// Tells what would go with a user, or why it cannot be removed.
@@ -35,7 +36,7 @@ pub(crate) async fn of_user(
     let granted = admitted.everything(now())?;
     let extract::Path(user) = user.map_err(|_| no_such_user())?;
     let removal = app.driver.store.look_at_user(&granted, user).await?;
-    Ok(Json(shown(app.driver.foresee(removal.ok_or_else(no_such_user)?, None), &admitted)))
+    Ok(foreseen(&app, &admitted, removal.ok_or_else(no_such_user)?, None))
 }
 
 pub(crate) async fn of_gateway(
@@ -47,7 +48,7 @@ pub(crate) async fn of_gateway(
     let missing = || not_found("there is no such gateway");
     let extract::Path(gateway) = gateway.map_err(|_| missing())?;
     let removal = app.driver.store.look_at_gateway(&granted, &gateway).await?;
-    Ok(Json(shown(app.driver.foresee(removal.ok_or_else(missing)?, None), &admitted)))
+    Ok(foreseen(&app, &admitted, removal.ok_or_else(missing)?, None))
 }
 
 /// Tells what would go with a camera, which its gateway may not have.
@@ -63,11 +64,17 @@ pub(crate) async fn of_camera(
         return Err(not_found("there is no such gateway"));
     }
     let removal = app.driver.store.look_at_camera(&granted, &camera).await?;
-    Ok(Json(shown(app.driver.foresee(removal, Some((&gateway, &camera))), &admitted)))
+    Ok(foreseen(&app, &admitted, removal, Some((&gateway, &camera))))
 }
 
-/// Leaves out the names that the caller may not list.
-fn shown(mut foreseen: Foreseen, admitted: &Admitted) -> Foreseen {
+/// Returns everything that a removal would take, without the names that the caller may not list.
+fn foreseen(
+    app: &App,
+    admitted: &Admitted,
+    removal: Removal,
+    camera: Option<(&GatewayId, &CameraId)>,
+) -> Json<Foreseen> {
+    let mut foreseen = app.driver.foresee(removal, camera);
     let may = |action| admitted.clone().also(action, now()).is_ok();
     if !may(Action::ListTokens) {
         foreseen.names.tokens = Vec::new();
@@ -78,5 +85,5 @@ fn shown(mut foreseen: Foreseen, admitted: &Admitted) -> Foreseen {
     if !may(Action::ListShares) {
         foreseen.names.shares = Vec::new();
     }
-    foreseen
+    Json(foreseen)
 }

@@ -212,11 +212,7 @@ impl Store {
         id: Option<&str>,
     ) -> Result<Removal, StoreError> {
         let mut write = self.begin_by(by).await?;
-        let mut removal = Removal::default();
-        let user = sign_out(&mut write, of, id, &mut removal).await?;
-        if let Some(user) = user {
-            write.audit(&Event::by(by, AuditKind::SignedOut, user)).await?;
-        }
+        let removal = write.sign_out_by(by, of, id).await?;
         write.commit().await?;
         Ok(removal)
     }
@@ -280,6 +276,22 @@ impl Store {
         let credentials: Result<_, StoreError> =
             rows.iter().map(|row| Ok(row.try_get("credential")?)).collect();
         Ok(TakenRevoked { credentials: credentials?, write })
+    }
+}
+
+impl Write {
+    /// Signs browsers out by order of somebody, and writes it down, if there was anything to do.
+    pub(super) async fn sign_out_by(
+        &mut self,
+        by: &Principal,
+        of: OfUsers,
+        id: Option<&str>,
+    ) -> Result<Removal, StoreError> {
+        let mut removal = Removal::default();
+        if let Some(user) = sign_out(self, of, id, &mut removal).await? {
+            self.audit(&Event::by(by, AuditKind::SignedOut, user)).await?;
+        }
+        Ok(removal)
     }
 }
 

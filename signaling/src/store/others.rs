@@ -2,11 +2,10 @@
 //! transaction that takes them: whoever was made an owner just before is protected.
 
 use porthole_signaling_core::{Everything, Granted};
-use porthole_signaling_proto::rest::{AuditKind, Role};
+use porthole_signaling_proto::rest::Role;
 
-use super::audit::Event;
-use super::credentials::{OfUsers, sign_out};
-use super::people::{UserError, role_in};
+use super::credentials::OfUsers;
+use super::people::{UserError, role_in, role_of_user};
 use super::removals::Removal;
 use super::{Store, StoreError, Write};
 
@@ -18,9 +17,9 @@ impl Store {
         user: i64,
     ) -> Result<Option<Removal>, UserError> {
         let mut write = self.begin_by(granted.principal()).await?;
-        let Some(role) = write.role_of_user(user).await? else { return Ok(None) };
+        let Some(role) = role_of_user(write.db(), user).await? else { return Ok(None) };
         granted.over(role)?;
-        let removal = write.sign_out_by(granted, OfUsers::One(user), None).await?;
+        let removal = write.sign_out_by(granted.principal(), OfUsers::One(user), None).await?;
         write.commit().await?;
         Ok(Some(removal))
     }
@@ -35,34 +34,13 @@ impl Store {
         if let Some(role) = write.role_of_sign_in(id).await? {
             granted.over(role)?;
         }
-        let removal = write.sign_out_by(granted, OfUsers::All, Some(id)).await?;
+        let removal = write.sign_out_by(granted.principal(), OfUsers::All, Some(id)).await?;
         write.commit().await?;
         Ok(removal)
     }
 }
 
 impl Write {
-    /// Signs browsers out and writes it down, if there was anything to do.
-    async fn sign_out_by(
-        &mut self,
-        granted: &Granted<Everything>,
-        of: OfUsers,
-        id: Option<&str>,
-    ) -> Result<Removal, StoreError> {
-        let mut removal = Removal::default();
-        if let Some(user) = sign_out(self, of, id, &mut removal).await? {
-            self.audit(&Event::by(granted.principal(), AuditKind::SignedOut, user)).await?;
-        }
-        Ok(removal)
-    }
-
-    /// Returns the role of a user; `None` if there is no such user.
-    async fn role_of_user(&mut self, user: i64) -> Result<Option<Role>, StoreError> {
-        let query = sqlx::query("SELECT role, owner FROM users WHERE id = ?").bind(user);
-        let row = query.fetch_optional(self.db()).await?;
-        Ok(row.as_ref().map(role_in).transpose()?)
-    }
-
     /// Returns the role of the user of a sign-in; `None` if there is no such sign-in.
     async fn role_of_sign_in(&mut self, id: &str) -> Result<Option<Role>, StoreError> {
         let query = "SELECT role, owner FROM browser_sessions JOIN users ON users.id = user_id \

@@ -82,14 +82,6 @@ impl Holder {
 }
 
 impl Store {
-    /// Returns the role of a user; `None` if there is no such user.
-    #[cfg(test)]
-    pub(crate) async fn role_of_user(&self, user: i64) -> Result<Option<Role>, StoreError> {
-        let query = sqlx::query("SELECT role, owner FROM users WHERE id = ?").bind(user);
-        let row = query.fetch_optional(&self.read).await?;
-        Ok(row.as_ref().map(role_in).transpose()?)
-    }
-
     /// Gives a user other rights in place of those that it has. What was started with those ends,
     /// and with a lower role what it has given goes. Returns `None` if there is no such user.
     pub(crate) async fn change_user(
@@ -242,6 +234,16 @@ impl Write {
         let other = sqlx::query(query).bind(user).fetch_optional(self.db()).await?;
         other.map(drop).ok_or(UserError::LastOwner)
     }
+}
+
+/// Returns the role of a user; `None` if there is no such user.
+pub(super) async fn role_of_user(
+    db: impl SqliteExecutor<'_>,
+    user: i64,
+) -> Result<Option<Role>, StoreError> {
+    let query = sqlx::query("SELECT role, owner FROM users WHERE id = ?").bind(user);
+    let row = query.fetch_optional(db).await?;
+    Ok(row.as_ref().map(role_in).transpose()?)
 }
 
 /// Reads the role in a row with the columns `role` and `owner`.

@@ -3,6 +3,7 @@
 use porthole_signaling_core::{Action, Principal, Sender};
 use serde_json::json;
 
+use super::super::people::role_of_user;
 use super::*;
 use crate::admin::{by_operator, operator};
 
@@ -49,7 +50,7 @@ async fn a_link_makes_one_user_with_the_rights_that_it_was_made_for() {
         let joined = store.accept_invitation(&link.token, role, HASH, HERE).await.unwrap();
         let Acceptance::Joined(user, _) = joined else { panic!("{joined:?}") };
         assert_eq!((user.name.as_str(), user.role), (role, expected));
-        assert_eq!(store.role_of_user(user.id).await.unwrap(), Some(expected));
+        assert_eq!(role_of_user(&store.read, user.id).await.unwrap(), Some(expected));
         let again = store.accept_invitation(&link.token, "eve", HASH, HERE).await.unwrap();
         assert!(matches!(again, Acceptance::Unknown), "it is used up: {again:?}");
     }

@@ -1,6 +1,7 @@
 //! Tests of what an administrator takes off other users.
 
 use porthole_signaling_core::{Action, Admitted, Sender};
+use porthole_signaling_proto::rest::AuditKind;
 
 use super::*;
 use crate::driver::now;

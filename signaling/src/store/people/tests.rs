@@ -119,7 +119,7 @@ async fn an_admin_who_becomes_a_viewer_loses_what_it_has_given() {
     let (granted, late) = proofs(&admin);
     let late = store.change_user(&granted, &late, bob, &access("admin")).await;
     assert!(late.is_err(), "{late:?}");
-    assert_eq!(store.role_of_user(ann).await.unwrap(), Some(Role::Owner));
-    assert_eq!(store.role_of_user(bob).await.unwrap(), Some(Role::Viewer));
+    assert_eq!(role_of_user(&store.read, ann).await.unwrap(), Some(Role::Owner));
+    assert_eq!(role_of_user(&store.read, bob).await.unwrap(), Some(Role::Viewer));
     store.close().await;
 }

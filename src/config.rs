@@ -14,6 +14,7 @@ mod shown;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod turn_servers;
 mod types;
 
 use std::collections::BTreeMap;
@@ -39,6 +40,7 @@ pub use shown::shown;
 #[cfg(test)]
 pub use tests::known_keys;
 pub use tree::{Origins, SyntaxError, Tree};
+pub use turn_servers::{MAIN_SERVER, TurnServer, TurnServerName};
 pub use types::{
     Account, AdminAddress, Bounded, CameraFlag, ExternalAddress, IceServerHost, Join, Network,
     OnvifService, Ports, PublicName, Rotation, Secret, Source, Span,
@@ -156,6 +158,10 @@ pub struct Signaling {
     /// The secret shared with the TURN server in `turn_urls`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub turn_secret: Option<Secret>,
+    /// The tables `[signaling.turn_server.NAME]`: further TURN servers by name.
+    #[schemars(with = "BTreeMap<String, TurnServer>")]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub turn_server: BTreeMap<TurnServerName, TurnServer>,
     /// The table `[signaling.openid_connect]`: the provider whose accounts may sign in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub openid_connect: Option<OpenidConnect>,
@@ -170,6 +176,7 @@ impl Default for Signaling {
             gateway_urls: Vec::new(),
             turn_urls: Vec::new(),
             turn_secret: None,
+            turn_server: BTreeMap::new(),
             openid_connect: None,
         }
     }
@@ -420,6 +427,7 @@ impl Config {
             [Some(&camera.source), camera.sub_source.as_ref()].into_iter().flatten()
         });
         secrets.any(Option::is_some)
+            || signaling.turn_server.values().any(|server| server.secret.is_some())
             || provider.is_some_and(|provider| provider.client_secret.is_some())
             || !turn.users.is_empty()
             || !turn.old_secrets.is_empty()

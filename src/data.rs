@@ -108,6 +108,12 @@ pub fn turn_secret(folder: &Path) -> anyhow::Result<Secret> {
     Ok(secret.to_owned().into())
 }
 
+/// Returns the TURN server's secret, if there is one in the data folder.
+pub fn existing_turn_secret(folder: &Path) -> Option<Secret> {
+    let text = fs::read_to_string(folder.join(TURN_SECRET)).ok()?;
+    Some(text.trim().to_owned().into())
+}
+
 /// Generates the secret and stores it.
 fn create_secret(path: &Path) -> io::Result<String> {
     let bytes: [u8; SECRET_BYTES] = rand::random();
@@ -142,6 +148,8 @@ mod tests {
         let secret = turn_secret(&data).unwrap();
         assert_eq!(secret.reveal().len(), 2 * SECRET_BYTES);
         assert_eq!(turn_secret(&data).unwrap(), secret);
+        assert_eq!(existing_turn_secret(&data), Some(secret));
+        assert_eq!(existing_turn_secret(&data.join("absent")), None);
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&data), mode(&data.join(TURN_SECRET))), (FOLDER_MODE, SECRET_MODE));
         assert_eq!(fs::read_dir(&data).unwrap().count(), 1, "nothing else is left behind");

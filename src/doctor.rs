@@ -12,6 +12,7 @@ mod machine;
 mod names;
 mod ports;
 mod router;
+mod turn_servers;
 
 use std::path::Path;
 
@@ -20,7 +21,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::cli::{self, DoctorRole};
 use crate::config::Config;
-use crate::{authorities, console, public, turn};
+use crate::{authorities, console, netcheck, public, turn};
 use finding::{Finding, Report};
 
 pub use http::ask_health;
@@ -33,6 +34,8 @@ struct Patient<'a> {
     role: DoctorRole,
     /// TLS with the authorities that the gateway trusts.
     tls: TlsConnector,
+    /// TLS to TURN servers with the same authorities.
+    turn_tls: TlsConnector,
 }
 
 impl Patient<'_> {
@@ -61,7 +64,8 @@ pub async fn run(config: &Config, file: Option<&Path>, flags: &cli::Doctor) -> a
     let role = flags.role.unwrap_or_else(|| role_of(config));
     let tls = connector(config.gateway.ca_certificates.as_deref())?;
     let config = &completed(config, role).await;
-    let patient = Patient { config, file, role, tls };
+    let turn_tls = netcheck::connector(config.gateway.ca_certificates.as_deref())?;
+    let patient = Patient { config, file, role, tls, turn_tls };
     let report = Report::new(role, examine(&patient).await);
     if let Some(path) = &flags.bundle {
         bundle::write(path, config, &report)?;
@@ -111,6 +115,7 @@ async fn examine(patient: &Patient<'_>) -> Vec<Finding> {
     findings.extend(ports::check(patient).await);
     findings.extend(certificates::check(patient));
     findings.extend(names::check(patient).await);
+    findings.extend(turn_servers::check(patient).await);
     if patient.role == DoctorRole::Gateway {
         findings.extend(http::check_server(patient).await);
     }

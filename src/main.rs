@@ -24,6 +24,7 @@ mod service_manager;
 mod shutdown;
 mod signaling;
 mod turn;
+mod turn_servers;
 mod up;
 
 use std::process::ExitCode;

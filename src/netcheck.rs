@@ -3,6 +3,7 @@
 mod advice;
 mod nat;
 mod probe;
+mod relay;
 mod report;
 mod router;
 mod server;
@@ -27,6 +28,8 @@ use probe::{ProbeError, ProbeTransport};
 use report::{Check, Mapping, Outcome, Report};
 use server::Server;
 use tls::Tls;
+
+pub use relay::{NotAllocated, allocate, connector};
 
 /// A global IPv6 address, for a lookup in the routing table; nothing is sent to it.
 const SOMEWHERE_V6: Ipv6Addr = Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 1);

@@ -75,10 +75,19 @@ pub fn changes_gateway(running: &Config, new: &Config) -> bool {
     running.gateway != gateway
 }
 
+/// Returns true if settings of the signaling server of `up` have changed that count from the next
+/// start on. Further TURN servers count at once, other URLs of its own do not.
+pub fn changes_signaling_of_up(running: &Config, new: &Config) -> bool {
+    let mut signaling = new.signaling.clone();
+    signaling.turn_server.clone_from(&running.signaling.turn_server);
+    running.signaling != signaling
+}
+
 /// Returns the settings of a signaling server with the TURN servers of the running one: others
 /// count at once.
 fn without_turn_servers(new: &Config, running: &Config) -> Signaling {
     let mut signaling = new.signaling.clone();
+    signaling.turn_server.clone_from(&running.signaling.turn_server);
     signaling.turn_urls.clone_from(&running.signaling.turn_urls);
     signaling.turn_secret.clone_from(&running.signaling.turn_secret);
     signaling

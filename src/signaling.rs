@@ -3,9 +3,7 @@
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use anyhow::ensure;
 use porthole_admin::Change;
 use porthole_signaling::{PlaceLimits, Server, TrustProxy, TurnConfig, TurnUser};
 use tokio::sync::mpsc;
@@ -15,12 +13,11 @@ use crate::admin_api::{AdminApi, Roles};
 use crate::config::{Config, Join, Network, OpenidConnect};
 use crate::public::PublicPort;
 use crate::reload::{Hangups, Loader, Role};
+use crate::turn_servers::Watcher;
 use crate::{
     admin_api, authorities, console, data, open_files, public, reload, service_manager, shutdown,
+    turn_servers,
 };
-
-/// The lifetime of a session's TURN credentials, within which it must make its allocations.
-pub const TURN_CREDENTIALS_LIFETIME: Duration = Duration::from_secs(10 * 60);
 
 /// Runs a signaling server until the program is told to stop. SIGHUP reads its configuration again.
 pub async fn run(config: &Config, source: Loader) -> anyhow::Result<()> {
@@ -37,15 +34,17 @@ pub async fn run(config: &Config, source: Loader) -> anyhow::Result<()> {
         config
     };
     let public = PublicPort::bind(config)?;
-    let server = bind(config, external_turn_config(config)?, places, None).await?;
+    let turn = turn_servers::of_signaling(config)?;
+    let server = bind(config, turn.clone(), places, None).await?;
     if let Some(public) = public {
         public.open(server.entrance(), None, &stop);
     }
     console::print_welcome(&dashboard_url(config), server.setup_link().as_deref())?;
-    let turn_servers = server.turn_servers();
+    let tls = turn_servers::connector(config.gateway.ca_certificates.as_deref())?;
+    let watcher = Watcher::start(server.turn_servers(), turn.as_ref(), None, tls);
     let reload = reload::follow(source, hangups, move |new| {
         let turn = check_reloaded(&new)?;
-        let mut changes = change_of(turn_servers.replace(turn));
+        let mut changes = change_of(watcher.replace(turn));
         changes.extend(reload::at_restart(&running, &new, Role::Signaling));
         Ok(changes)
     });
@@ -64,7 +63,7 @@ fn check_reloaded(config: &Config) -> anyhow::Result<Option<TurnConfig>> {
     }
     public::check_reloaded(config)?;
     check_provider(config)?;
-    external_turn_config(config)
+    turn_servers::of_signaling(config)
 }
 
 /// Checks the settings of the provider of OpenID Connect, if there is one.
@@ -76,7 +75,7 @@ pub fn check_provider(config: &Config) -> anyhow::Result<()> {
 /// Returns the change of the TURN servers, if they have changed.
 fn change_of(turn_is_new: bool) -> Vec<Change> {
     let change = || Change {
-        setting: "signaling.turn_urls".to_owned(),
+        setting: "signaling.turn_urls, turn_secret or turn_server".to_owned(),
         what: "new sessions get other TURN servers or another secret".to_owned(),
         needs_restart: false,
     };
@@ -137,23 +136,6 @@ fn openid_connect(provider: &OpenidConnect) -> anyhow::Result<porthole_signaling
     })
 }
 
-/// Returns the TURN configuration for these URIs and the secret shared with their servers.
-pub fn turn_config(urls: Vec<String>, secret: &str) -> TurnConfig {
-    TurnConfig { urls, secret: secret.as_bytes().to_vec(), lifetime: TURN_CREDENTIALS_LIFETIME }
-}
-
-/// Returns the TURN configuration in `signaling.turn_urls` and `signaling.turn_secret`.
-fn external_turn_config(config: &Config) -> anyhow::Result<Option<TurnConfig>> {
-    let signaling = &config.signaling;
-    let needs_secret = signaling.turn_urls.iter().any(|url| url.starts_with("turn"));
-    ensure!(
-        !needs_secret || signaling.turn_secret.is_some(),
-        "signaling.turn_urls names a TURN server, but signaling.turn_secret is missing"
-    );
-    let secret = signaling.turn_secret.as_ref().map_or("", |secret| secret.reveal());
-    Ok((!signaling.turn_urls.is_empty()).then(|| turn_config(signaling.turn_urls.clone(), secret)))
-}
-
 /// Returns the URL by which browsers reach the server, if it is not the address of its own
 /// listener.
 fn public_url(config: &Config) -> Option<Url> {
@@ -192,20 +174,6 @@ fn asset(path: &str) -> Option<porthole_signaling::Asset> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_external_turn_server_is_configured_with_its_secret() {
-        let mut config = Config::default();
-        assert!(external_turn_config(&config).unwrap().is_none());
-        config.signaling.turn_urls = vec!["stun:h:1".to_owned()];
-        assert_eq!(external_turn_config(&config).unwrap().unwrap().urls, ["stun:h:1"]);
-        config.signaling.turn_urls.push("turn:h:1?transport=udp".to_owned());
-        let error = external_turn_config(&config).unwrap_err().to_string();
-        assert!(error.contains("signaling.turn_secret is missing"), "{error}");
-        config.signaling.turn_secret = Some("shared".to_owned().into());
-        let turn = external_turn_config(&config).unwrap().unwrap();
-        assert_eq!((turn.urls.len(), turn.secret.as_slice()), (2, b"shared".as_slice()));
-    }
 
     #[test]
     fn the_provider_of_openid_connect_is_configured_with_every_key() {

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admin_api::{AdminApi, Roles};
 use crate::config::Config;
 use crate::reload::{Hangups, Loader, TryAgain};
-use crate::signaling::TURN_CREDENTIALS_LIFETIME;
+use crate::turn_servers::CREDENTIALS_LIFETIME;
 use crate::{admin_api, console, public, reload, service_manager, shutdown};
 
 pub use external::resolve_public_address;
@@ -94,7 +94,7 @@ impl TurnServer {
                 let Some(server) = server.upgrade() else { return };
                 // Credentials that were made until now have expired by then.
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                let until_s = (now + TURN_CREDENTIALS_LIFETIME).as_secs() + 1;
+                let until_s = (now + CREDENTIALS_LIFETIME).as_secs() + 1;
                 let end = move || server.end_user(user.as_str(), until_s);
                 if let Ok(Err(error)) = tokio::task::spawn_blocking(end).await {
                     tracing::warn!(%error, "the relays of a TURN user were not ended");

@@ -3,21 +3,25 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use porthole_admin::Change;
 use porthole_gateway::Gateway;
-use porthole_signaling::{PlaceLimits, Server, TurnConfig, TurnServers, admin};
+use porthole_signaling::{PlaceLimits, Server, TurnConfig, admin};
 use porthole_turn_proto::uri::ServerUri;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::admin_api::{AdminApi, Roles};
-use crate::config::Config;
+use crate::config::{Config, MAIN_SERVER};
 use crate::public::PublicPort;
 use crate::reload::{Hangups, Loader};
 use crate::turn::{PrepareRest, TurnServer};
+use crate::turn_servers::Watcher;
 use crate::{
     admin_api, console, data, gateway, public, service_manager, shutdown, signaling, turn,
+    turn_servers,
 };
 
 /// Capacity of the queue of TURN users that have ended: all of a large server at once, those of
@@ -39,19 +43,20 @@ pub async fn run(config: &Config, source: Loader) -> anyhow::Result<()> {
     let public = PublicPort::bind(config)?;
     let urls = turn::ice_server_urls(config)?;
     let allowing = allow_own_ice_servers(config, &urls);
-    let turn_config = turn_config(config, urls.clone());
+    let turn_config = turn_servers::of_up(config, urls.clone())?;
     let turn_server = TurnServer::start(config)?;
     let (ended, users) = mpsc::channel(ENDED_QUEUE);
     turn_server.end_users(users);
     // The TURN server needs open files, too.
     let places = PlaceLimits::default();
-    let signaling = signaling::bind(config, turn_config, places, Some(ended)).await?;
+    let signaling = signaling::bind(config, turn_config.clone(), places, Some(ended)).await?;
     if let Some(public) = public {
         public.open(signaling.entrance(), Some(turn_server.server()), &stop);
     }
     let gateway = start_gateway(&allowing, signaling.local_addr()).await?;
     // All that a reload changes is there from now on.
-    let rest = prepare_rest(gateway::Live::of(&gateway), signaling.turn_servers(), urls);
+    let watcher = watch_turn_servers(config, &signaling, turn_config.as_ref())?;
+    let rest = prepare_rest(gateway::Live::of(&gateway), watcher, urls, config);
     let reload = turn_server.follow(config, source, hangups, rest);
     console::print_welcome(&signaling::dashboard_url(config), signaling.setup_link().as_deref())?;
 
@@ -77,26 +82,53 @@ fn with_secret(mut config: Config, data: &Path) -> anyhow::Result<Config> {
     Ok(config)
 }
 
-/// Returns the TURN servers to name in sessions, with their secret.
-fn turn_config(config: &Config, urls: Vec<String>) -> Option<TurnConfig> {
-    config.turn.secret.as_ref().map(|secret| signaling::turn_config(urls, secret.reveal()))
+/// Checks the further TURN servers from now on; its own is a part of this program.
+fn watch_turn_servers(
+    config: &Config,
+    signaling: &Server,
+    turn: Option<&TurnConfig>,
+) -> anyhow::Result<Watcher> {
+    let tls = turn_servers::connector(config.gateway.ca_certificates.as_deref())?;
+    Ok(Watcher::start(signaling.turn_servers(), turn, Some(MAIN_SERVER), tls))
 }
 
 /// Returns the function that checks a reloaded configuration as a start would, and then applies the
 /// gateway's part and the secret. The TURN server accepts the secret by then.
-fn prepare_rest(live: gateway::Live, turn_servers: TurnServers, urls: Vec<String>) -> PrepareRest {
+fn prepare_rest(
+    live: gateway::Live,
+    watcher: Watcher,
+    urls: Vec<String>,
+    running: &Config,
+) -> PrepareRest {
+    let watcher = Arc::new(watcher);
+    let last = Arc::new(Mutex::new(running.signaling.turn_server.clone()));
     Box::new(move |new: &Config| {
         public::check_reloaded(new)?;
         signaling::check_provider(new)?;
         gateway::authorities_of(new)?;
         let gateway = live.prepare(new)?;
-        let turn_config = turn_config(new, urls.clone());
-        let turn_servers = turn_servers.clone();
+        let turn_config = turn_servers::of_up(new, urls.clone())?;
+        let (watcher, last) = (Arc::clone(&watcher), Arc::clone(&last));
+        let tables = new.signaling.turn_server.clone();
         Ok(Box::new(move || {
-            turn_servers.replace(turn_config);
-            gateway.apply()
+            watcher.replace(turn_config);
+            let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_new = *last != tables;
+            *last = tables;
+            let mut changes: Vec<Change> =
+                is_new.then(change_of_turn_servers).into_iter().collect();
+            changes.extend(gateway.apply());
+            changes
         }))
     })
+}
+
+fn change_of_turn_servers() -> Change {
+    Change {
+        setting: "signaling.turn_server".to_owned(),
+        what: "new sessions are offered other TURN servers".to_owned(),
+        needs_restart: false,
+    }
 }
 
 /// Starts the gateway of this machine, whether or not it has cameras yet: they are found with it.
@@ -110,8 +142,11 @@ async fn start_gateway(config: &Config, server: SocketAddr) -> anyhow::Result<Ga
 /// gateway may contact: it is the owner who has named them.
 fn allow_own_ice_servers(config: &Config, urls: &[String]) -> Config {
     let mut config = config.clone();
-    let hosts = urls.iter().filter_map(|url| ServerUri::parse(url)).map(|uri| uri.host);
-    config.gateway.allow_ice_servers.extend(hosts.filter_map(|host| host.parse().ok()));
+    let tables = config.signaling.turn_server.values().flat_map(|server| server.urls.iter());
+    let hosts = urls.iter().chain(tables).filter_map(|url| ServerUri::parse(url));
+    let hosts: Vec<_> = hosts.map(|uri| uri.host).collect();
+    let hosts = hosts.iter().filter_map(|host| host.parse().ok());
+    config.gateway.allow_ice_servers.extend(hosts);
     config
 }
 
@@ -153,6 +188,7 @@ mod tests {
 
     #[test]
     fn the_gateway_of_up_may_contact_the_ice_servers_of_up() {
+        let further = "[signaling.turn_server.north]\nurls = ['turn:north.lan']";
         let urls = [
             "stun:192.168.1.7:3478",
             "turn:192.168.1.7:3478?transport=tcp",
@@ -160,9 +196,13 @@ mod tests {
             "turns:turn.lan:5349?transport=tcp",
             "nonsense",
         ];
-        let config = allow_own_ice_servers(&Config::default(), &urls.map(str::to_owned));
+        let config = toml::from_str(further).unwrap();
+        let config = allow_own_ice_servers(&config, &urls.map(str::to_owned));
         let allowed: Vec<_> =
             config.gateway.allow_ice_servers.iter().map(ToString::to_string).collect();
-        assert_eq!(allowed, ["192.168.1.7/32", "192.168.1.7/32", "fd00::7/128", "turn.lan"]);
+        assert_eq!(
+            allowed,
+            ["192.168.1.7/32", "192.168.1.7/32", "fd00::7/128", "turn.lan", "north.lan"]
+        );
     }
 }

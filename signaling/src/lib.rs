@@ -39,6 +39,8 @@ mod whep;
 pub use config::{Asset, Config, Join, OpenidConnect, PlaceLimits, ProviderError, TrustProxy};
 pub use listener::{Entrance, Visitor};
 pub use metrics::Metrics;
-pub use porthole_signaling_core::{Limits, Rate, TurnConfig, TurnUser};
+pub use porthole_signaling_core::{
+    Limits, Rate, TurnCondition, TurnConditions, TurnConfig, TurnServer, TurnUser,
+};
 pub use server::{Server, StartError, TurnServers};
 pub use store::{OpenError, ShareError, StoreError, TokenError, UserError};

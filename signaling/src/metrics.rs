@@ -1,9 +1,11 @@
-//! The metrics of a running server. Every label has the values of an enum: no user, camera, gateway
-//! or address is one. `docs/ref/metrics.md` explains each metric.
+//! The metrics of a running server. Every label has the values of an enum, except the names of the
+//! TURN servers, which the configuration gives and bounds: no user, camera, gateway or address is
+//! one. `docs/ref/metrics.md` explains each metric.
 
 use std::sync::{Arc, PoisonError};
 
-use porthole_metrics::{Exposition, Tally, TimeHistogram, label};
+use porthole_metrics::{Exposition, Label as _, Tally, TimeHistogram, label};
+use porthole_signaling_core::TurnCondition;
 use porthole_signaling_core::stats::Stats;
 
 use crate::app::App;
@@ -109,6 +111,8 @@ struct Measures {
     attempts: Tally<Outcome>,
     writes: TimeHistogram,
     reads: TimeHistogram,
+    /// The TURN servers by name.
+    turn_servers: Vec<(String, TurnCondition)>,
 }
 
 impl Metrics {
@@ -129,8 +133,18 @@ impl Metrics {
         let attempts = throttle.outcomes().clone();
         drop(throttle);
         let (writes, reads) = driver.store.times().now();
-        let measures =
-            Measures { stats, queues, slow_peers, connections, responses, attempts, writes, reads };
+        let turn_servers = driver.with(|hub, _| hub.turn_servers());
+        let measures = Measures {
+            stats,
+            queues,
+            slow_peers,
+            connections,
+            responses,
+            attempts,
+            writes,
+            reads,
+            turn_servers,
+        };
         write(&measures, out);
     }
 }
@@ -161,6 +175,21 @@ fn write(measures: &Measures, out: &mut Exposition) {
     out.histogram("porthole_signaling_database_write_seconds", help, &measures.writes);
     let help = "Time of a query that is made twice a second";
     out.histogram("porthole_signaling_database_read_seconds", help, &measures.reads);
+    let help = "TURN servers by name: 1 for the state that each is in";
+    let states = turn_server_states(&measures.turn_servers);
+    out.gauges("porthole_signaling_turn_server_state", help, &states);
+}
+
+/// Returns a sample for each TURN server and state.
+fn turn_server_states(servers: &[(String, TurnCondition)]) -> Vec<(String, u64)> {
+    let of_server = |(name, condition): &(String, TurnCondition)| {
+        let (name, condition) = (name.clone(), *condition);
+        TurnCondition::ALL.iter().map(move |state| {
+            let labels = format!("server=\"{name}\",state=\"{}\"", state.value());
+            (labels, u64::from(*state == condition))
+        })
+    };
+    servers.iter().flat_map(of_server).collect()
 }
 
 fn write_hub(stats: &Stats, out: &mut Exposition) {
@@ -185,7 +214,6 @@ fn write_hub(stats: &Stats, out: &mut Exposition) {
 mod tests {
     use std::time::Duration;
 
-    use porthole_metrics::Label as _;
     use porthole_signaling_core::stats::{
         EndReason, PeerKind, Presence, Refused, State, ViewerKind,
     };
@@ -217,7 +245,21 @@ mod tests {
         writes.record(Duration::from_millis(500));
         reads.record(Duration::from_millis(1));
         let slow_peers = 17;
-        Measures { stats, queues, slow_peers, connections, responses, attempts, writes, reads }
+        let turn_servers = vec![
+            ("main".to_owned(), TurnCondition::Up),
+            ("north".to_owned(), TurnCondition::Draining),
+        ];
+        Measures {
+            stats,
+            queues,
+            slow_peers,
+            connections,
+            responses,
+            attempts,
+            writes,
+            reads,
+            turn_servers,
+        }
     }
 
     #[test]
@@ -259,6 +301,10 @@ mod tests {
             "slow_peers_total 17",
             "database_write_seconds_sum 0.5",
             "database_read_seconds_bucket{le=\"0.001\"} 1",
+            "turn_server_state{server=\"main\",state=\"up\"} 1",
+            "turn_server_state{server=\"main\",state=\"down\"} 0",
+            "turn_server_state{server=\"north\",state=\"up\"} 0",
+            "turn_server_state{server=\"north\",state=\"draining\"} 1",
         ] {
             let line = format!("porthole_signaling_{line}");
             assert!(text.lines().any(|found| found == line), "{line} is not in:\n{text}");

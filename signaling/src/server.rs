@@ -4,7 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use porthole_signaling_core::{Hub, Origins, SessionKey, TurnConfig};
+use porthole_signaling_core::{
+    Hub, Origins, SessionKey, TurnCondition, TurnConditions, TurnConfig,
+};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -53,6 +55,17 @@ impl TurnServers {
     /// they have until they look for another path. Returns false if nothing has changed.
     pub fn replace(&self, turn: Option<TurnConfig>) -> bool {
         self.driver.with(|hub, _| hub.set_turn(turn))
+    }
+
+    /// Returns true if one of the servers works, according to the conditions.
+    pub fn works(&self) -> bool {
+        let servers = self.driver.with(|hub, _| hub.turn_servers());
+        servers.iter().any(|(_, condition)| *condition == TurnCondition::Up)
+    }
+
+    /// Offers new sessions the servers that work, according to these conditions.
+    pub fn set_conditions(&self, conditions: TurnConditions) {
+        self.driver.with(|hub, _| hub.set_turn_conditions(conditions));
     }
 }
 

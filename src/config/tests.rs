@@ -72,6 +72,15 @@ fn an_error_in_the_file_is_one_sentence_with_its_line() {
             "porthole.toml:4: `signaling.openid_connect.join`: unknown variant `owner`, expected \
              one of `nobody`, `without_cameras`, `viewer`",
         ),
+        (
+            "[signaling.turn_server.north]\nurls = [\"stun:a\"]",
+            "porthole.toml:2: `signaling.turn_server.north.urls`: none of them is a turn: or \
+             turns: URI; STUN servers alone go into signaling.turn_urls",
+        ),
+        (
+            "[signaling.turn_server.north]\nweight = 7",
+            "porthole.toml:1: the key `signaling.turn_server.north.urls` is missing",
+        ),
         ("data = 7", "porthole.toml:1: `data`: invalid type: a number, expected a path in quotes"),
     ] {
         assert_eq!(read(file, &[]).unwrap_err(), sentence);
@@ -273,6 +282,7 @@ fn no_secret_is_shown() {
     let config = read(
         "[turn]\nsecret = \"s3\"\nusers.bob = \"s3\"\n[gateway]\nclaim = \"s3\"\n\
          [signaling]\nturn_secret = \"s3\"\n\
+         [signaling.turn_server.a]\nurls = [\"turn:a\"]\nsecret = \"s3\"\n\
          [signaling.openid_connect]\nissuer = \"https://id.example\"\nclient_id = \"a\"\n\
          client_secret = \"s3\"\n\
          [camera.door]\nsource = \"rtsp://user:s3@10.0.0.9/1\"\n\
@@ -301,6 +311,8 @@ fn s15_a_configuration_knows_if_it_has_secrets() {
         ("[admin]\ntoken = \"s3\"", true),
         ("[gateway]\nclaim = \"s3\"", true),
         ("[signaling]\nturn_secret = \"s3\"", true),
+        ("[signaling.turn_server.a]\nurls = [\"turn:a\"]", false),
+        ("[signaling.turn_server.a]\nurls = [\"turn:a\"]\nsecret = \"s3\"", true),
         ("[signaling.openid_connect]\nissuer = \"i\"\nclient_id = \"a\"", false),
         (
             "[signaling.openid_connect]\nissuer = \"i\"\nclient_id = \"a\"\n\
@@ -353,8 +365,13 @@ pub fn known_keys() -> Vec<String> {
             keys.push((*top).to_owned());
         }
         for key in below {
-            let path = [above, &[key]].concat();
-            let inner = known(&path);
+            let mut path = [above, &[key]].concat();
+            if path == ["signaling", "turn_server"] {
+                path.push("NAME");
+            }
+            // A name has no upper-case letters.
+            let lower: Vec<_> = path.iter().map(|part| part.to_lowercase()).collect();
+            let inner = known(&lower.iter().map(String::as_str).collect::<Vec<_>>());
             let name = path.join(".");
             match inner.is_empty() {
                 true => keys.push(name),
@@ -400,7 +417,9 @@ fn the_example_file_has_every_key() {
         let mut place = Some(&toml::Value::Table(shown.clone())).cloned();
         for part in key.split('.') {
             place = place.and_then(|place| match (part, place) {
-                ("ID", toml::Value::Table(table)) => table.into_iter().next().map(|(_, v)| v),
+                ("ID" | "NAME", toml::Value::Table(table)) => {
+                    table.into_iter().next().map(|(_, v)| v)
+                }
                 (part, toml::Value::Table(mut table)) => table.remove(part),
                 _ => None,
             });

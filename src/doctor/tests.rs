@@ -9,7 +9,8 @@ use crate::config::PortMapping;
 
 async fn findings(config: &Config, role: DoctorRole) -> Vec<Finding> {
     let tls = connector(None).unwrap();
-    examine(&Patient { config, file: None, role, tls }).await
+    let turn_tls = crate::netcheck::connector(None).unwrap();
+    examine(&Patient { config, file: None, role, tls, turn_tls }).await
 }
 
 fn level(findings: &[Finding], subject: &str) -> Option<Level> {

@@ -23,6 +23,8 @@ pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 /// Time for a check of something that the user did not ask for and the server may lack; enough for
 /// one lost packet.
 pub(super) const OPTIONAL_TIMEOUT: Duration = Duration::from_secs(2);
+/// Time for the deletion of an allocation over UDP, in which the request is sent twice.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
 /// More than any response to these requests has.
 const MAX_RESPONSE_BYTES: usize = 2048;
 
@@ -182,11 +184,8 @@ pub(super) async fn allocate(
             match client.poll_event() {
                 Some(ClientEvent::Allocated { relayed, .. }) => {
                     let rtt = sent.elapsed();
-                    client.close(Instant::now());
-                    while let Some(refresh) = client.poll_transmit() {
-                        connection.send(&refresh).await?;
-                    }
-                    return Ok(Allocation::Created(Response { address: relayed, rtt }));
+                    let made = Response { address: relayed, rtt };
+                    return Ok((Allocation::Created(made), Some((connection, client))));
                 }
                 Some(ClientEvent::Failed { reason, .. }) => return Err(ProbeError::Turn(reason)),
                 Some(ClientEvent::PermissionRefused { .. } | ClientEvent::Expired) => {
@@ -200,14 +199,41 @@ pub(super) async fn allocate(
                 Ok(message) => {
                     let message = message?;
                     if user.is_none() && is_challenge(&message) {
-                        return Ok(Allocation::Challenged { rtt: sent.elapsed() });
+                        return Ok((Allocation::Challenged { rtt: sent.elapsed() }, None));
                     }
                     client.handle_datagram(Instant::now(), &message);
                 }
             }
         }
     };
-    time::timeout(limit, probe).await.unwrap_or(Err(ProbeError::Timeout))
+    let (allocation, open) =
+        time::timeout(limit, probe).await.unwrap_or(Err(ProbeError::Timeout))?;
+    if let Some((connection, client)) = open {
+        // An allocation that is not deleted ends by itself, after minutes.
+        let _ = time::timeout(RELEASE_TIMEOUT, release(connection, client)).await;
+    }
+    Ok(allocation)
+}
+
+/// Deletes an allocation, and waits until the server has confirmed it: the request may be lost. On
+/// a stream it cannot be, and the allocation ends with the connection anyway.
+async fn release(mut connection: Connection, mut client: TurnClient) -> Result<(), ProbeError> {
+    client.close(Instant::now());
+    loop {
+        while let Some(request) = client.poll_transmit() {
+            connection.send(&request).await?;
+        }
+        if client.is_finished() || matches!(connection, Connection::Stream(..)) {
+            return Ok(());
+        }
+        let until = client.poll_timeout().unwrap_or_else(Instant::now);
+        match timeout_at(until.into(), connection.receive()).await {
+            Err(_) => client.handle_timeout(Instant::now()),
+            Ok(message) => {
+                client.handle_datagram(Instant::now(), &message?);
+            }
+        }
+    }
 }
 
 /// Returns true if the message asks for credentials for an allocation (RFC 8489 §9.2.4).

@@ -49,6 +49,19 @@ const OTHERS: &[(&str, &str)] = &[
     ("turn.admin_token", "turn.admin_token = '0123456789abcdef'"),
     ("signaling.turn_urls", "signaling.turn_urls = ['stun:203.0.113.8:3478']"),
     ("signaling.turn_secret", "signaling.turn_secret = 'geheim'"),
+    ("signaling.turn_server.NAME.urls", "signaling.turn_server.a.urls = ['turn:203.0.113.8']"),
+    (
+        "signaling.turn_server.NAME.secret",
+        "signaling.turn_server.a = { urls = ['turn:203.0.113.8'], secret = 'geheim' }",
+    ),
+    (
+        "signaling.turn_server.NAME.weight",
+        "signaling.turn_server.a = { urls = ['turn:203.0.113.8'], weight = 7 }",
+    ),
+    (
+        "signaling.turn_server.NAME.region",
+        "signaling.turn_server.a = { urls = ['turn:203.0.113.8'], region = 'b' }",
+    ),
     ("gateway.max_uplink_kbit_per_s", "gateway.max_uplink_kbit_per_s = 700"),
 ];
 /// The tables whose keys all count from the next start on.
@@ -130,6 +143,7 @@ fn a_role_tells_of_its_own_settings_that_take_a_restart() {
         ("[gateway]\nmax_uplink_kbit_per_s = 700", &[], &[]),
         ("[signaling]\nhttp = '127.0.0.1:1'", &[], &["signaling"]),
         ("[signaling]\nturn_urls = ['stun:a:1']\nturn_secret = 'b'", &[], &[]),
+        ("[signaling.turn_server.a]\nurls = ['turn:a:1']", &[], &[]),
         ("public_address = '1.2.3.4'", &[], &["public_address"]),
         ("[public]\nlisten = ['0.0.0.0:443']", &[], &["public"]),
     ] {

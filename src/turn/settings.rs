@@ -124,7 +124,7 @@ pub fn changes_at_restart(running: &Config, new: &Config) -> Vec<Change> {
         whole("log_format", running.log_format != new.log_format),
         whole("admin", running.admin != new.admin),
         whole("public", running.public != new.public),
-        whole("signaling", running.signaling != new.signaling),
+        whole("signaling", reload::changes_signaling_of_up(running, new)),
         whole("gateway", reload::changes_gateway(running, new)),
         Change::at_restart("admin", (&turn.admin, &new_turn.admin), |admin| {
             shown(admin.as_ref().map(ToString::to_string))

@@ -16,9 +16,9 @@ use crate::turn_clients::IceServerEndpoint;
 
 pub use porthole_turn_proto::server::is_public;
 
-/// Limit of ICE servers in one session, each with all its transports: a server and its successor,
-/// in both address families.
-pub const MAX_ICE_SERVERS: usize = 4;
+/// Limit of ICE servers in one session, each with all its transports: two TURN servers, each in
+/// both address families and at a port for TLS.
+pub const MAX_ICE_SERVERS: usize = 6;
 
 /// Limit of the length of a host name (RFC 1035 §2.3.4).
 const MAX_NAME_CHARS: usize = 253;
@@ -236,12 +236,12 @@ mod tests {
     }
 
     #[test]
-    fn only_the_first_four_servers_are_used_each_with_all_its_transports() {
+    fn only_the_first_six_servers_are_used_each_with_all_its_transports() {
         let uri = |number: usize| {
             let at = format!("h{number}:3478");
             vec![format!("stun:{at}"), format!("turn:{at}"), format!("turn:{at}?transport=tcp")]
         };
-        for (count, used) in [(0, 0), (1, 3), (4, 12), (5, 12), (50, 12)] {
+        for (count, used) in [(0, 0), (1, 3), (6, 18), (7, 18), (50, 18)] {
             let (username, credential) = (Some("u".to_owned()), Some("c".to_owned()));
             let urls = (0..count).flat_map(uri).collect();
             let servers = [IceServer { urls, username, credential }];

@@ -24,8 +24,8 @@ use crate::stats::Stats;
 use crate::timer::{Timer, Timers};
 use crate::turn_users::TurnUsers;
 use crate::{
-    Close, ConnId, Limits, Origins, Output, Principal, SessionKey, TurnConfig, WhepRequestId,
-    WhepResponse,
+    Close, ConnId, Limits, Origins, Output, Principal, SessionKey, TurnConditions, TurnConfig,
+    WhepRequestId, WhepResponse,
 };
 
 /// Settings of a hub, fixed for its lifetime but for its TURN servers.
@@ -33,7 +33,7 @@ use crate::{
 pub struct Config {
     /// The bounds on what one connection, client or gateway may use.
     pub limits: Limits,
-    /// The TURN server to issue credentials for; sessions get no ICE servers without one.
+    /// The TURN servers to issue credentials for; sessions get no ICE servers without any.
     pub turn: Option<TurnConfig>,
     /// The origins for which gateways sign in.
     pub origins: Origins,
@@ -94,6 +94,8 @@ pub struct Hub {
     pub(crate) list_pace: ListPace,
     /// The TURN users of viewers without a session.
     pub(crate) turn_users: TurnUsers,
+    /// The conditions of the TURN servers, as the driver has found them.
+    pub(crate) turn_conditions: TurnConditions,
     pub(crate) timers: Timers,
     /// The numbers of what has happened.
     pub(crate) stats: Stats,
@@ -119,6 +121,7 @@ impl Hub {
             whep_rates: Rates::default(),
             list_pace: ListPace::default(),
             turn_users: TurnUsers::default(),
+            turn_conditions: TurnConditions::default(),
             timers: Timers::default(),
             stats: Stats::default(),
             outputs: VecDeque::new(),

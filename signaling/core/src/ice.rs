@@ -1,13 +1,20 @@
 //! ICE servers of a session, with TURN credentials that belong to this session alone
 //! (draft-uberti-behave-turn-rest-00, which every TURN server understands).
 
+mod choice;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, Mac};
 use porthole_clock::Now;
+use porthole_metrics::label;
 use porthole_signaling_proto::method::{IceServers, IceServersParams};
 use porthole_signaling_proto::rpc::Message;
 use porthole_signaling_proto::{IceServer, SessionId};
@@ -36,29 +43,75 @@ impl From<&SessionId> for TurnUser {
     }
 }
 
-/// The TURN server to issue credentials for.
-#[derive(Clone, PartialEq, Eq)]
+/// The STUN and TURN servers to issue credentials for.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TurnConfig {
-    /// `stun:…`, `turn:…?transport=udp`, `turn:…?transport=tcp` (RFC 7064, RFC 7065).
-    pub urls: Vec<String>,
-    /// The secret shared with the TURN server; never logged.
-    pub secret: Vec<u8>,
+    /// The servers, of which each session is offered a few.
+    pub servers: Vec<TurnServer>,
     /// Lifetime of the credentials: the time within which an allocation must be started. Minutes
     /// are enough.
     pub lifetime: Duration,
 }
 
-impl fmt::Debug for TurnConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { urls, secret: _, lifetime } = self;
-        f.debug_struct("TurnConfig").field("urls", urls).field("lifetime", lifetime).finish()
+impl TurnConfig {
+    /// Returns the ICE servers of a TURN user, such as a session: the `stun:` URLs without
+    /// credentials, the others with credentials of their own. The same user is offered the same
+    /// servers as long as they are in the same conditions.
+    pub(crate) fn for_user(
+        &self,
+        user: &TurnUser,
+        conditions: &TurnConditions,
+        now: Now,
+    ) -> Vec<IceServer> {
+        let expiry_unix_s = now.unix_s + self.lifetime.as_secs();
+        let offered = choice::choose(&self.servers, conditions, user.as_str());
+        offered.into_iter().flat_map(|server| server.for_user(user, expiry_unix_s)).collect()
+    }
+
+    /// Returns true if one of the servers asks for credentials.
+    pub(crate) fn has_users(&self) -> bool {
+        self.servers.iter().any(TurnServer::has_users)
     }
 }
 
-impl TurnConfig {
-    /// Returns the ICE servers of a TURN user, such as a session: the `stun:` URLs without
-    /// credentials, the others with credentials of their own.
-    pub(crate) fn for_user(&self, user: &TurnUser, now: Now) -> Vec<IceServer> {
+/// A TURN server, with all URLs by which it can be reached.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TurnServer {
+    /// The name that the configuration gives it.
+    pub name: String,
+    /// `stun:…`, `turn:…?transport=udp`, `turn:…?transport=tcp` (RFC 7064, RFC 7065).
+    pub urls: Vec<String>,
+    /// The secret shared with the TURN server; never logged.
+    pub secret: Vec<u8>,
+    /// Its part of the sessions, in relation to the weights of the others.
+    pub weight: NonZeroU16,
+    /// The region that it is in: a session is offered servers of different ones.
+    pub region: Option<String>,
+}
+
+impl fmt::Debug for TurnServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, urls, secret: _, weight, region } = self;
+        let mut out = f.debug_struct("TurnServer");
+        out.field("name", name).field("urls", urls).field("weight", weight);
+        out.field("region", region).finish()
+    }
+}
+
+impl TurnServer {
+    /// The weight of a server for which none is configured.
+    pub const USUAL_WEIGHT: NonZeroU16 = NonZeroU16::new(100).expect("it is not zero");
+
+    /// Returns user name and password of a TURN user, valid until this time.
+    pub fn credentials(&self, user: &str, expiry_unix_s: u64) -> (String, String) {
+        let username = format!("{expiry_unix_s}:{user}");
+        let mut mac = Hmac::<Sha1>::new_from_slice(&self.secret).expect("HMAC takes any key");
+        mac.update(username.as_bytes());
+        let password = STANDARD.encode(mac.finalize().into_bytes());
+        (username, password)
+    }
+
+    fn for_user(&self, user: &TurnUser, expiry_unix_s: u64) -> Vec<IceServer> {
         let (stun, turn): (Vec<String>, Vec<String>) =
             self.urls.iter().cloned().partition(|url| is_stun(url));
         let mut servers = Vec::new();
@@ -66,28 +119,39 @@ impl TurnConfig {
             servers.push(IceServer { urls: stun, username: None, credential: None });
         }
         if !turn.is_empty() {
-            let username = format!("{}:{}", now.unix_s + self.lifetime.as_secs(), user.as_str());
-            let credential = Some(self.password(&username));
-            servers.push(IceServer { urls: turn, username: Some(username), credential });
+            let (username, credential) = self.credentials(user.as_str(), expiry_unix_s);
+            let (username, credential) = (Some(username), Some(credential));
+            servers.push(IceServer { urls: turn, username, credential });
         }
         servers
     }
 
-    /// Returns true if one of the servers asks for credentials.
-    pub(crate) fn has_users(&self) -> bool {
+    /// Returns true if it relays, for which it asks for credentials.
+    pub fn has_users(&self) -> bool {
         self.urls.iter().any(|url| !is_stun(url))
-    }
-
-    fn password(&self, username: &str) -> String {
-        let mut mac = Hmac::<Sha1>::new_from_slice(&self.secret).expect("HMAC takes any key");
-        mac.update(username.as_bytes());
-        STANDARD.encode(mac.finalize().into_bytes())
     }
 }
 
 fn is_stun(url: &str) -> bool {
     url.starts_with("stun")
 }
+
+label! {
+    /// The condition of a TURN server, as the checks have found it.
+    pub enum TurnCondition as "state" {
+        /// The server makes allocations, or was not checked yet.
+        Up = "up",
+        /// The server refuses new clients: it drains, is full or names another one.
+        Draining = "draining",
+        /// The server does not answer, or refuses the secret.
+        Down = "down",
+    }
+}
+
+/// The conditions of TURN servers by name. A server that is not in it counts as [`Up`].
+///
+/// [`Up`]: TurnCondition::Up
+pub type TurnConditions = BTreeMap<String, TurnCondition>;
 
 impl Hub {
     /// Replaces the TURN servers and the secret. Credentials that were issued stay as they are.
@@ -96,6 +160,22 @@ impl Hub {
         let is_new = self.config.turn != turn;
         self.config.turn = turn;
         is_new
+    }
+
+    /// Replaces the conditions of the TURN servers. Sessions that run keep the servers that they
+    /// have until they look for another path.
+    pub fn set_turn_conditions(&mut self, conditions: TurnConditions) {
+        self.turn_conditions = conditions;
+    }
+
+    /// Returns the names of the TURN servers that relay, with their conditions.
+    pub fn turn_servers(&self) -> Vec<(String, TurnCondition)> {
+        let servers = self.config.turn.iter().flat_map(|turn| &turn.servers);
+        let relaying = servers.filter(|server| server.has_users());
+        let row = |server: &TurnServer| {
+            (server.name.clone(), condition(&self.turn_conditions, &server.name))
+        };
+        relaying.map(row).collect()
     }
 
     /// Issues the ICE servers of a new session: returns them for the gateway and keeps them for
@@ -116,66 +196,12 @@ impl Hub {
 
     pub(crate) fn ice_servers(&self, session: &SessionId, now: Now) -> Vec<IceServer> {
         let turn = self.config.turn.as_ref();
-        turn.map(|turn| turn.for_user(&session.into(), now)).unwrap_or_default()
+        turn.map(|turn| turn.for_user(&session.into(), &self.turn_conditions, now))
+            .unwrap_or_default()
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::time::Instant;
-
-    use super::*;
-    use crate::Config;
-
-    #[test]
-    fn another_secret_or_server_counts_for_credentials_from_then_on() {
-        let turn = |url: &str, secret: &str| {
-            let (urls, secret) = (vec![url.to_owned()], secret.as_bytes().to_vec());
-            Some(TurnConfig { urls, secret, lifetime: Duration::from_secs(600) })
-        };
-        let now = Now { instant: Instant::now(), unix_s: 1_000_000_000 };
-        let config = Config { turn: turn("turn:h", "north"), ..Config::default() };
-        let mut hub = Hub::new(config, [7; 32]);
-        let session: SessionId = "s1".parse().unwrap();
-        let mut before = hub.ice_servers(&session, now);
-        for (next, is_new) in [
-            (turn("turn:h", "north"), false),
-            (turn("turn:h", "south"), true),
-            (turn("turn:h", "south"), false),
-            (turn("turn:i", "south"), true),
-            (None, true),
-            (None, false),
-            (turn("turn:h", "north"), true),
-        ] {
-            assert_eq!(hub.set_turn(next.clone()), is_new, "{next:?}");
-            let after = hub.ice_servers(&session, now);
-            assert_eq!(after != before, is_new, "{next:?}");
-            assert_eq!(after.len(), usize::from(next.is_some()));
-            before = after;
-        }
-    }
-
-    #[test]
-    fn a_session_gets_credentials_of_its_own() {
-        let turn = TurnConfig {
-            urls: ["stun:h:3478", "turn:h:3478?transport=udp", "turn:h:3478?transport=tcp"]
-                .map(str::to_owned)
-                .to_vec(),
-            secret: b"north".to_vec(),
-            lifetime: Duration::from_secs(600),
-        };
-        let now = Now { instant: Instant::now(), unix_s: 1_000_000_000 };
-        let servers = turn.for_user(&TurnUser::new("s1".to_owned()), now);
-        assert_eq!(servers.len(), 2);
-        assert_eq!(servers[0].urls, ["stun:h:3478"]);
-        assert_eq!(servers[0].username, None);
-        assert_eq!(servers[1].urls.len(), 2);
-        assert_eq!(servers[1].username.as_deref(), Some("1000000600:s1"));
-        // echo -n 1000000600:s1 | openssl dgst -sha1 -hmac north -binary | base64
-        assert_eq!(servers[1].credential.as_deref(), Some("zVqhq5+vy4e+9+4gPZKECvAetCg="));
-        assert!(!format!("{turn:?}").contains("north"));
-        assert!(turn.has_users());
-        let only_stun = TurnConfig { urls: vec!["stun:h:3478".to_owned()], ..turn };
-        assert!(!only_stun.has_users());
-    }
+/// Returns the condition of the server with this name.
+fn condition(conditions: &TurnConditions, name: &str) -> TurnCondition {
+    conditions.get(name).copied().unwrap_or(TurnCondition::Up)
 }

@@ -52,7 +52,7 @@ pub use access::{
 };
 pub use changes::{CameraChange, ChangeKind};
 pub use hub::{Config, Hub, StoredCamera, StoredGateway};
-pub use ice::{TurnConfig, TurnUser};
+pub use ice::{TurnCondition, TurnConditions, TurnConfig, TurnServer, TurnUser};
 pub use limits::{Bucket, Limits, Rate};
 pub use lookup::{Enrolled, Lookup, LookupId, LookupResult};
 pub use origins::Origins;

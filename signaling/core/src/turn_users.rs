@@ -199,13 +199,13 @@ impl Hub {
         let new = TurnUser::new(self.random_name("o"));
         let Some(turn) = self.config.turn.as_ref() else { return Vec::new() };
         if !turn.has_users() {
-            return turn.for_user(&new, now);
+            return turn.for_user(&new, &self.turn_conditions, now);
         }
         let look_at = now.instant + turn.lifetime + START_TIME;
         let (sessions, forgotten) = (&self.sessions, &self.forgotten);
         let is_watching = |one: &Principal| is_watching(sessions, forgotten, one);
         let (user, ended) = self.turn_users.give(now, principal, new, look_at, is_watching);
-        let servers = turn.for_user(&user, now);
+        let servers = turn.for_user(&user, &self.turn_conditions, now);
         self.note_turn_users_ended(now, ended);
         self.look_at_turn_users_later(now, principal.account());
         servers

@@ -22,7 +22,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::{Signer as _, SigningKey};
 use futures_util::{SinkExt as _, StreamExt as _};
-use porthole_signaling::{Config, Server, TurnConfig, admin};
+use porthole_signaling::{Config, Server, TurnConfig, TurnServer, admin};
 use porthole_signaling_proto::identity::{
     GatewayToken, enroll_message, gateway_id, register_message,
 };
@@ -59,11 +59,15 @@ pub struct Running {
 
 pub fn config(data: &Path) -> Config {
     let mut config = Config::new(SocketAddr::from(([127, 0, 0, 1], 0)), data);
-    config.turn = Some(TurnConfig {
+    let turn_server = TurnServer {
+        name: "main".to_owned(),
         urls: vec!["stun:127.0.0.1:3478".into(), "turn:127.0.0.1:3478?transport=udp".into()],
         secret: b"secret".to_vec(),
-        lifetime: Duration::from_secs(600),
-    });
+        weight: TurnServer::USUAL_WEIGHT,
+        region: None,
+    };
+    let (servers, lifetime) = (vec![turn_server], Duration::from_secs(600));
+    config.turn = Some(TurnConfig { servers, lifetime });
     config
 }
 

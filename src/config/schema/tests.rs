@@ -106,6 +106,10 @@ fn what_the_program_refuses_by_its_form_the_schema_refuses() {
         ("[camera.door]\nsource = 'test:'\nrotation = 45", ".camera.door.rotation: enum"),
         ("[camera.door]\nsource = 'test:'\nsorce = 'a'", ".camera.door.sorce: never"),
         (
+            "[signaling.turn_server.a]\nurls = ['turn:a']\nweight = 0",
+            ".signaling.turn_server.a.weight: minimum",
+        ),
+        (
             "[signaling.openid_connect]\nissuer = 'a'\nclient_id = 'b'\njoin = 'owner'",
             ".signaling.openid_connect: anyOf",
         ),
@@ -114,7 +118,7 @@ fn what_the_program_refuses_by_its_form_the_schema_refuses() {
     }
 }
 
-/// Returns the keys in a schema, with `ID` for the id of a camera.
+/// Returns the keys in a schema, with `ID` for the id of a camera and `NAME` for that of a server.
 fn keys(root: &Value, schema: &Value, path: &str, found: &mut BTreeSet<String>) {
     let pointer = |schema: &Map<String, Value>| {
         let reference = schema.get("$ref")?.as_str()?.trim_start_matches('#').to_owned();
@@ -132,8 +136,12 @@ fn keys(root: &Value, schema: &Value, path: &str, found: &mut BTreeSet<String>) 
         assert!(schema.get("description").is_some(), "{path} is not described");
         found.insert(path.clone());
         keys(root, schema, &path, found);
-        if path == "camera" {
-            keys(root, &schema["additionalProperties"], "camera.ID", found);
+        for (table, entry) in
+            [("camera", "camera.ID"), ("signaling.turn_server", "signaling.turn_server.NAME")]
+        {
+            if path == table {
+                keys(root, &schema["additionalProperties"], entry, found);
+            }
         }
     }
 }

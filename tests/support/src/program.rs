@@ -185,6 +185,11 @@ impl Program {
         Ok(())
     }
 
+    /// Sends SIGTERM and does not wait for the end, for a program that drains.
+    pub fn begin_to_stop(&self) -> Result<()> {
+        self.signal(Signal::SIGTERM)
+    }
+
     /// Kills the program, as a power cut would.
     pub fn kill(mut self) -> Result<()> {
         self.check()?;

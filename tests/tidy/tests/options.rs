@@ -11,6 +11,8 @@ const PUBLIC_SETTINGS: &str = "src/public/settings.rs";
 const LOGS: &str = "tests/program/tests/operating/logs.rs";
 const TURN_CONFIG: &str = "src/turn/settings.rs";
 const SIGNALING: &str = "src/signaling.rs";
+const TURN_SERVERS: &str = "src/turn_servers/tests.rs";
+const OFFERED: &str = "signaling/core/src/ice/tests.rs";
 /// The keys of this table reach the signaling server; what it does with them is in another row.
 const OPENID: &str = "the_provider_of_openid_connect_is_configured_with_every_key";
 const OPENID_FLOW: &str = "signaling/tests/openid.rs";
@@ -74,9 +76,43 @@ const EFFECTS: &[(&str, &str, &str)] = &[
         "signaling/tests/websocket.rs",
         "s11_a_signature_that_a_foreign_server_passes_on_is_refused",
     ),
-    ("signaling.turn_urls", SIGNALING, "the_external_turn_server_is_configured_with_its_secret"),
+    ("signaling.turn_urls", TURN_SERVERS, "the_external_turn_server_is_configured_with_its_secret"),
     ("signaling.turn_urls", "src/turn.rs", "ice_server_urls_include_the_configured_ones"),
-    ("signaling.turn_secret", SIGNALING, "the_external_turn_server_is_configured_with_its_secret"),
+    (
+        "signaling.turn_secret",
+        TURN_SERVERS,
+        "the_external_turn_server_is_configured_with_its_secret",
+    ),
+    (
+        "signaling.turn_server.NAME.urls",
+        "tests/program/tests/operating/turn_servers.rs",
+        "new_sessions_are_offered_the_turn_servers_that_take_clients",
+    ),
+    (
+        "signaling.turn_server.NAME.secret",
+        "tests/program/tests/operating/turn_servers.rs",
+        "new_sessions_are_offered_the_turn_servers_that_take_clients",
+    ),
+    (
+        "signaling.turn_server.NAME.weight",
+        TURN_SERVERS,
+        "further_turn_servers_have_their_own_secret_or_the_common_one",
+    ),
+    (
+        "signaling.turn_server.NAME.weight",
+        OFFERED,
+        "both_peers_of_a_session_get_the_same_servers_and_other_sessions_follow_the_weights",
+    ),
+    (
+        "signaling.turn_server.NAME.region",
+        TURN_SERVERS,
+        "further_turn_servers_have_their_own_secret_or_the_common_one",
+    ),
+    (
+        "signaling.turn_server.NAME.region",
+        OFFERED,
+        "the_second_server_is_of_another_region_if_there_is_one",
+    ),
     ("signaling.openid_connect.issuer", SIGNALING, OPENID),
     (
         "signaling.openid_connect.issuer",

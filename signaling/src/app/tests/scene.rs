@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::{Signer as _, SigningKey};
 use http::header;
-use porthole_signaling_core::{Action, ConnId, Principal, TurnConfig};
+use porthole_signaling_core::{Action, ConnId, Principal, TurnConfig, TurnServer};
 use porthole_signaling_proto::identity::{
     GatewayToken, enroll_message, gateway_id, register_message,
 };
@@ -87,11 +87,15 @@ impl Scene {
     pub(super) async fn new() -> Self {
         let data = tempfile::tempdir().unwrap();
         let mut config = Config::new(([127, 0, 0, 1], 0).into(), data.path());
-        config.turn = Some(TurnConfig {
+        let turn_server = TurnServer {
+            name: "main".to_owned(),
             urls: vec!["turn:127.0.0.1:3478?transport=udp".to_owned()],
             secret: b"secret".to_vec(),
-            lifetime: Duration::from_secs(600),
-        });
+            weight: TurnServer::USUAL_WEIGHT,
+            region: None,
+        };
+        let (servers, lifetime) = (vec![turn_server], Duration::from_secs(600));
+        config.turn = Some(TurnConfig { servers, lifetime });
         config.openid_connect = Some(absent_provider());
         let server = Server::bind(config).await.unwrap();
         let app = server.app();

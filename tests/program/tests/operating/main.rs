@@ -18,4 +18,5 @@ mod turn_alternate;
 mod turn_client;
 mod turn_over_tls;
 mod turn_server;
+mod turn_servers;
 mod turn_settings;

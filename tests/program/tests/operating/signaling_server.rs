@@ -27,9 +27,14 @@ pub(crate) struct SignalingServer {
 impl SignalingServer {
     /// Starts one that gives out the TURN server at a URI, with which it shares a secret.
     pub(crate) fn start(scene: &Scene, turn: &str, secret: &str) -> Result<Self> {
+        Self::start_with(scene, &config_text(turn, secret))
+    }
+
+    /// Starts one with this configuration.
+    pub(crate) fn start_with(scene: &Scene, text: &str) -> Result<Self> {
         let (address, data) = (free_port()?, scene.data("server")?);
         let config = scene.folder().join("signaling.toml");
-        std::fs::write(&config, config_text(turn, secret))?;
+        std::fs::write(&config, text)?;
         let mut command = Place::Here.command(binary()?);
         command.arg("signaling").args(["--http", &address.to_string()]);
         command.arg("--data").arg(&data).arg("--config").arg(&config);
@@ -44,8 +49,18 @@ impl SignalingServer {
 
     /// Makes it give out this TURN server and sign with this secret from now on.
     pub(crate) fn reload(&self, turn: &str, secret: &str) -> Result<()> {
-        std::fs::write(&self.config, config_text(turn, secret))?;
+        self.reload_with(&config_text(turn, secret))
+    }
+
+    /// Makes it use this configuration from now on.
+    pub(crate) fn reload_with(&self, text: &str) -> Result<()> {
+        std::fs::write(&self.config, text)?;
         self.program.reload()
+    }
+
+    /// Returns everything that it has printed.
+    pub(crate) fn output(&self) -> Result<String> {
+        self.program.output()
     }
 
     /// Creates a claim code for a gateway.

@@ -59,6 +59,16 @@ impl TurnServer {
         Ok(Self { address, admin, file, program })
     }
 
+    /// Kills the program, as a power cut would, and starts it again at the same ports.
+    pub(crate) fn replace_program(self, scene: &Scene, name: &str) -> Result<Self> {
+        let Self { address, admin, file, program } = self;
+        program.kill()?;
+        let mut command = Place::Here.command(binary()?);
+        command.arg("turn").arg("--config").arg(&file);
+        let program = Program::start(scene, name, &mut command)?;
+        Ok(Self { address, admin, file, program })
+    }
+
     /// Rewrites the configuration file, without a reload.
     pub(crate) fn write_config(&self, lines: &str) -> Result<()> {
         Ok(std::fs::write(&self.file, config_text(self.address, self.admin, lines))?)

@@ -12,8 +12,8 @@ use super::rights::admin_named;
 use super::table::OFFER;
 use super::world::{World, admitted, camera, connect_params, expiring, only, principal};
 use crate::{
-    Action, ConnId, Identity, Objects, Principal, TurnConfig, WhepDelete, WhepOffer, WhepRequestId,
-    WhepResponse,
+    Action, ConnId, Identity, Objects, Principal, TurnConfig, TurnServer, WhepDelete, WhepOffer,
+    WhepRequestId, WhepResponse,
 };
 
 /// Lifetime of TURN credentials in a world, and the time after it in which a session may start.
@@ -220,7 +220,14 @@ fn s7_whoever_comes_back_gets_other_turn_users_than_those_that_have_ended() {
 
 #[test]
 fn s7_without_a_turn_server_nothing_is_remembered() {
-    let stun = TurnConfig { urls: vec!["stun:h".into()], secret: Vec::new(), lifetime: LIFETIME };
+    let server = TurnServer {
+        name: "main".to_owned(),
+        urls: vec!["stun:h".into()],
+        secret: Vec::new(),
+        weight: TurnServer::USUAL_WEIGHT,
+        region: None,
+    };
+    let stun = TurnConfig { servers: vec![server], lifetime: LIFETIME };
     for (turn, servers) in [(None, 0), (Some(stun), 1)] {
         let mut world = World::new();
         world.gateway(1, &["cam"]);

@@ -22,7 +22,7 @@ use porthole_signaling_proto::{CameraReport, CameraState, GatewayId, SessionId, 
 use crate::{
     Action, Admitted, CameraChange, CameraRemoval, ChangeKind, Close, Config, ConnId, Enrolled,
     Hub, Identity, Limits, Lookup, LookupResult, Objects, Output, Principal, Sender, TurnConfig,
-    WhepRequestId, WhepResponse,
+    TurnServer, WhepRequestId, WhepResponse,
 };
 
 pub(super) struct World {
@@ -61,11 +61,14 @@ impl World {
     }
 
     pub(super) fn with(limits: Limits) -> Self {
-        let turn = TurnConfig {
+        let server = TurnServer {
+            name: "main".to_owned(),
             urls: vec!["stun:h".into(), "turn:h".into()],
             secret: b"s".to_vec(),
-            lifetime: Duration::from_secs(600),
+            weight: TurnServer::USUAL_WEIGHT,
+            region: None,
         };
+        let turn = TurnConfig { servers: vec![server], lifetime: Duration::from_secs(600) };
         Self {
             hub: Hub::new(Config { limits, turn: Some(turn), ..Config::default() }, [7; 32]),
             now: Now { instant: Instant::now(), unix_s: 1_000_000 },

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use porthole_test_support::http;
-use porthole_test_support::porthole::binary;
+use porthole_test_support::porthole::{Server, binary};
 use porthole_test_support::ports::free_port;
 use porthole_test_support::program::{Place, Program};
 use porthole_test_support::scene::{Need, Scene, scene};
 use porthole_test_support::wait;
+use serde_json::Value;
 
 use crate::signaling_server::SignalingServer;
 use crate::turn_client::Client;
@@ -18,6 +19,7 @@ use crate::turn_server::{TOKEN, TurnServer};
 
 /// A server is looked at every 15 s, and a second time 2 s after a failure.
 const DEADLINE: Duration = Duration::from_secs(40);
+const CAMERA: &str = "[camera.yard]\nsource = 'test:320x180@15'\n";
 
 /// Takes about 35 s: one is stopped while a client is there, comes back, the other one is killed,
 /// and at last none is left.
@@ -69,6 +71,34 @@ fn new_sessions_are_offered_the_turn_servers_that_take_clients() {
     );
 }
 
+/// Takes about 5 s.
+#[test]
+fn up_offers_further_turn_servers_beside_its_own_and_a_reload_counts_at_once() {
+    let name = "up_offers_further_turn_servers_beside_its_own_and_a_reload_counts_at_once";
+    scene(name, &[Need::Program], |scene| {
+        let north = TurnServer::start_named(scene, "north", "secret = 'north'")?;
+        let file = scene.folder().join("up.toml");
+        let table = table(&("north", north.address));
+        let write = |table: &str| std::fs::write(&file, format!("{CAMERA}{table}"));
+        write(&table)?;
+        let config = file.to_str().context("a path in UTF-8")?;
+        let mut server = Server::start(scene, Place::Here, &["--config", config])?;
+        let token = server.token("viewer", &[])?;
+        server.wait_for_camera(&token, "yard", DEADLINE)?;
+        let own = server.turn().to_string();
+        for (table, further) in [(table.as_str(), true), ("", false), (table.as_str(), true)] {
+            write(table)?;
+            server.reload()?;
+            let list = server.get("/api/v1/ice-servers", Some(&token))?.json()?;
+            let found = addresses(&servers_of(&list)?)?;
+            let mut expected = BTreeSet::from([own.clone()]);
+            expected.extend(further.then(|| north.address.to_string()));
+            ensure!(found == expected, "{found:?}, not {expected:?}");
+        }
+        Ok(())
+    });
+}
+
 /// Checks that each change of a server is a line that says what follows, without a secret.
 fn check_log(log: &str) -> Result<()> {
     for sentence in [
@@ -87,14 +117,32 @@ fn check_log(log: &str) -> Result<()> {
 }
 
 fn config_text(admin: SocketAddr, servers: &[(&str, SocketAddr)]) -> String {
-    let table = |(name, address): &(&str, SocketAddr)| {
-        format!(
-            "[signaling.turn_server.{name}]\nurls = ['turn:{address}?transport=udp', \
-             'turn:{address}?transport=tcp']\nsecret = '{name}'\n"
-        )
-    };
     let tables: String = servers.iter().map(table).collect();
     format!("[admin]\nlisten = '{admin}'\ntoken = '{TOKEN}'\n{tables}")
+}
+
+fn table((name, address): &(&str, SocketAddr)) -> String {
+    format!(
+        "[signaling.turn_server.{name}]\nurls = ['turn:{address}?transport=udp', \
+         'turn:{address}?transport=tcp']\nsecret = '{name}'\n"
+    )
+}
+
+/// Returns the servers of a list of ICE servers.
+fn servers_of(list: &Value) -> Result<Vec<Value>> {
+    Ok(list["iceServers"].as_array().with_context(|| format!("{list}"))?.clone())
+}
+
+/// Returns the address of each URL.
+fn addresses(servers: &[Value]) -> Result<BTreeSet<String>> {
+    let mut found = BTreeSet::new();
+    for server in servers {
+        for url in server["urls"].as_array().context("a list of URLs")? {
+            let (_, at) = url.as_str().and_then(|url| url.split_once(':')).context("a URL")?;
+            found.extend(at.split('?').next().map(str::to_owned));
+        }
+    }
+    Ok(found)
 }
 
 /// Starts a gateway with a camera: without one, nobody needs a TURN server.
@@ -137,11 +185,9 @@ impl Offers<'_> {
         Ok(http::get(Place::Here, &url, Some(TOKEN))?.body)
     }
 
-    fn list(&self) -> Result<Vec<serde_json::Value>> {
+    fn list(&self) -> Result<Vec<Value>> {
         let url = format!("{}/api/v1/ice-servers", self.server.url);
-        let list = http::get(Place::Here, &url, Some(&self.server.token))?.json()?;
-        let servers = list["iceServers"].as_array().with_context(|| format!("{list}"))?;
-        Ok(servers.clone())
+        servers_of(&http::get(Place::Here, &url, Some(&self.server.token))?.json()?)
     }
 
     /// Returns the credentials of the first server, as `NAME:PASSWORD`.
@@ -153,14 +199,6 @@ impl Offers<'_> {
     }
 
     fn offered(&self) -> Result<BTreeSet<String>> {
-        let mut found = BTreeSet::new();
-        for server in self.list()? {
-            for url in server["urls"].as_array().context("a list of URLs")? {
-                let url = url.as_str().context("a URL")?;
-                let at = url.trim_start_matches("turn:").split('?').next();
-                found.extend(at.map(str::to_owned));
-            }
-        }
-        Ok(found)
+        addresses(&self.list()?)
     }
 }

@@ -46,7 +46,8 @@ pub async fn run(config: &Config, source: Loader) -> anyhow::Result<()> {
     let _serving = admin.serve(roles, reload, &CancellationToken::new());
     service_manager::report_ready(&stop);
     stop.cancelled().await;
-    turn.drain().await
+    turn.drain().await?;
+    turn.stop().await
 }
 
 /// A running TURN server.
@@ -103,12 +104,17 @@ impl TurnServer {
         });
     }
 
-    /// Accepts no new allocations, waits up to `turn.drain_s` until the existing ones have ended,
-    /// and stops.
-    pub async fn drain(self) -> anyhow::Result<()> {
-        let Self { server, drain, .. } = self;
-        tokio::task::spawn_blocking(move || server.shutdown(drain)).await?;
-        Ok(())
+    /// Accepts no new allocations from now on, and waits up to `turn.drain_s` until the existing
+    /// ones have ended.
+    pub async fn drain(&self) -> anyhow::Result<()> {
+        let (server, drain) = (self.server(), self.drain);
+        Ok(tokio::task::spawn_blocking(move || server.drain(drain)).await?)
+    }
+
+    /// Stops, and ends the allocations that are left.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        let Self { server, .. } = self;
+        Ok(tokio::task::spawn_blocking(move || server.shutdown(Duration::ZERO)).await?)
     }
 }
 

@@ -28,7 +28,9 @@ use crate::{
 /// sessions and those of viewers without one.
 const ENDED_QUEUE: usize = 8192;
 
-/// Runs everything until the program is told to stop.
+/// Runs everything until the program is told to stop. Then the TURN server drains first, while
+/// everything else goes on: whoever looks for the server meanwhile finds it, and all of it is away
+/// for the same short time.
 pub async fn run(config: &Config, source: Loader) -> anyhow::Result<()> {
     data::prepare(&config.data)?;
     let stop = shutdown::on_signal()?;
@@ -50,8 +52,10 @@ pub async fn run(config: &Config, source: Loader) -> anyhow::Result<()> {
     // The TURN server needs open files, too.
     let places = PlaceLimits::default();
     let signaling = signaling::bind(config, turn_config.clone(), places, Some(ended)).await?;
+    // Everything else goes on while the TURN server drains.
+    let end = CancellationToken::new();
     if let Some(public) = public {
-        public.open(signaling.entrance(), Some(turn_server.server()), &stop);
+        public.open(signaling.entrance(), Some(turn_server.server()), &end);
     }
     let gateway = start_gateway(&allowing, signaling.local_addr()).await?;
     // All that a reload changes is there from now on.
@@ -68,9 +72,20 @@ pub async fn run(config: &Config, source: Loader) -> anyhow::Result<()> {
     // It stops last, because it reports the progress.
     let _serving = admin.serve(roles, reload, &stop);
     service_manager::report_ready(&stop);
-    let ended = run_both(signaling, gateway, stop).await;
-    turn_server.drain().await?;
-    ended
+    let run = async {
+        let ended = run_both(signaling, gateway, end.clone()).await;
+        stop.cancel();
+        ended
+    };
+    let drain = async {
+        stop.cancelled().await;
+        let drained = turn_server.drain().await;
+        end.cancel();
+        drained
+    };
+    let (ended, drained) = tokio::join!(run, drain);
+    turn_server.stop().await?;
+    ended.and(drained)
 }
 
 /// Returns the configuration with the secret of the data folder, which is generated there, unless

@@ -21,7 +21,8 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, timeout};
 use tokio_tungstenite::tungstenite::Message as Frame;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::{
     Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config, tungstenite,
 };
@@ -51,6 +52,15 @@ const DOUBT_ROUND_TRIPS: u32 = 4;
 /// Time after which a link that has become stale is opened again at once. One that was up for less
 /// waits like any that failed, so that a line which loses it again and again is left in peace.
 const STEADY: Duration = Duration::from_secs(10);
+
+/// Time in which a server that has said goodbye is expected back: it is probably being restarted.
+const RETURN_TIME: Duration = Duration::from_secs(10);
+/// Shortest and longest wait before an attempt in that time. They are random, so that gateways that
+/// have lost the server together do not all return at the same moment.
+const RETURN_WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(400));
+
+/// Codes of close frames with which a server says goodbye (RFC 6455 §7.4).
+const GOODBYES: [CloseCode; 2] = [CloseCode::Away, CloseCode::Restart];
 
 /// Size of the read buffer: our messages have a few kB, and tungstenite's default is 128 kB.
 const READ_BUFFER_BYTES: usize = 4 * 1024;
@@ -125,6 +135,7 @@ impl Link {
         stop: CancellationToken,
     ) -> Result<(), LinkError> {
         let mut backoff = Backoff::default();
+        let mut returns_by = None;
         loop {
             let opened = tokio::select! {
                 () = stop.cancelled() => return Ok(()),
@@ -144,7 +155,10 @@ impl Link {
                         return Ok(());
                     }
                     warn!("the link to the signaling server is lost: {}; reconnecting", end.why);
-                    if end.is_stale && up_since.elapsed() >= STEADY {
+                    let was_steady = up_since.elapsed() >= STEADY;
+                    returns_by =
+                        (was_steady && end.is_goodbye).then(|| Instant::now() + RETURN_TIME);
+                    if end.is_stale && was_steady {
                         continue;
                     }
                 }
@@ -153,9 +167,14 @@ impl Link {
                     warn!("cannot connect to the signaling server: {error}; trying again")
                 }
             }
+            let jitter = rand::random();
+            let wait = match returns_by.filter(|by| Instant::now() < *by) {
+                Some(_) => return_wait(jitter),
+                None => backoff.next(jitter),
+            };
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                () = tokio::time::sleep(backoff.next(rand::random())) => {}
+                () = tokio::time::sleep(wait) => {}
             }
         }
     }
@@ -355,12 +374,26 @@ struct LinkEnd {
     why: String,
     /// True if the network no longer carries the connection, while the server may well be there.
     is_stale: bool,
+    /// True if the server has said that it is going away.
+    is_goodbye: bool,
 }
 
 impl LinkEnd {
     fn new(why: impl ToString) -> Self {
-        Self { why: why.to_string(), is_stale: false }
+        Self { why: why.to_string(), is_stale: false, is_goodbye: false }
     }
+
+    /// Returns the end with the reason that the server has given in its close frame.
+    fn closed(frame: Option<&CloseFrame>) -> Self {
+        let is_goodbye = frame.is_some_and(|frame| GOODBYES.contains(&frame.code));
+        Self { is_goodbye, ..Self::new("closed by the server") }
+    }
+}
+
+/// Returns a wait for a server that has said goodbye. `jitter` is random, from 0 to 1.
+fn return_wait(jitter: f64) -> Duration {
+    let (shortest, longest) = RETURN_WAITS;
+    shortest + (longest - shortest).mul_f64(jitter)
 }
 
 /// Passes messages both ways until the link fails.
@@ -384,7 +417,7 @@ async fn pass_messages(
                 return LinkEnd::new("stopping");
             }
             () = &mut silence => {
-                return LinkEnd { why: "the server is silent".to_owned(), is_stale: is_doubted };
+                return LinkEnd { is_stale: is_doubted, ..LinkEnd::new("the server is silent") };
             }
             () = doubts.notified(), if !is_doubted => {
                 is_doubted = true;
@@ -417,7 +450,7 @@ async fn pass_messages(
                         }
                     }
                     Ok(None) => {}
-                    Err(why) => return LinkEnd::new(why),
+                    Err(end) => return end,
                 }
             }
         }
@@ -427,10 +460,11 @@ async fn pass_messages(
 /// Parses a frame; `None` if it contains no message, an error if the connection has ended.
 fn parse_frame(
     frame: Option<Result<Frame, tungstenite::Error>>,
-) -> Result<Option<Message>, String> {
+) -> Result<Option<Message>, LinkEnd> {
     match frame {
-        None | Some(Ok(Frame::Close(_))) => Err("closed by the server".to_owned()),
-        Some(Err(e)) => Err(e.to_string()),
+        None => Err(LinkEnd::closed(None)),
+        Some(Ok(Frame::Close(frame))) => Err(LinkEnd::closed(frame.as_ref())),
+        Some(Err(e)) => Err(LinkEnd::new(e)),
         Some(Ok(Frame::Text(text))) => Ok(Message::from_json(&text)
             .inspect_err(|fault| debug!("the server sent a malformed message: {fault}"))
             .ok()),
@@ -537,5 +571,27 @@ mod tests {
         server.close(None).await.unwrap();
         let end = passing.await.unwrap();
         assert_eq!((end.why.as_str(), end.is_stale), ("closed by the server", false));
+    }
+
+    #[tokio::test]
+    async fn a_server_says_goodbye_with_the_codes_for_it() {
+        for (code, expected) in [
+            (Some(CloseCode::Away), true),
+            (Some(CloseCode::Restart), true),
+            (Some(CloseCode::Normal), false),
+            (Some(CloseCode::Library(4409)), false),
+            (None, false),
+        ] {
+            let Up { mut server, passing, others: _others, .. } = Up::new().await;
+            let frame = code.map(|code| CloseFrame { code, reason: "".into() });
+            server.close(frame).await.unwrap();
+            assert_eq!(passing.await.unwrap().is_goodbye, expected, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_has_said_goodbye_is_asked_for_every_tenth_to_four_tenths_of_a_second() {
+        let waits = [0.0, 0.5, 1.0].map(|jitter| return_wait(jitter).as_millis());
+        assert_eq!(waits, [100, 250, 400]);
     }
 }

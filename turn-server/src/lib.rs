@@ -244,20 +244,26 @@ impl Server {
         self.request_all(|reply| Command::EndUser { user: Arc::clone(&user), until_s, reply })
     }
 
-    /// Returns true once [`Self::shutdown`] was called: no new allocations are made.
+    /// Returns true once [`Self::drain`] was called: no new allocations are made.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }
 
-    /// Drains and stops the server: makes no new allocations, serves the existing ones until they
-    /// end or `deadline` has passed, then stops the workers.
-    pub fn shutdown(&self, deadline: Duration) {
+    /// Makes no new allocations from now on, and waits until the existing ones have ended or
+    /// `deadline` has passed. They are served until [`Self::shutdown`].
+    pub fn drain(&self, deadline: Duration) {
         let until = Instant::now() + deadline;
         self.draining.store(true, Ordering::Relaxed);
         self.workers.iter().for_each(|worker| worker.control.drain());
         while self.workers.iter().any(WorkerHandle::has_allocations) && Instant::now() < until {
             std::thread::sleep(SHUTDOWN_POLL.min(deadline));
         }
+    }
+
+    /// Drains and stops the server: makes no new allocations, serves the existing ones until they
+    /// end or `deadline` has passed, then stops the workers.
+    pub fn shutdown(&self, deadline: Duration) {
+        self.drain(deadline);
         self.workers.iter().for_each(|worker| worker.control.stop());
         for thread in self.workers.iter().filter_map(|worker| lock(&worker.thread).take()) {
             if thread.join().is_err() {

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -50,6 +50,15 @@ pub(crate) fn next_to_the_test(variable: &str, name: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
+/// Puts another copy of the program into the scene, in place of the one that may run from there.
+fn install(scene: &Scene) -> Result<PathBuf> {
+    let installed = scene.folder().join("porthole");
+    let copy = scene.folder().join("porthole.new");
+    std::fs::copy(binary()?, &copy)?;
+    std::fs::rename(copy, &installed)?;
+    Ok(installed)
+}
+
 /// A `porthole up` process: signaling, dashboard and TURN.
 #[derive(Debug)]
 pub struct Server<'a> {
@@ -60,6 +69,8 @@ pub struct Server<'a> {
     data: PathBuf,
     flags: Vec<OsString>,
     log: Option<String>,
+    /// The program's file, if it has been upgraded.
+    installed: Option<PathBuf>,
     program: Option<Program>,
 }
 
@@ -68,6 +79,8 @@ pub struct Server<'a> {
 pub struct Gateway {
     /// The running program.
     pub program: Program,
+    name: String,
+    arguments: Vec<OsString>,
 }
 
 impl<'a> Server<'a> {
@@ -107,8 +120,8 @@ impl<'a> Server<'a> {
         (http, turn): (SocketAddr, SocketAddr),
     ) -> Result<Self> {
         let flags = flags.iter().map(OsString::from).collect();
-        let (log, program) = (None, None);
-        let mut server = Self { scene, place, http, turn, data, flags, log, program };
+        let (log, installed, program) = (None, None, None);
+        let mut server = Self { scene, place, http, turn, data, flags, log, installed, program };
         server.run()?;
         Ok(server)
     }
@@ -122,7 +135,10 @@ impl<'a> Server<'a> {
 
     /// Starts the program again after it was stopped, with the same ports and data.
     pub fn run(&mut self) -> Result<()> {
-        let mut command = self.place.command(binary()?);
+        let mut command = match &self.installed {
+            Some(file) => self.place.command(file),
+            None => self.place.command(binary()?),
+        };
         command
             .arg("up")
             .args(["--http", &self.http.to_string()])
@@ -181,6 +197,24 @@ impl<'a> Server<'a> {
     /// Stops the server as an operator would, and checks that its exit status is 0.
     pub fn stop(&mut self) -> Result<()> {
         self.program.take().context("the server is not running")?.stop()
+    }
+
+    /// Tells the server to stop, and does not wait for it.
+    pub fn terminate(&self) -> Result<()> {
+        self.program.as_ref().context("the server is not running")?.terminate()
+    }
+
+    /// Waits until the server has ended by itself.
+    pub fn wait(&mut self, deadline: Duration) -> Result<ExitStatus> {
+        self.program.take().context("the server is not running")?.wait(deadline)
+    }
+
+    /// Upgrades the server as a package does under a service manager: another file takes the place
+    /// of the program's, then it is told to stop, and started once it has ended.
+    pub fn upgrade(&mut self) -> Result<()> {
+        self.installed = Some(install(self.scene)?);
+        self.stop()?;
+        self.run()
     }
 
     /// Returns everything that the server has printed.
@@ -293,17 +327,28 @@ impl Gateway {
         flags: &[&str],
     ) -> Result<Self> {
         let claim = server.claim()?;
-        let mut command: Command = place.command(binary()?);
-        command
-            .arg("gateway")
-            .args(["--server", &server.url("")])
-            .args(["--claim", &claim])
-            .arg("--data")
-            .arg(scene.data(name)?);
+        let mut arguments: Vec<OsString> = ["gateway", "--server", &server.url("")]
+            .into_iter()
+            .chain(["--claim", &claim, "--data"])
+            .map(OsString::from)
+            .collect();
+        arguments.push(scene.data(name)?.into());
         for (id, source) in cameras {
-            command.args(["--camera", &format!("{id}={source}")]);
+            arguments.extend(["--camera".into(), format!("{id}={source}").into()]);
         }
-        Ok(Self { program: Program::start(scene, name, command.args(flags))? })
+        arguments.extend(flags.iter().map(OsString::from));
+        let mut command: Command = place.command(binary()?);
+        let program = Program::start(scene, name, command.args(&arguments))?;
+        Ok(Self { program, name: name.to_owned(), arguments })
+    }
+
+    /// Upgrades the gateway as [`Server::upgrade`] does a server.
+    pub fn upgrade(self, scene: &Scene, place: Place<'_>) -> Result<Self> {
+        let Self { program, name, arguments } = self;
+        let mut command = place.command(install(scene)?);
+        program.stop()?;
+        let program = Program::start(scene, &name, command.args(&arguments))?;
+        Ok(Self { program, name, arguments })
     }
 
     /// Makes it read its configuration again with SIGHUP, and waits until it has.

@@ -65,7 +65,7 @@ describe('connecting', () => {
         method: 'register',
         params: { authorization: 'phs_x' },
       });
-      bench.dispatch({ type: 'closed' }).advance(10_000);
+      bench.dispatch({ type: 'closed', code: 1006 }).advance(10_000);
     }
     bench.dispatch({ type: 'stop' }).dispatch({ type: 'start' }).dispatch({ type: 'opened' });
     expect(bench.lastSent()).toMatchObject({ method: 'register', params: {} });
@@ -106,7 +106,7 @@ describe('reconnecting', () => {
   test('the delays double up to a bound', () => {
     const bench = new Bench().dispatch({ type: 'start' });
     const waits = Array.from({ length: 8 }, () => {
-      bench.dispatch({ type: 'closed' });
+      bench.dispatch({ type: 'closed', code: 1006 });
       const wait = (nextTimeout(bench.state) ?? 0) - bench.now;
       expect(bench.advance(wait).effectTypes).toEqual(['open']);
       return wait;
@@ -119,19 +119,45 @@ describe('reconnecting', () => {
       [5_000, 400],
       [4_999, 800],
     ] as const) {
-      const bench = new Bench().dispatch({ type: 'start' }).dispatch({ type: 'closed' });
+      const bench = new Bench()
+        .dispatch({ type: 'start' })
+        .dispatch({ type: 'closed', code: 1006 });
       bench.now += 400;
       bench.dispatch({ type: 'timeout' }).dispatch({ type: 'opened' });
       bench.receive({ id: bench.lastSent().id, result: {} });
       bench.now += lasted;
-      bench.dispatch({ type: 'closed' });
+      bench.dispatch({ type: 'closed', code: 1006 });
       expect(bench.effectTypes).toEqual(['down']);
       expect((nextTimeout(bench.state) ?? 0) - bench.now).toBe(wait);
     }
   });
 
+  test('a server that says goodbye is asked for again and again for 10 s, then ever less', () => {
+    for (const [code, lasted, waits] of [
+      [1001, 5_000, [...Array<number>(25).fill(400), 400, 800, 1600]],
+      [1012, 5_000, [400, 400, 400]],
+      [1001, 4_999, [400, 800, 1600]],
+      [4403, 5_000, [400, 800, 1600]],
+    ] as const) {
+      const bench = new Bench().up();
+      bench.now += lasted;
+      const found = waits.map((_, at) => {
+        bench.dispatch({ type: 'closed', code: at === 0 ? code : 1006 });
+        const wait = (nextTimeout(bench.state) ?? 0) - bench.now;
+        bench.advance(wait);
+        return wait;
+      });
+      expect(found).toEqual(waits);
+    }
+    const back = new Bench().up();
+    back.now += 5_000;
+    back.dispatch({ type: 'closed', code: 1001 }).advance(400).dispatch({ type: 'opened' });
+    back.receive({ id: back.lastSent().id, result: {} });
+    expect(back.state.returnsBy).toBeNull();
+  });
+
   test('it reconnects at once when the network is back, and only while it waits', () => {
-    const bench = new Bench().dispatch({ type: 'start' }).dispatch({ type: 'closed' });
+    const bench = new Bench().dispatch({ type: 'start' }).dispatch({ type: 'closed', code: 1006 });
     expect(bench.dispatch({ type: 'reconnect-now' }).effectTypes).toEqual(['open']);
     expect(bench.dispatch({ type: 'reconnect-now' }).effectTypes).toEqual([]);
   });
@@ -139,7 +165,7 @@ describe('reconnecting', () => {
   test('nothing happens once it is stopped', () => {
     const bench = new Bench().up().dispatch({ type: 'stop' });
     expect(bench.effectTypes).toEqual(['close', 'down']);
-    expect(bench.dispatch({ type: 'closed' }).effectTypes).toEqual([]);
+    expect(bench.dispatch({ type: 'closed', code: 1006 }).effectTypes).toEqual([]);
     expect(nextTimeout(bench.state)).toBeNull();
   });
 });
@@ -159,7 +185,7 @@ describe('requests', () => {
 
   test('each one fails when there is no connection, or the connection is lost', () => {
     expect(new Bench().request(1).faultCode(1)).toBe(LOCAL.OFFLINE);
-    const bench = new Bench().up().request(1).request(2).dispatch({ type: 'closed' });
+    const bench = new Bench().up().request(1).request(2).dispatch({ type: 'closed', code: 1006 });
     expect([bench.faultCode(1), bench.faultCode(2)]).toEqual([LOCAL.OFFLINE, LOCAL.OFFLINE]);
     expect(bench.state.pending).toEqual([]);
   });

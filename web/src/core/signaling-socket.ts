@@ -11,8 +11,14 @@ import { earliest, type Env, type Step } from './machine';
 import * as rpc from './rpc';
 import { LOCAL, type Incoming, type Outcome } from './rpc';
 
-/** A restarting server is back within seconds; one that is down for long is not flooded. */
+/** A server that is down for long is not flooded. */
 const BACKOFF = { firstMs: 400, maxMs: 8_000 };
+/** Waits for a server that has said goodbye: it is probably being restarted. */
+const RETURN_BACKOFF = { firstMs: 400, maxMs: 400 };
+/** Time in which such a server is expected back. */
+const RETURN_MS = 10_000;
+/** Codes of close frames with which a server says goodbye (RFC 6455 §7.4.1): away, restarting. */
+const GOODBYES: ReadonlySet<number> = new Set([1001, 1012]);
 /** A TCP and TLS handshake that takes longer is not going to succeed. */
 const OPEN_TIMEOUT_MS = 10_000;
 /** Longer than the server waits for a gateway, so that the server's error arrives first. */
@@ -41,6 +47,8 @@ export interface SocketState {
   /** Number of losses since the last steady connection. */
   readonly attempt: number;
   readonly upSince: number | null;
+  /** End of the time in which a server that has said goodbye is expected back. */
+  readonly returnsBy: number | null;
   /** End of the handshake's time, or of the wait before the next attempt. */
   readonly deadline: number | null;
   readonly nextId: number;
@@ -57,7 +65,8 @@ export type SocketEvent =
   | { readonly type: 'doubt'; readonly withinMs: number }
   | { readonly type: 'opened' }
   | { readonly type: 'message'; readonly text: string }
-  | { readonly type: 'closed' }
+  /** The WebSocket is closed, with the code of its close frame. */
+  | { readonly type: 'closed'; readonly code: number }
   | { readonly type: 'timeout' }
   | SocketRequest
   /** A request is given up: nobody waits for its response any more. */
@@ -93,6 +102,7 @@ export const INITIAL_STATE: SocketState = {
   phase: 'stopped',
   attempt: 0,
   upSince: null,
+  returnsBy: null,
   deadline: null,
   nextId: 1,
   pending: [],
@@ -125,7 +135,7 @@ export function step(state: SocketState, event: SocketEvent, env: Env): Result {
     case 'closed':
       return state.phase === 'stopped' || state.phase === 'waiting'
         ? unchanged(state)
-        : handleLoss(state, [], env);
+        : handleLoss(noteGoodbye(state, event.code, env), [], env);
     case 'timeout':
       return handleTimeout(state, env);
     case 'request':
@@ -182,6 +192,13 @@ function stop(state: SocketState): Result {
   return { state: { ...INITIAL_STATE, nextId: state.nextId }, effects };
 }
 
+/** Expects a server back soon that says goodbye, unless it does so again and again. */
+function noteGoodbye(state: SocketState, closeCode: number, env: Env): SocketState {
+  const isSteady = state.upSince !== null && env.now - state.upSince >= STEADY_MS;
+  const saysGoodbye = isSteady && GOODBYES.has(closeCode);
+  return saysGoodbye ? { ...state, returnsBy: env.now + RETURN_MS } : state;
+}
+
 /** Handles the end of a connection: pending requests fail, and a new connection is scheduled. */
 function handleLoss(state: SocketState, first: readonly SocketEffect[], env: Env): Result {
   const wasUp = state.phase === 'up';
@@ -189,12 +206,13 @@ function handleLoss(state: SocketState, first: readonly SocketEffect[], env: Env
   effects.push(wasUp ? { type: 'down' } : { type: 'check-sign-in' });
   const steady = state.upSince !== null && env.now - state.upSince >= STEADY_MS;
   const attempt = steady ? 0 : state.attempt;
-  const wait = delayMs(BACKOFF, attempt, env.random);
+  const returns = state.returnsBy !== null && env.now < state.returnsBy;
+  const wait = delayMs(returns ? RETURN_BACKOFF : BACKOFF, attempt, env.random);
   return {
     state: {
       ...state,
       phase: 'waiting',
-      attempt: attempt + 1,
+      attempt: returns ? attempt : attempt + 1,
       upSince: null,
       deadline: env.now + wait,
       pending: [],
@@ -338,7 +356,7 @@ function handleResponse(
   }
   if (outcome.ok) {
     return {
-      state: { ...rest, phase: 'up', upSince: env.now, deadline: null },
+      state: { ...rest, phase: 'up', upSince: env.now, returnsBy: null, deadline: null },
       effects: [{ type: 'up' }],
     };
   }

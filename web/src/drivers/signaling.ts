@@ -182,7 +182,7 @@ export class Signaling {
     this.#socket = socket;
     const isCurrent = () => this.#socket === socket;
     socket.onopen = () => isCurrent() && this.#runner.dispatch({ type: 'opened' });
-    socket.onclose = () => isCurrent() && this.#runner.dispatch({ type: 'closed' });
+    socket.onclose = ({ code }) => isCurrent() && this.#runner.dispatch({ type: 'closed', code });
     socket.onmessage = ({ data }: MessageEvent<unknown>) => {
       if (isCurrent() && typeof data === 'string')
         this.#runner.dispatch({ type: 'message', text: data });

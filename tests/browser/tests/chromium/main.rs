@@ -17,6 +17,7 @@ mod reasons;
 mod share;
 mod sound;
 mod sources;
+mod upgrade;
 mod wall;
 mod whep;
 

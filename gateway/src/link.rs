@@ -3,6 +3,7 @@
 //! It authenticates the gateway (`portholeChallenge`, `portholeEnroll`, `register`) and then passes
 //! messages between the server and the core.
 
+use std::cmp::Ordering;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,8 @@ use porthole_gateway_core::backoff::Backoff;
 use porthole_gateway_core::ice_servers::is_public;
 use porthole_signaling_proto::identity::{GatewayToken, enroll_message, register_message};
 use porthole_signaling_proto::method::{
-    Challenge, Empty, Enroll, EnrollParams, Method, Register, RegisterParams,
+    Challenge, Empty, Enroll, EnrollParams, Method, PROTOCOL, Register, RegisterParams,
+    RegisterResult,
 };
 use porthole_signaling_proto::rpc::{Fault, Message, RequestId, code};
 use porthole_signaling_proto::{MAX_GATEWAY_MESSAGE_BYTES, SUBPROTOCOL, WEBSOCKET_PATH, rpc};
@@ -186,7 +188,10 @@ impl Link {
         let nonce = call(&mut socket, challenge()).await?.map_err(server_refused)?;
         let nonce = parse_result::<Challenge>(nonce)?.nonce;
         match self.register(&mut socket, &nonce).await? {
-            Ok(()) => return Ok(socket),
+            Ok(registered) => {
+                compare_protocols(&registered);
+                return Ok(socket);
+            }
             Err(fault) if fault.code == code::UNAUTHORIZED => {}
             Err(fault) => return Err(server_refused(fault)),
         }
@@ -198,7 +203,8 @@ impl Link {
         self.enroll(&mut socket, &nonce, claim).await?;
         let nonce = call(&mut socket, challenge()).await?.map_err(server_refused)?;
         let nonce = parse_result::<Challenge>(nonce)?.nonce;
-        self.register(&mut socket, &nonce).await?.map_err(server_refused)?;
+        let registered = self.register(&mut socket, &nonce).await?.map_err(server_refused)?;
+        compare_protocols(&registered);
         Ok(socket)
     }
 
@@ -274,17 +280,22 @@ impl Link {
         &self,
         socket: &mut Socket,
         nonce: &str,
-    ) -> Result<Result<(), Fault>, LinkError> {
+    ) -> Result<Result<RegisterResult, Fault>, LinkError> {
         let id = self.key.id();
         let origin = self.origin();
         let signature = self.key.sign(&register_message(origin.as_deref(), nonce, &id));
         let params = RegisterParams {
             version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+            protocol: Some(PROTOCOL),
             authorization: Some(GatewayToken { id, origin, signature }.to_string()),
             name: Some(self.name.clone()),
             capabilities: Some(vec!["extend".to_owned()]),
         };
-        Ok(call(socket, request::<Register>(2, &params)).await?.map(drop))
+        let outcome = call(socket, request::<Register>(2, &params)).await?;
+        Ok(match outcome {
+            Ok(value) => Ok(parse_result::<Register>(value)?),
+            Err(fault) => Err(fault),
+        })
     }
 }
 
@@ -329,6 +340,27 @@ fn is_claim_refused(code: i64) -> bool {
             | code::GONE
             | code::INVALID_PARAMS
     )
+}
+
+/// Logs which side is to be upgraded, if the two do not speak the same protocol.
+fn compare_protocols(registered: &RegisterResult) {
+    if let Some(advice) = advice(registered.protocol) {
+        warn!("{advice}");
+    }
+}
+
+/// Returns what to do about a server that speaks this protocol; one from before there were numbers
+/// tells none.
+fn advice(protocol: Option<u32>) -> Option<&'static str> {
+    match protocol.unwrap_or(0).cmp(&PROTOCOL) {
+        Ordering::Less => {
+            Some("the server is older than this gateway: to use what is new, upgrade the server")
+        }
+        Ordering::Equal => None,
+        Ordering::Greater => {
+            Some("this gateway is older than the server: to use what is new, upgrade the gateway")
+        }
+    }
 }
 
 fn request<M: Method>(id: i64, params: &M::Params) -> (RequestId, Message) {
@@ -586,6 +618,19 @@ mod tests {
             let frame = code.map(|code| CloseFrame { code, reason: "".into() });
             server.close(frame).await.unwrap();
             assert_eq!(passing.await.unwrap().is_goodbye, expected, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn the_older_side_is_named_in_one_sentence() {
+        for (protocol, begins) in [
+            (None, Some("the server is older")),
+            (Some(PROTOCOL), None),
+            (Some(PROTOCOL + 1), Some("this gateway is older")),
+        ] {
+            let found = advice(protocol);
+            assert_eq!(found.is_some(), begins.is_some(), "{protocol:?}");
+            assert!(found.unwrap_or("").starts_with(begins.unwrap_or("")), "{protocol:?}");
         }
     }
 

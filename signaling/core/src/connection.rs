@@ -38,6 +38,7 @@ impl Hub {
                     let introduction = Introduction {
                         name: params.name,
                         version: params.version,
+                        protocol: params.protocol,
                         capabilities: params.capabilities.unwrap_or_default(),
                     };
                     self.look_up_gateway(call, token, introduction)
@@ -71,7 +72,7 @@ impl Hub {
         self.directory.connect_client(&principal, call.conn);
         self.links.unregistered(call.conn)?.register_client(principal, bucket);
         self.push_output(Output::Registered { conn: call.conn, owner });
-        self.respond::<Register>(call, &RegisterResult { id: name });
+        self.respond::<Register>(call, &RegisterResult { id: name, protocol: None });
         self.send_cameras(call.now, call.conn);
         Ok(())
     }

@@ -330,6 +330,7 @@ impl Directory {
                 name: known.name().to_owned(),
                 online: known.connection().is_some(),
                 version: known.version().map(str::to_owned),
+                age: known.age(),
                 seen_s: known.seen_s(),
             })
             .collect();

@@ -8,7 +8,8 @@ use porthole_signaling_proto::identity::{
     GatewayToken, enroll_message, gateway_id, register_message,
 };
 use porthole_signaling_proto::method::{
-    Challenge, ChallengeResult, Enroll, EnrollParams, EnrollResult, Register, RegisterResult,
+    Challenge, ChallengeResult, Enroll, EnrollParams, EnrollResult, PROTOCOL, Register,
+    RegisterResult,
 };
 use porthole_signaling_proto::rpc::{Fault, code};
 use porthole_signaling_proto::{CameraId, GatewayId, rest, rpc};
@@ -119,7 +120,8 @@ impl Hub {
         }
         self.push_output(Output::Registered { conn: call.conn, owner: gateway.to_string() });
         info!(%gateway, "gateway is online");
-        self.respond::<Register>(call, &RegisterResult { id: gateway.to_string() });
+        let result = RegisterResult { id: gateway.to_string(), protocol: Some(PROTOCOL) };
+        self.respond::<Register>(call, &result);
         self.schedule_cameras(call.now);
         Ok(())
     }

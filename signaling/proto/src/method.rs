@@ -169,6 +169,10 @@ notifications! {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct Empty {}
 
+/// Number of the protocol between gateways and server that this version speaks. It grows with each
+/// change in which the older side cannot take part; everything before it goes on between the two.
+pub const PROTOCOL: u32 = 1;
+
 /// Parameters of `register`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct RegisterParams {
@@ -185,6 +189,10 @@ pub struct RegisterParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub version: Option<String>,
+    /// The number of the protocol that the gateway speaks, see [`PROTOCOL`].
+    #[serde(default, rename = "portholeProtocol", skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub protocol: Option<u32>,
     /// The capabilities of the device: `extend`, `subProtocols` (ONVIF WebRTC 26.06 §5.2.1).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
@@ -197,6 +205,10 @@ pub struct RegisterResult {
     /// The server's name for this endpoint: the id of a gateway, or a name for this connection of a
     /// client.
     pub id: String,
+    /// The number of the protocol that the server speaks, see [`PROTOCOL`]; for gateways only.
+    #[serde(default, rename = "portholeProtocol", skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub protocol: Option<u32>,
 }
 
 /// Parameters of `connect`.

@@ -160,6 +160,16 @@ pub struct IceServerList {
     pub lifetime_s: u64,
 }
 
+/// Age of a gateway's program, compared with the server's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "lowercase")]
+pub enum Age {
+    /// The server speaks a newer protocol.
+    Older,
+    /// The gateway speaks a newer protocol.
+    Newer,
+}
+
 /// A gateway as the server knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
@@ -174,6 +184,10 @@ pub struct Gateway {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub version: Option<String>,
+    /// The age of its program, if that is not the server's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub age: Option<Age>,
     /// The time at which it has connected or was disconnected last, in seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional, type = "number")]

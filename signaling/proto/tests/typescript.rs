@@ -165,6 +165,7 @@ fn types(text: &mut String) {
         rest::PasskeyList,
         rest::CameraList,
         rest::IceServerList,
+        rest::Age,
         rest::Gateway,
         rest::GatewayList,
         rest::RenameGateway,

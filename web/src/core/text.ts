@@ -167,6 +167,10 @@ export const TEXT = {
   'gateways.offline': 'Not connected',
   'gateways.version': 'version {version}',
   'gateways.seen': 'last seen {time}',
+  'gateways.older':
+    'This gateway is older than the server. To use what is new, upgrade the gateway.',
+  'gateways.newer':
+    'This gateway is newer than the server. To use what is new, upgrade the server.',
   'gateways.none': 'No gateway yet',
   'gateways.rename': 'Rename',
   'gateways.rename-label': 'Rename {name}',

@@ -354,6 +354,10 @@ name?: string,
  */
 version?: string,
 /**
+ * The number of the protocol that the gateway speaks, see [`PROTOCOL`].
+ */
+portholeProtocol?: number,
+/**
  * The capabilities of the device: `extend`, `subProtocols` (ONVIF WebRTC 26.06 §5.2.1).
  */
 capabilities?: Array<string>, };
@@ -366,7 +370,11 @@ export type RegisterResult = {
  * The server's name for this endpoint: the id of a gateway, or a name for this connection of a
  * client.
  */
-id: string, };
+id: string,
+/**
+ * The number of the protocol that the server speaks, see [`PROTOCOL`]; for gateways only.
+ */
+portholeProtocol?: number, };
 
 /**
  * Parameters of `connect`.
@@ -1924,6 +1932,11 @@ iceServers: Array<IceServer>,
 lifetimeS: number, };
 
 /**
+ * Age of a gateway's program, compared with the server's.
+ */
+export type Age = "older" | "newer";
+
+/**
  * A gateway as the server knows it.
  */
 export type Gateway = {
@@ -1943,6 +1956,10 @@ online: boolean,
  * The version of its program, once it has connected since the server started.
  */
 version?: string,
+/**
+ * The age of its program, if that is not the server's.
+ */
+age?: Age,
 /**
  * The time at which it has connected or was disconnected last, in seconds since 1970.
  */

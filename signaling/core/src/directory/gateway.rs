@@ -1,10 +1,13 @@
 //! One gateway: its name, its connection and its cameras.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::time::Instant;
 
 use porthole_clock::Now;
+use porthole_signaling_proto::method::PROTOCOL;
 use porthole_signaling_proto::names::is_shown;
+use porthole_signaling_proto::rest::Age;
 use porthole_signaling_proto::{CameraId, CameraReport, CameraState, GatewayId};
 
 use super::cameras::{fold_sub_streams, profiles};
@@ -31,6 +34,8 @@ pub(super) struct Gateway {
     seen_s: Option<u64>,
     /// The version of its program, as long as the server has run.
     version: Option<String>,
+    /// The age of its program, as long as the server has run.
+    age: Option<Age>,
     conn: Option<ConnId>,
     /// The time its last WebSocket closed; `None` while it is connected or has never been.
     away_since: Option<Instant>,
@@ -54,7 +59,19 @@ pub(super) struct Gateway {
 pub(crate) struct Introduction {
     pub(crate) name: Option<String>,
     pub(crate) version: Option<String>,
+    pub(crate) protocol: Option<u32>,
     pub(crate) capabilities: Vec<String>,
+}
+
+/// Returns the age of a gateway that speaks this protocol. One that tells its version and no
+/// protocol is from before there were numbers; one that tells neither is another program.
+fn age(has_version: bool, protocol: Option<u32>) -> Option<Age> {
+    let spoken = protocol.or(has_version.then_some(0))?;
+    match spoken.cmp(&PROTOCOL) {
+        Ordering::Less => Some(Age::Older),
+        Ordering::Equal => None,
+        Ordering::Greater => Some(Age::Newer),
+    }
 }
 
 impl Gateway {
@@ -74,6 +91,7 @@ impl Gateway {
             renamed,
             seen_s,
             version: None,
+            age: None,
             conn: None,
             away_since: None,
             capabilities: Vec::new(),
@@ -108,6 +126,10 @@ impl Gateway {
         self.version.as_deref()
     }
 
+    pub(super) fn age(&self) -> Option<Age> {
+        self.age
+    }
+
     pub(super) fn seen_s(&self) -> Option<u64> {
         self.seen_s
     }
@@ -119,7 +141,8 @@ impl Gateway {
         introduction: Introduction,
         now: Now,
     ) -> Option<ConnId> {
-        let Introduction { name, version, capabilities } = introduction;
+        let Introduction { name, version, protocol, capabilities } = introduction;
+        self.age = age(version.is_some(), protocol);
         if let Some(name) = name.map(|name| plain_name(&name)).filter(|name| !name.is_empty()) {
             self.set_name(name);
         }

@@ -1,6 +1,8 @@
 //! Tests of who is found where.
 
 use porthole_signaling_proto::CameraState;
+use porthole_signaling_proto::method::PROTOCOL;
+use porthole_signaling_proto::rest::Age;
 
 use super::*;
 use crate::{Identity, Objects, StoredCamera};
@@ -64,6 +66,7 @@ fn a_gateway_is_on_its_latest_connection() {
         let introduction = Introduction {
             name: Some("Barn\n".into()),
             version: Some("0.1.0".into()),
+            protocol: Some(PROTOCOL),
             capabilities: vec!["extend".into()],
         };
         directory.connect_gateway(&id, ConnId(conn), introduction, now)
@@ -86,6 +89,28 @@ fn a_gateway_is_on_its_latest_connection() {
     connect(&mut directory, 3);
     assert!(!directory.is_away(&id, minute, now.instant + minute), "it is back");
     assert!(!directory.is_away(&gateway("gw-b"), minute, now.instant), "not known");
+}
+
+#[test]
+fn the_age_of_a_gateway_is_that_of_its_protocol() {
+    let now = Now { instant: Instant::now(), unix_s: 0 };
+    let mut directory = restored("gw-a", &[]);
+    let id = gateway("gw-a");
+    assert_eq!(directory.gateways()[0].age, None, "it has not connected yet");
+    for (version, protocol, expected) in [
+        (Some("0.1.0"), Some(PROTOCOL), None),
+        (Some("0.1.0"), Some(PROTOCOL - 1), Some(Age::Older)),
+        (Some("9.9.9"), Some(PROTOCOL + 1), Some(Age::Newer)),
+        // From before there were numbers.
+        (Some("0.1.0"), None, Some(Age::Older)),
+        // No gateway of ours.
+        (None, None, None),
+    ] {
+        let version = version.map(str::to_owned);
+        let introduction = Introduction { version, protocol, ..Introduction::default() };
+        directory.connect_gateway(&id, ConnId(1), introduction, now);
+        assert_eq!(directory.gateways()[0].age, expected, "{protocol:?}");
+    }
 }
 
 #[test]

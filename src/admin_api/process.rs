@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use porthole_metrics::Exposition;
+use tokio::runtime::Handle;
 
 use crate::open_files;
 
@@ -27,6 +28,8 @@ pub fn write(out: &mut Exposition) {
     out.gauge("porthole_open_files", "Open files and sockets", open_count().unwrap_or_default());
     let limit = open_files::soft_limit().unwrap_or_default();
     out.gauge("porthole_open_files_limit", "Most open files and sockets", limit);
+    let tasks = Handle::try_current().map_or(0, |runtime| runtime.metrics().num_alive_tasks());
+    out.gauge("porthole_tasks", "Tasks of the runtime that have not ended", tasks as u64);
 }
 
 /// Notes that the program starts now.

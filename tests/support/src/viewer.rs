@@ -55,8 +55,29 @@ impl Viewer {
         token: &str,
         camera: &str,
     ) -> Result<Self> {
+        Self::start_with(scene, (name, place), (server, token, camera), &[])
+    }
+
+    /// Starts a viewer with this name of its log that is connected through a relay only.
+    pub fn start_relayed(
+        scene: &Scene,
+        name: &str,
+        place: Place<'_>,
+        server: &str,
+        token: &str,
+        camera: &str,
+    ) -> Result<Self> {
+        Self::start_with(scene, (name, place), (server, token, camera), &["--turn-only"])
+    }
+
+    fn start_with(
+        scene: &Scene,
+        (name, place): (&str, Place<'_>),
+        (server, token, camera): (&str, &str, &str),
+        flags: &[&str],
+    ) -> Result<Self> {
         let mut command = place.command(binary()?);
-        command.args(["--server", server, "--token", token, "--camera", camera]);
+        command.args(["--server", server, "--token", token, "--camera", camera]).args(flags);
         Ok(Self { program: Program::start(scene, name, &mut command)? })
     }
 

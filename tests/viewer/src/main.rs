@@ -78,7 +78,9 @@ async fn main() -> anyhow::Result<()> {
             _ = signal.recv() => {}
             interrupted = tokio::signal::ctrl_c() => interrupted?,
         }
-        anyhow::Ok(())
+        // The driver closes the session, and ends then.
+        stop.cancel();
+        std::future::pending::<anyhow::Result<()>>().await
     };
     tokio::select! {
         linked = link::run(&arguments.server, &arguments.token, events, outgoing) => linked?,

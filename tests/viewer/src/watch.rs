@@ -12,8 +12,9 @@ use porthole_gateway_core::question::QuestionEvent;
 use porthole_gateway_core::reflexive::ReflexiveGatherer;
 use porthole_gateway_core::{Core, IceServerEndpoint, Output, TurnClientId};
 use porthole_signaling_proto::method::{
-    Cameras, CamerasParams, Connect, ConnectParams, ConnectResult, Empty, Invite, InviteParams,
-    InviteResult, Method, Notification as _, Register, RegisterParams, Trickle, TrickleParams,
+    Cameras, CamerasParams, Close, Connect, ConnectParams, ConnectResult, Empty, Invite,
+    InviteParams, InviteResult, Method, Notification as _, Register, RegisterParams, SessionParams,
+    Trickle, TrickleParams,
 };
 use porthole_signaling_proto::rpc::{Message, RequestId, Value};
 use porthole_signaling_proto::{Camera, CameraId, SessionId, rpc};
@@ -319,6 +320,9 @@ impl Core for Watch {
             session.close(now);
         }
         self.process_outputs(now);
+        if let Some(session) = self.session_id() {
+            self.signal(Message::notification::<Close>(&SessionParams { session }));
+        }
     }
 
     fn poll_output(&mut self) -> Option<Output> {

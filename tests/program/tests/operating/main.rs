@@ -3,6 +3,7 @@
 mod admin_api;
 mod backup;
 mod certificate;
+mod changes;
 mod data_folder;
 mod general_settings;
 mod health;
@@ -13,6 +14,8 @@ mod reload;
 mod rotation;
 mod session_limits;
 mod signaling_server;
+mod soak;
+mod stopping;
 mod systemd;
 mod turn_alternate;
 mod turn_client;

@@ -4,6 +4,7 @@ mod acme;
 mod authority;
 mod balancer;
 mod client;
+mod set_ups;
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};

@@ -23,11 +23,11 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// Most time for all changes together.
 const CHANGES: Duration = Duration::from_secs(120);
 /// Longest time for which a picture may stand still.
-const FREEZE: Duration = Duration::from_secs(1);
+pub(crate) const FREEZE: Duration = Duration::from_secs(1);
 /// Pictures after which a viewer counts as watching.
 const FRAMES: u64 = 15;
-const FIRST: &str = "the-first-secret";
-const SECOND: &str = "the-second-secret";
+pub(crate) const FIRST: &str = "the-first-secret";
+pub(crate) const SECOND: &str = "the-second-secret";
 const CAMERA: &str = "[camera.yard]\nsource = 'test:320x180@15'\n";
 
 /// Takes about 15 s: the steps of the guide, with a new viewer after each, and a camera that is
@@ -105,27 +105,30 @@ fn up_takes_another_secret_on_both_sides_at_once() {
 }
 
 /// Returns the settings of a TURN server with these secrets.
-fn turn_lines(secret: &str, old: &str) -> String {
+pub(crate) fn turn_lines(secret: &str, old: &str) -> String {
     let old = if old.is_empty() { String::new() } else { format!("'{old}'") };
     format!("allow_peers = ['127.0.0.0/8']\nsecret = '{secret}'\nold_secrets = [{old}]\n")
 }
 
 /// Returns an account of the next hour that is signed with a secret.
-fn account(secret: &str) -> Result<String> {
+pub(crate) fn account(secret: &str) -> Result<String> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
     let (name, password) = rest_credentials(secret, "relay", now.as_secs() + 3600);
     Ok(format!("{name}:{password}"))
 }
 
 /// Starts a viewer that gets a picture.
-fn watch(scene: &Scene, name: &str, url: &str, token: &str) -> Result<Viewer> {
+pub(crate) fn watch(scene: &Scene, name: &str, url: &str, token: &str) -> Result<Viewer> {
     let mut viewer = Viewer::start_as(scene, name, Place::Here, url, token, "yard")?;
     viewer.wait_for_frames(FRAMES, DEADLINE)?;
     Ok(viewer)
 }
 
 /// Returns the longest time for which a viewer got no picture during the steps.
-fn longest_pause(viewer: &Viewer, steps: impl FnOnce() -> Result<()> + Send) -> Result<Duration> {
+pub(crate) fn longest_pause(
+    viewer: &Viewer,
+    steps: impl FnOnce() -> Result<()> + Send,
+) -> Result<Duration> {
     let is_over = AtomicBool::new(false);
     std::thread::scope(|threads| {
         let stepping = threads.spawn(|| {
@@ -149,14 +152,14 @@ fn longest_pause(viewer: &Viewer, steps: impl FnOnce() -> Result<()> + Send) -> 
 }
 
 /// A gateway that relays only, with an admin API.
-struct RelayedGateway {
-    program: Program,
+pub(crate) struct RelayedGateway {
+    pub(crate) program: Program,
     admin: SocketAddr,
     file: PathBuf,
 }
 
 impl RelayedGateway {
-    fn start(scene: &Scene, server: &SignalingServer) -> Result<Self> {
+    pub(crate) fn start(scene: &Scene, server: &SignalingServer) -> Result<Self> {
         let (admin, file) = (free_port()?, scene.folder().join("gateway.toml"));
         let mut command = Place::Here.command(binary()?);
         command.arg("gateway").args(["--server", &server.url, "--claim", &server.claim()?]);
@@ -168,13 +171,13 @@ impl RelayedGateway {
         Ok(Self { program, admin, file })
     }
 
-    /// Rewrites its configuration, with a further camera.
-    fn write(&self, camera: &str) -> Result<()> {
-        write(&self.file, self.admin, camera)
+    /// Rewrites its configuration, with further tables.
+    pub(crate) fn write(&self, tables: &str) -> Result<()> {
+        write(&self.file, self.admin, tables)
     }
 
     /// Checks that so many sessions have begun to watch through a relay, and that none has failed.
-    fn check_all_started(&self, count: u64) -> Result<()> {
+    pub(crate) fn check_all_started(&self, count: u64) -> Result<()> {
         let url = format!("http://{}/metrics", self.admin);
         let text = http::get(Place::Here, &url, Some(TOKEN))?.body;
         let failed = |line: &&str| line.starts_with("porthole_gateway_sessions_failed_total{");
@@ -186,7 +189,7 @@ impl RelayedGateway {
     }
 }
 
-fn write(file: &Path, admin: SocketAddr, camera: &str) -> Result<()> {
+fn write(file: &Path, admin: SocketAddr, tables: &str) -> Result<()> {
     let admin = format!("[admin]\nlisten = '{admin}'\ntoken = '{TOKEN}'\n");
-    Ok(std::fs::write(file, admin + CAMERA + camera)?)
+    Ok(std::fs::write(file, admin + CAMERA + tables)?)
 }

@@ -13,6 +13,7 @@ use porthole_test_support::wait;
 
 use super::authority::{Authority, Checked};
 use super::client::{Registered, connect, request};
+use super::set_ups::SetUps;
 use crate::certificate::{Client, make_certificate_for};
 
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -76,7 +77,11 @@ fn a_certificate_for_an_address_comes_by_itself_and_is_renewed_without_ending_a_
         let stream = connect(port, "127.0.0.1", &root, &["http/1.1"])?;
         let mut registered = Registered::connect(stream, &token)?;
         let mut turn = Client::allocate_with("-tls1_3", port, &["-alpn", "stun.turn"])?;
-        wait_for_line(&server, "the public port uses a new certificate")?;
+        let mut set_ups = SetUps::default();
+        set_ups.until((port, "127.0.0.1"), &root, &token, || {
+            Ok(server.output()?.contains("the public port uses a new certificate"))
+        })?;
+        set_ups.check("renewal by the authority")?;
         check_health(port, "127.0.0.1", &root)?;
         registered.check()?;
         turn.bind_channel(([127, 0, 0, 1], 9).into())?;

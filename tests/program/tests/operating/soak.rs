@@ -24,9 +24,9 @@ use crate::turn_server::TOKEN;
 const DEADLINE: Duration = Duration::from_secs(30);
 /// Length of the sample, in seconds.
 const SAMPLE_S: u64 = 12;
-/// Time in which everything of the viewers must have ended: the server keeps the session of a
-/// viewer whose WebSocket is closed for a while, but no file or task for it.
-const RETURN_DEADLINE: Duration = Duration::from_secs(20);
+/// Time in which everything of the viewers must have ended. The goodbye of a relayed one may be lost
+/// with its relay: the gateway then notices within 30 s that it is gone (RFC 7675).
+const RETURN_DEADLINE: Duration = Duration::from_secs(60);
 /// Measurements of a long run: enough for an average, few enough for any length.
 const MEASUREMENTS: u32 = 360;
 /// Shortest time between two measurements.
@@ -48,7 +48,7 @@ const LEFT: u64 = 4;
 /// Width of a line of characters.
 const COLUMNS: usize = 60;
 
-/// Takes about 25 s, or as many minutes as `PORTHOLE_SOAK_MINUTES` says.
+/// Takes 25 to 60 s, or as many minutes as `PORTHOLE_SOAK_MINUTES` says.
 #[test]
 fn soak_with_viewers_that_come_and_go_takes_no_more_over_time() {
     let name = "soak_with_viewers_that_come_and_go_takes_no_more_over_time";
@@ -64,15 +64,15 @@ fn soak_with_viewers_that_come_and_go_takes_no_more_over_time() {
         let before = house.when_quiet(|_| true)?;
         let played = house.run(length)?;
         ensure!(played > 0, "nobody has watched");
-        house
-            .when_quiet(|after| after.iter().zip(&before).all(|(one, other)| one.is_back(other)))
-            .with_context(|| format!("before: {before:?}"))?;
         report(&format!("{played} viewers in {length:?}"));
         let mut failures = Vec::new();
         for subject in &house.subjects {
             report(&subject.table());
             failures.extend(subject.growth());
         }
+        house
+            .when_quiet(|after| after.iter().zip(&before).all(|(one, other)| one.is_back(other)))
+            .with_context(|| format!("before: {before:?}"))?;
         ensure!(minutes.is_none() || failures.is_empty(), "{}", failures.join("\n"));
         Ok(())
     });

@@ -201,7 +201,7 @@ impl<'a> Server<'a> {
 
     /// Tells the server to stop, and does not wait for it.
     pub fn terminate(&self) -> Result<()> {
-        self.program.as_ref().context("the server is not running")?.terminate()
+        self.program.as_ref().context("the server is not running")?.begin_to_stop()
     }
 
     /// Waits until the server has ended by itself.

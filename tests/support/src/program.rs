@@ -176,11 +176,6 @@ impl Program {
         wait::until(&what, deadline, || Ok(self.child.try_wait()?))
     }
 
-    /// Sends SIGTERM, on which programs drain and end.
-    pub fn terminate(&self) -> Result<()> {
-        self.signal(Signal::SIGTERM)
-    }
-
     /// Stops the program with SIGTERM, as an operator would, and checks that it ends with status 0.
     pub fn stop(mut self) -> Result<()> {
         self.check()?;

@@ -19,6 +19,10 @@ const VALUES: &[(&str, &str)] = &[
     ("gateway.max_uplink_kbit_per_s", "max_uplink_kbit_per_s = 50000"),
     ("signaling.turn_urls", ""),
     ("signaling.turn_secret", ""),
+    ("signaling.turn_server.NAME.urls", ""),
+    ("signaling.turn_server.NAME.secret", "secret = 'the-first-secret'"),
+    ("signaling.turn_server.NAME.weight", "weight = 50"),
+    ("signaling.turn_server.NAME.region", "region = 'attic'"),
     ("turn.users", "users.berta = 'geheim'"),
     ("turn.secret", ""),
     ("turn.old_secrets", ""),
@@ -122,7 +126,8 @@ impl House {
                 Some(("signaling", "turn_urls")) => {
                     server.reload(&format!("{url}', '{}", url.replace("udp", "tcp")), FIRST)?;
                 }
-                Some(("signaling", _)) => server.reload(url, SECOND)?,
+                Some(("signaling", "turn_secret")) => server.reload(url, SECOND)?,
+                Some(("signaling", _)) => server.reload_with(&with_north(url, value))?,
                 Some(("turn", name)) => {
                     turn.write_config(&turn_with(name, value))?;
                     let response = turn.reload()?;
@@ -147,6 +152,14 @@ impl House {
         gateway.program.reload()?;
         Ok(paused)
     }
+}
+
+/// Returns the settings of a signaling server that knows the TURN server by a second name, too.
+fn with_north(url: &str, value: &str) -> String {
+    format!(
+        "[signaling]\nturn_urls = ['{url}']\nturn_secret = '{FIRST}'\n\
+         [signaling.turn_server.north]\nurls = ['{url}']\n{value}\n"
+    )
 }
 
 /// Returns the settings of the TURN server with another value of one key.

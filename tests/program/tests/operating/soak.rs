@@ -24,8 +24,8 @@ use crate::turn_server::TOKEN;
 const DEADLINE: Duration = Duration::from_secs(30);
 /// Length of the sample, in seconds.
 const SAMPLE_S: u64 = 12;
-/// Time in which everything of the viewers must have ended. The goodbye of a relayed one may be lost
-/// with its relay: the gateway then notices within 30 s that it is gone (RFC 7675).
+/// Time in which everything of the viewers must have ended. The goodbye of a relayed one may be
+/// lost with its relay: the gateway then notices within 30 s that it is gone (RFC 7675).
 const RETURN_DEADLINE: Duration = Duration::from_secs(60);
 /// Measurements of a long run: enough for an average, few enough for any length.
 const MEASUREMENTS: u32 = 360;

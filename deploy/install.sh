@@ -86,8 +86,8 @@ say_what_next() {
                 return
             fi
         done
-        echo "  systemctl enable --now porthole          on the server"
-        echo "  systemctl enable --now porthole-gateway  beside the cameras"
+        echo "  porthole up --public --service    on a server"
+        echo "  the command that *Gateways* in its dashboard shows, beside the cameras"
         echo "Their configuration is /etc/porthole/porthole.toml."
     else
         echo "  porthole up --public NAME                     on the server"

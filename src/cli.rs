@@ -2,6 +2,7 @@
 
 mod access;
 mod bench;
+mod service;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -20,6 +21,7 @@ pub use access::{
     UserRole,
 };
 pub use bench::Bench;
+pub use service::{Service, ServiceFlag};
 
 /// Your own camera cloud without the cloud.
 #[derive(Debug, Parser)]
@@ -163,6 +165,8 @@ pub struct Up {
     /// Add a built-in demo camera with a moving picture and a clock.
     #[arg(long)]
     demo: bool,
+    #[command(flatten)]
+    service: ServiceFlag,
 }
 
 #[derive(Debug, Args)]
@@ -180,6 +184,8 @@ pub struct Gateway {
     claim: Option<String>,
     #[command(flatten)]
     gateway: GatewayFlags,
+    #[command(flatten)]
+    service: ServiceFlag,
 }
 
 /// The commands on the gateways of a server.

@@ -16,6 +16,7 @@ mod tests;
 mod tree;
 mod turn_servers;
 mod types;
+mod written;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -45,6 +46,7 @@ pub use types::{
     Account, AdminAddress, Bounded, CameraFlag, ExternalAddress, IceServerHost, Join, Network,
     OnvifService, Ports, PublicName, Rotation, Secret, Source, Span,
 };
+pub use written::{of_text, with_flags};
 
 /// The name of the configuration file in the working directory and in the data folder.
 const FILE_NAME: &str = "porthole.toml";

@@ -20,6 +20,7 @@ mod netcheck;
 mod open_files;
 mod public;
 mod reload;
+mod service;
 mod service_manager;
 mod shutdown;
 mod signaling;
@@ -63,6 +64,9 @@ fn prepare(cli: &Arc<Cli>) -> anyhow::Result<()> {
     }
     if let Command::Bench(bench) = &cli.command {
         return bench::run(bench);
+    }
+    if let Some(service) = cli.command.service() {
+        return service::install(cli, service);
     }
     let loaded = load(cli)?;
     console::start_logging(loaded.config.log_format);

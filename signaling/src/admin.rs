@@ -77,6 +77,20 @@ pub async fn copy_database(data: &Path, to: &Path) -> Result<(), AdminError> {
     Ok(Store::open(data).await?.copy_to(to).await?)
 }
 
+/// Creates the path of a setup link, which makes those before it invalid; `None` if the server has
+/// an owner already. A running server accepts it at once.
+///
+/// # Errors
+///
+/// Fails if the database cannot be opened or written.
+pub async fn create_setup_path(data: &Path) -> Result<Option<String>, AdminError> {
+    let store = Store::open(data).await?;
+    if store.has_owner().await? {
+        return Ok(None);
+    }
+    Ok(Some(format!("/setup#t={}", store.create_setup_token().await?)))
+}
+
 /// Creates an API token. A running server accepts it at once.
 ///
 /// # Errors

@@ -118,6 +118,30 @@ fn every_flag_reaches_its_key() {
 }
 
 #[test]
+fn a_server_and_a_gateway_can_become_services_with_the_data_of_the_services() {
+    for (line, service) in [
+        ("porthole up --public", None),
+        ("porthole up --public --service", Some(Service::Server)),
+        ("porthole up --public cameras.example.org --service", Some(Service::Server)),
+        ("porthole gateway --server http://h:1 --claim c --service", Some(Service::Gateway)),
+        ("porthole gateway --server http://h:1", None),
+        ("porthole gateway list", None),
+    ] {
+        assert_eq!(parse(line).unwrap().command.service(), service, "{line}");
+    }
+    for line in [
+        "porthole up --service --data /d",
+        "porthole up --service --config c.toml",
+        "porthole gateway --service --data /d",
+        "porthole gateway --service list",
+        "porthole signaling --service",
+        "porthole turn --service",
+    ] {
+        assert!(parse(line).is_err(), "{line}");
+    }
+}
+
+#[test]
 fn a_wrong_command_line_is_refused() {
     for line in [
         "porthole",

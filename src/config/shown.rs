@@ -36,7 +36,7 @@ fn write_table(table: &Table, path: &mut Vec<String>, origins: &Origins, out: &m
 }
 
 /// Writes a key as TOML has it.
-fn written(key: &str) -> String {
+pub(super) fn written(key: &str) -> String {
     let is_bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     match !key.is_empty() && key.chars().all(is_bare) {
         true => key.to_owned(),

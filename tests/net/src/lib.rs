@@ -2,6 +2,8 @@
 
 #![warn(missing_docs)]
 
+pub mod authority;
+
 use std::sync::Mutex;
 use std::time::Duration;
 

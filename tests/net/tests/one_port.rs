@@ -2,10 +2,10 @@
 //! nothing but an address.
 
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use porthole_net_tests::authority::{Authority, DIRECTORY, key_digest};
 use porthole_test_support::browser::Browser;
 use porthole_test_support::lab::{Host, Lab, SERVER_ADDRESS};
 use porthole_test_support::nat::NatKind;
@@ -32,46 +32,14 @@ const ONLY_443: &str = "table inet only443 {
     }
 }";
 
-/// Starts pebble, the test server of Let's Encrypt, on the host of the server. Returns the program
-/// and the lines of the server's configuration that name it.
-fn start_authority(scene: &Scene, host: &Host) -> Result<(Program, String)> {
-    let (certificate, key) = (scene.folder().join("pebble.pem"), scene.folder().join("pebble.key"));
-    let mut openssl = Command::new("openssl");
-    openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]);
-    openssl.args(["-nodes", "-days", "2", "-subj", "/CN=localhost"]);
-    openssl.args(["-addext", "subjectAltName=DNS:localhost"]);
-    openssl.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
-    let made = openssl.arg("-keyout").arg(&key).arg("-out").arg(&certificate).output()?;
-    ensure!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let config = json!({ "pebble": {
-        "listenAddress": "127.0.0.1:14000", "managementListenAddress": "127.0.0.1:15000",
-        "certificate": certificate, "privateKey": key, "httpPort": 80, "tlsPort": 443,
-        "ocspResponderURL": "", "externalAccountBindingRequired": false,
-    }});
-    let file = scene.folder().join("pebble-config.json");
-    std::fs::write(&file, config.to_string())?;
-    let mut command = host.command("pebble");
-    command.arg("-config").arg(&file).arg("-strict").env("PEBBLE_VA_NOSLEEP", "1");
-    let mut program = Program::start(scene, "pebble", &mut command)?;
-    program.wait_for("the authority listens", CERTIFICATE_DEADLINE, |program| {
-        Ok(program.output()?.contains("ACME directory available").then_some(()))
-    })?;
-    let lines = format!(
-        "[public]\nacme_directory = 'https://localhost:14000/dir'\nacme_ca = '{}'\n\
+/// Returns the lines of the server's configuration that name the authority.
+fn lines(authority: &Authority) -> String {
+    format!(
+        "[public]\nacme_directory = '{DIRECTORY}'\nacme_ca = '{}'\n\
          # Its own gateway connects to the plain listener, which is not on loopback here.\n\
          [signaling]\ngateway_urls = ['http://{SERVER_ADDRESS}:8080']\n",
-        certificate.display(),
-    );
-    Ok((program, lines))
-}
-
-/// Returns the SHA-256 digest of the public key in a certificate, in base64.
-fn key_digest(certificate: &Path) -> Result<String> {
-    let pipe = "openssl x509 -in \"$0\" -pubkey -noout | openssl pkey -pubin -outform der | \
-        openssl dgst -sha256 -binary | openssl base64";
-    let output = Command::new("sh").arg("-c").arg(pipe).arg(certificate).output()?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+        authority.certificate.display(),
+    )
 }
 
 fn restrict(host: &Host) -> Result<()> {
@@ -104,9 +72,9 @@ fn a_picture_comes_through_two_networks_that_let_only_443_out() {
         let (home, away) = (lab.side(NatKind::UdpBlocked)?, lab.side(NatKind::UdpBlocked)?);
         restrict(&home.host)?;
         restrict(&away.host)?;
-        let (_authority, lines) = start_authority(scene, lab.server())?;
+        let authority = Authority::start(scene, lab.server())?;
         let config = scene.folder().join("server.toml");
-        std::fs::write(&config, lines)?;
+        std::fs::write(&config, lines(&authority))?;
         let config = config.to_str().context("a path of text")?;
         // It has no domain: the certificate is for its address.
         let flags = ["--public", "--config", config];

@@ -32,7 +32,7 @@ use anyhow::{Context, Result, ensure};
 use crate::nat::NatKind;
 use crate::wait;
 use netns::Namespace;
-use port_mapper::MAPPED_NETWORK;
+use port_mapper::{MAPPED_NETWORK, MAPPED_SERVER};
 
 pub use nat64::{Ipv6Home, SERVER_NAME};
 
@@ -295,6 +295,35 @@ impl Lab {
                 chain outwards {{ type filter hook output priority 0; {lose}; }}
             }}",
         ))
+    }
+
+    /// Gives the server an address that is not one of documentation, and returns it: a program that
+    /// looks for the public address of its machine finds this one.
+    pub fn publish_server(&self) -> Result<Ipv4Addr> {
+        let address = MAPPED_SERVER;
+        self.server.namespace.ip(&format!("addr add {address}/24 dev eth0"))?;
+        Ok(address)
+    }
+
+    /// Lets nothing out of a home from now on but TCP to port 443, and there nothing but
+    /// connections whose first bytes are those of a ClientHello of TLS.
+    ///
+    /// # Errors
+    ///
+    /// Fails for a home without a router.
+    pub fn only_tls(&self, side: &Side) -> Result<()> {
+        let router = side.router.as_ref().context("a home without a router")?;
+        router.namespace.nft(rules::ONLY_TLS)
+    }
+
+    /// Returns the number of packets to port 443 that [`Self::only_tls`] has dropped.
+    pub fn refused_packets(&self, side: &Side) -> Result<u64> {
+        let router = side.router.as_ref().context("a home without a router")?;
+        let mut command = router.namespace.command("nft");
+        let output = command.args(["list", "counter", "ip", "only_tls", "refused"]).output()?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let count = text.split_once("packets ").and_then(|(_, rest)| rest.split(' ').next());
+        count.with_context(|| text.clone())?.parse().context("a number of packets")
     }
 
     /// Gives a home's uplink this rate from now on: a token bucket of 15 kB with a queue of at most

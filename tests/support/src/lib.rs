@@ -16,6 +16,7 @@
 //! - [`onvif`]: fake ONVIF cameras.
 //! - [`python`]: a Python interpreter with packages from PyPI.
 //! - [`home_assistant`]: Home Assistant, in a root file system of its own.
+//! - [`debian`]: machines of the lab with a bare Debian of their own.
 //! - [`memory`]: the memory of a program, for what must never be in it.
 //! - [`metrics`]: a strict reader of metrics, and their reference.
 //! - [`disk`]: a disk that can be filled.
@@ -30,6 +31,7 @@
 pub mod browser;
 pub mod cameras;
 pub mod clip;
+pub mod debian;
 pub mod disk;
 pub mod home_assistant;
 pub mod http;

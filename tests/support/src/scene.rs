@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow};
 use nix::sys::resource::{Resource, getrlimit};
 
 use crate::lab::Lab;
-use crate::{browser, cameras, disk, home_assistant, npm, porthole, python, viewer};
+use crate::{browser, cameras, debian, disk, home_assistant, npm, porthole, python, viewer};
 
 /// The environment variable that, when set to 1, makes a test fail instead of being skipped.
 const REQUIRE_ALL: &str = "PORTHOLE_REQUIRE_ALL";
@@ -43,6 +43,8 @@ pub enum Need {
     PythonPackages,
     /// Home Assistant, downloaded once with the Debian that it runs on.
     HomeAssistant,
+    /// A bare Debian, downloaded once.
+    Debian,
     /// The npm packages of a folder of `tests`, downloaded once.
     NodePackages(&'static str),
     /// Permission to mount a file system.
@@ -152,6 +154,7 @@ impl Need {
             Self::Webrtcbin => cameras::webrtcbin().err().map(|error| format!("{error:#}")),
             Self::PythonPackages => python::available().err(),
             Self::HomeAssistant => home_assistant::available().err(),
+            Self::Debian => debian::available().err(),
             Self::NodePackages(folder) => npm::available(folder).err(),
             Self::SmallDisk => disk::available().err(),
             Self::Tool(name) => {

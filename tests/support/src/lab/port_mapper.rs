@@ -14,6 +14,8 @@ use crate::scene::Scene;
 /// The network of the routers' second addresses. MiniUPnPd forwards nothing at a documentation
 /// address, as the other ones of the lab are.
 pub(super) const MAPPED_NETWORK: &str = "11.0.0.0/24";
+/// The address of the server in it.
+pub(super) const MAPPED_SERVER: Ipv4Addr = Ipv4Addr::new(11, 0, 0, 10);
 
 /// The chains that MiniUPnPd fills. What it forwards passes the router's own rules, which let
 /// redirected packets in.

@@ -4,6 +4,25 @@ use std::net::Ipv4Addr;
 
 use crate::nat::NatKind;
 
+/// The rules of a router that looks into connections: a flow is accepted once its first bytes are a
+/// record of a TLS handshake (22, version 3.x) with a ClientHello (1), and dropped for good if they
+/// are anything else. Packets without data have no first byte.
+pub(super) const ONLY_TLS: &str = "table ip only_tls {
+    counter refused {}
+    chain passing {
+        type filter hook forward priority filter + 1;
+        iifname lan oifname wan jump outwards
+    }
+    chain outwards {
+        meta l4proto != tcp drop
+        tcp dport != 443 drop
+        ct mark 1 accept
+        ct mark 2 counter name refused drop
+        @ih,0,16 0x1603 @ih,40,8 1 ct mark set 1 accept
+        @ih,0,8 0-255 ct mark set 2 counter name refused drop
+    }
+}";
+
 /// Returns the ruleset that makes a router behave as `nat`.
 ///
 /// A full-cone or restricted router forwards packets from outside to `host`, the first machine of

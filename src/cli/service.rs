@@ -15,9 +15,9 @@ pub struct ServiceFlag {
 /// A service of the packages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Service {
-    /// Runs `up`.
+    /// Runs the command `up`.
     Server,
-    /// Runs `gateway`.
+    /// Runs the command `gateway`.
     Gateway,
 }
 

@@ -152,7 +152,7 @@ fn put(lines: &mut Vec<String>, Setting { table, key, value }: &Setting) {
             let rest = rest.and_then(|rest| rest.strip_prefix(key.as_str()));
             rest.is_some_and(|rest| rest.trim_start().starts_with('='))
         };
-        own.iter().position(|line| is_here(line))
+        own.iter().position(is_here)
     };
     match find("").or_else(|| find("#")).and_then(|at| lines.get_mut(begin + at)) {
         Some(there) => *there = line,
@@ -174,9 +174,9 @@ mod tests {
 
     const EXAMPLE: &str = include_str!("../../deploy/porthole.example.toml");
 
-    fn write(text: &str, command: &str) -> Result<String, WriteError> {
-        let cli = Cli::try_parse_from(command.split(' ')).unwrap();
-        with_flags(Path::new("porthole.toml"), text, |tree| cli.configure(tree))
+    fn write(text: &str, command: &str) -> anyhow::Result<String> {
+        let cli = Cli::try_parse_from(command.split(' '))?;
+        Ok(with_flags(Path::new("porthole.toml"), text, |tree| cli.configure(tree))?)
     }
 
     /// Returns the lines of `new` that `old` lacks, and how many lines of `old` have gone.
@@ -229,7 +229,8 @@ mod tests {
             (
                 "[gateway]\n#[signaling]\n#server = 'x'\n[admin]\n",
                 "porthole gateway --server https://a.example",
-                "[gateway]\nserver = \"https://a.example/\"\n#[signaling]\n#server = 'x'\n[admin]\n",
+                "[gateway]\nserver = \"https://a.example/\"\n\
+                 #[signaling]\n#server = 'x'\n[admin]\n",
             ),
         ] {
             assert_eq!(write(text, command).unwrap(), expected);

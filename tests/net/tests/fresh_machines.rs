@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -38,6 +39,8 @@ const DASHBOARD_DEADLINE: Duration = Duration::from_secs(120);
 const FRAMES: u64 = 30;
 /// The name of the gateway's machine, by which people find it in the dashboard.
 const HOUSE: &str = "house";
+/// The configuration of the services.
+const CONFIG: &str = "/etc/porthole/porthole.toml";
 /// The commands of the guide. A person puts the version, the address and the code in.
 const GUIDE: &str = include_str!("../../../docs/guide/installing.md");
 const INSTALL: &str = "apt install ./porthole_VERSION_amd64.deb";
@@ -50,7 +53,7 @@ struct Typist<'a> {
     typed: Vec<String>,
 }
 
-/// Takes about 40 s, once the program is packaged and the root file system made, which takes a
+/// Takes about 20 s, once the program is packaged and the root file system made, which takes a
 /// minute.
 #[test]
 fn two_fresh_machines_show_a_camera_through_443_alone_after_two_commands_each() {
@@ -88,10 +91,57 @@ fn two_fresh_machines_show_a_camera_through_443_alone_after_two_commands_each() 
         browser.finish(DASHBOARD_DEADLINE)?;
 
         check_picture(&browser)?;
-        check_filter(&lab, &away, address)?;
+        check_filter(&lab, [&home, &away], address)?;
+        server.serve_again()?;
         report(&format!("a picture after {} s; a person typed:", began.elapsed().as_secs()));
         server.check("on the server")?;
         gateway.check("beside the camera")
+    });
+}
+
+/// Takes about 5 s.
+#[test]
+fn a_service_that_cannot_start_is_refused_before_anything_is_changed() {
+    let name = "a_service_that_cannot_start_is_refused_before_anything_is_changed";
+    let needs = [Need::Lab, Need::Package, Need::Debian, Need::Tool("nsenter")];
+    scene(name, &needs, |scene| {
+        let lab = Lab::new("refused")?;
+        let package = package(scene)?;
+        let side = lab.side(NatKind::Open)?;
+        let typist = Typist::new(scene, &side.host, "odd", &package)?;
+        let machine = &typist.machine;
+        // The program alone has no services.
+        machine.copy(&porthole::packaged()?, "/usr/local/bin/porthole")?;
+        let error = machine.mistype_line(SERVE)?;
+        ensure!(error.contains("this machine has no service porthole: install"), "{error}");
+        machine.type_line("rm /usr/local/bin/porthole")?;
+        machine.type_line(&format!("dpkg --install {}", file_name(&package)?))?;
+        let before = machine.read(CONFIG)?;
+        for (line, sentence) in [
+            // Its only address is one for documentation.
+            (SERVE, "no interface of this machine has a public address: give the name"),
+            ("porthole gateway --service", "the gateway has no server: give its URL with --server"),
+            (
+                "setpriv --reuid 65534 --clear-groups porthole up --public --service",
+                "run this command as root",
+            ),
+        ] {
+            let error = machine.mistype_line(line)?;
+            ensure!(error.contains(sentence), "{line}: {error}");
+            ensure!(machine.read(CONFIG)? == before, "{line} changes the configuration");
+            let is_enabled = ["porthole", "porthole-gateway"].map(|name| machine.is_enabled(name));
+            ensure!(is_enabled == [false; 2], "{line} enables a service: {is_enabled:?}");
+        }
+        // Without systemd the settings are there for whatever starts programs.
+        machine.type_line("mv /usr/bin/systemctl /usr/bin/absent")?;
+        let error =
+            machine.mistype_line("porthole gateway --server https://a.example --service")?;
+        ensure!(error.contains("this machine has no systemd: the settings are in"), "{error}");
+        let written = machine.read(CONFIG)?;
+        for line in ["server = \"https://a.example/\"", "name = \"odd\""] {
+            ensure!(written.lines().any(|found| found == line), "{line}: {written}");
+        }
+        Ok(())
     });
 }
 
@@ -136,10 +186,24 @@ impl<'a> Typist<'a> {
         Ok((up, link.context("no setup link")?.to_owned()))
     }
 
+    /// Types the command of the server once more, as somebody who is not sure does: nothing
+    /// changes, and there is no setup link where there is an owner.
+    fn serve_again(&self) -> Result<()> {
+        let before = self.machine.read(CONFIG)?;
+        let printed = self.machine.type_line(SERVE)?;
+        ensure!(printed.contains("Open https://") && !printed.contains("#t="), "{printed}");
+        ensure!(self.machine.read(CONFIG)? == before, "the configuration has changed");
+        let mode = self.machine.path(CONFIG).metadata()?.permissions().mode() & 0o777;
+        ensure!(mode == 0o600, "the configuration has the mode {mode:o}");
+        Ok(())
+    }
+
     /// Types the command of the dashboard, and starts the service in place of systemd. The
     /// certificate is trusted as one of Let's Encrypt is without being told.
     fn enrol(&mut self, command: &str, certificate: &Path) -> Result<Program> {
-        self.machine.copy(certificate, "/etc/authority.pem")?;
+        let text = std::fs::read_to_string(certificate)?;
+        let (certificates, _key) = text.split_once("-----BEGIN PRIVATE").context("no key")?;
+        self.machine.write("/etc/authority.pem", certificates)?;
         self.type_line(command)?;
         let environment = [("PORTHOLE__GATEWAY__CA_CERTIFICATES", "/etc/authority.pem")];
         self.machine.start("porthole-gateway", &environment)
@@ -246,11 +310,15 @@ fn check_picture(browser: &Browser) -> Result<()> {
 }
 
 /// Checks that the lab drops what is not TLS at port 443, and has dropped nothing else there.
-fn check_filter(lab: &Lab, side: &Side, server: Ipv4Addr) -> Result<()> {
-    ensure!(lab.refused_packets(side)? == 0, "something at port 443 began without a ClientHello");
-    let mut stream = side.host.inside(|| TcpStream::connect((server, 443)))??;
-    stream.write_all(b"GET / HTTP/1.1\r\n\r\n")?;
-    wait::until("the router refuses plain HTTP at port 443", DEADLINE, || {
-        Ok((lab.refused_packets(side)? > 0).then_some(()))
-    })
+fn check_filter(lab: &Lab, sides: [&Side; 2], server: Ipv4Addr) -> Result<()> {
+    for side in sides {
+        let refused = lab.refused_packets(side)?;
+        ensure!(refused == 0, "{}: {refused} packets were not of TLS", side.host.name());
+        let mut stream = side.host.inside(|| TcpStream::connect((server, 443)))??;
+        stream.write_all(b"GET / HTTP/1.1\r\n\r\n")?;
+        wait::until("the router refuses plain HTTP at port 443", DEADLINE, || {
+            Ok((lab.refused_packets(side)? > 0).then_some(()))
+        })?;
+    }
+    Ok(())
 }

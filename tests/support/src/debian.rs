@@ -109,6 +109,13 @@ impl<'a> Machine<'a> {
         Ok(text)
     }
 
+    /// Runs what a person types to its failure, and returns the error that it prints.
+    pub fn mistype_line(&self, line: &str) -> Result<String> {
+        let output = self.line(line).output()?;
+        ensure!(!output.status.success(), "{}: {line} has not failed", self.name);
+        Ok(String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
     /// Begins with what a person types.
     pub fn start_line(&self, line: &str) -> Result<Program> {
         Program::start(self.scene, &format!("{}-typed", self.name), &mut self.line(line))
@@ -124,6 +131,11 @@ impl<'a> Machine<'a> {
         let to = self.path(to);
         std::fs::copy(from, &to).with_context(|| to.display().to_string())?;
         Ok(())
+    }
+
+    /// Writes a file there that everybody can read.
+    pub fn write(&self, file: &str, text: &str) -> Result<()> {
+        Ok(std::fs::write(self.path(file), text)?)
     }
 
     /// Returns true if the machine starts this service when it starts.
@@ -154,6 +166,11 @@ impl<'a> Machine<'a> {
         command.args(["-c", SERVICE, "sh", service, state, value("LoadCredential")?, capability]);
         command.args(line.split(' ')).envs(environment.iter().copied());
         Program::start(self.scene, &format!("{}-{service}", self.name), &mut command)
+    }
+
+    /// Returns the text of a file.
+    pub fn read(&self, file: &str) -> Result<String> {
+        std::fs::read_to_string(self.path(file)).with_context(|| file.to_owned())
     }
 
     /// Returns the name of the user of a file.

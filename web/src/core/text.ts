@@ -150,16 +150,17 @@ export const TEXT = {
   'gateway.add': 'Add a gateway',
   'gateway.add-busy': 'Creating a claim code…',
   'gateway.command':
-    'Run this command as root on a computer in the same network as your cameras. The claim code ' +
-    'works once and expires in {time}. You add the cameras here, once the gateway is connected.',
+    'Run this command as root on a computer in the same network as your cameras. The claim ' +
+    'code works once and expires in {time}. You add the cameras here, once the gateway is ' +
+    'connected.',
   'gateway.qr': 'The command as a QR code',
   'gateway.qr-text': 'Or scan it with the device that will run it.',
   'gateway.replace': 'Replace',
   'gateway.replace-label': 'Replace {name}',
   'gateway.replace-command':
-    'Run this command as root on the computer that takes the place of {name}. Then add its cameras ' +
-    'again under their old names, with their passwords: who may see them stays the same. The ' +
-    'claim code works once and expires in {time}.',
+    'Run this command as root on the computer that takes the place of {name}. Then add its ' +
+    'cameras again under their old names, with their passwords: who may see them stays the ' +
+    'same. The claim code works once and expires in {time}.',
   'gateway.service':
     'With --service the gateway also runs after a restart of that computer. Without it, it runs ' +
     'until you close the terminal.',

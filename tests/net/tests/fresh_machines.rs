@@ -39,6 +39,8 @@ const DASHBOARD_DEADLINE: Duration = Duration::from_secs(120);
 const FRAMES: u64 = 30;
 /// The name of the gateway's machine, by which people find it in the dashboard.
 const HOUSE: &str = "house";
+/// The folder of the user who types.
+const HOME: &str = "/root";
 /// The configuration of the services.
 const CONFIG: &str = "/etc/porthole/porthole.toml";
 /// The commands of the guide. A person puts the version, the address and the code in.
@@ -157,7 +159,7 @@ impl<'a> Typist<'a> {
     /// Makes a machine with the package in the folder of its user.
     fn new(scene: &'a Scene, host: &Host, name: &str, package: &Path) -> Result<Self> {
         let machine = Machine::new(scene, host, name)?;
-        machine.copy(package, &format!("/root/{}", file_name(package)?))?;
+        machine.copy(package, &format!("{HOME}/{}", file_name(package)?))?;
         Ok(Self { machine, typed: Vec::new() })
     }
 

@@ -9,7 +9,8 @@ use porthole_test_support::scene::{Need, Scene, scene};
 
 use crate::{repository, run};
 
-const NEXT_VERSION: &str = "999.0.0";
+/// A version before 999.0.0, for Debian too.
+const NEXT_VERSION: &str = "999.0.0-beta.1";
 
 /// Takes about 10 s.
 #[test]
@@ -46,6 +47,7 @@ const EXPECTED: &[(&str, &str)] = &[
     // Nothing is started or enabled: the package does not know what this machine is for.
     ("enabled", "disabled disabled"),
     ("upgraded", "0"),
+    ("before-the-release", "0"),
     ("edited-after-upgrade", "1"),
     ("removed", "0"),
     ("program-after-removal", "absent"),

@@ -62,7 +62,7 @@ impl<'a> Release<'a> {
     /// Returns the name of the archive with the program.
     fn archive(&self) -> Result<String> {
         let list = self.read("SHA256SUMS")?;
-        let name = list.split_whitespace().find(|word| word.ends_with(".tar.gz"));
+        let name = list.split_whitespace().find(|word| word.ends_with("-linux.tar.gz"));
         Ok(name.context("there is no archive")?.to_owned())
     }
 
@@ -108,7 +108,16 @@ fn a_release_is_complete_and_its_packages_are_the_same_again() {
             files.flatten().map(|file| file.file_name().to_string_lossy().into_owned()).collect();
         let signed = files.iter().filter(|file| !file.starts_with("SHA256SUMS"));
         ensure!(signed.eq(listed.iter().copied()), "{files:?} {listed:?}");
-        for ending in [".tar.gz", ".deb", "-image.tar", ".cdx.json", "notes.md", "install.sh"] {
+        let endings = [
+            "-linux.tar.gz",
+            "-home-assistant.tar.gz",
+            ".deb",
+            "-image.tar",
+            ".cdx.json",
+            "notes.md",
+            "install.sh",
+        ];
+        for ending in endings {
             ensure!(listed.iter().any(|file| file.ends_with(ending)), "{ending}: {listed:?}");
         }
         let changelog = std::fs::read_to_string(repository().join("CHANGELOG.md"))?;
@@ -135,7 +144,7 @@ fn again(scene: &Scene, list: &str) -> Result<()> {
     let archive = list.split_whitespace().find(|word| word.ends_with("-linux.tar.gz"));
     let version = archive.and_then(|name| name.strip_prefix("porthole-"));
     let version = version.and_then(|name| name.rsplitn(3, '-').nth(2)).context("no version")?;
-    for kind in ["archive", "debian", "image"] {
+    for kind in ["archive", "debian", "image", "home-assistant"] {
         let mut package = Command::new(repository().join("scripts/package"));
         package
             .env("PORTHOLE_PROFILE", "quick")

@@ -3,6 +3,7 @@
 mod bare;
 mod debian;
 mod image;
+mod manifests;
 mod monitoring;
 mod names;
 mod release;

@@ -95,6 +95,17 @@ try {
     await page.getByText('Viewers', { exact: true }).scrollIntoViewIfNeeded();
     await shoot('playing-details');
   });
+  await step('a slow line and a camera without a low-resolution stream are told', async () => {
+    const [session] = await device.evaluate(() => window.device.sessions());
+    const show = (shown) =>
+      mock.tellClients({ method: 'portholeShown', params: { session, ...shown } });
+    show({ picture: 'keyFrames', reason: 'path', kbitPerS: 310 });
+    await page.getByTestId('no-sub-stream').waitFor();
+    await page.getByTestId('notice').scrollIntoViewIfNeeded();
+    await shoot('no-sub-stream');
+    show({ picture: 'main' });
+    await page.getByTestId('no-sub-stream').waitFor({ state: 'detached' });
+  });
   await step('an ICE restart does not disturb', async () => {
     await device.evaluate(() => window.device.restartIce());
     await page.waitForTimeout(1000);

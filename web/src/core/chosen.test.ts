@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import type { ShownParams } from '../protocol';
-import { chosenNotice, chosenText } from './chosen';
+import type { Camera, ShownParams } from '../protocol';
+import { chosenNotice, chosenText, lacksSubStream } from './chosen';
 
 const session = 's1';
 
@@ -37,4 +37,21 @@ test.each<[string, Omit<ShownParams, 'session'>, string, boolean]>([
 
 test('there is no notice without a choice', () => {
   expect(chosenNotice(null)).toBeNull();
+});
+
+const path = { reason: 'path' } as const;
+const sub: Camera['streams'] = [{ id: 'door-sub', role: 'sub', state: 'live' }];
+
+test.each<[string, Omit<ShownParams, 'session'> | null, Camera['streams'], boolean]>([
+  ['key frames of the only stream', { picture: 'keyFrames', ...path }, undefined, true],
+  ['the last picture of the only stream', { picture: 'still', ...path }, [], true],
+  ['key frames because of a cap', { picture: 'keyFrames', reason: 'cap' }, [], true],
+  ['key frames of the sub stream', { picture: 'keyFrames', ...path }, sub, false],
+  ['the sub stream', { picture: 'sub', ...path }, sub, false],
+  ['all of it', { picture: 'main' }, [], false],
+  ['a picture that stands for another reason', { picture: 'still' }, [], false],
+  ['nothing that is known', null, [], false],
+])('a sub stream is missed where it would help: %s', (_, shown, streams, expected) => {
+  const camera = { streams } as Camera;
+  expect(lacksSubStream(shown === null ? null : { session, ...shown }, camera)).toBe(expected);
 });

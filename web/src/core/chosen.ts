@@ -1,6 +1,6 @@
 /** Words for the picture that the gateway has chosen. */
 
-import type { ShownParams } from '../protocol';
+import type { Camera, ShownParams } from '../protocol';
 import * as format from './format';
 import { t } from './text';
 
@@ -18,4 +18,10 @@ export function chosenNotice(chosen: ShownParams | null): string | null {
   // A picture that stands has its sentence on it.
   const isLess = chosen?.picture === 'sub' || chosen?.picture === 'keyFrames';
   return chosen !== null && isLess ? chosenText(chosen) : null;
+}
+
+/** Returns whether a low-resolution stream is what would help on this viewer's line. */
+export function lacksSubStream(chosen: ShownParams | null, { streams }: Camera): boolean {
+  const isLess = chosen?.picture === 'keyFrames' || chosen?.picture === 'still';
+  return isLess && chosen.reason !== undefined && !streams?.some(({ role }) => role === 'sub');
 }

@@ -19,6 +19,9 @@ export const STATS_TEXT = {
   'chosen.path-rate': '{picture}: your connection carries {rate}',
   'chosen.cap': '{picture}: no more may be sent to all viewers',
   'chosen.cap-rate': '{picture}: {rate} of what may be sent are left for you',
+  'chosen.no-sub-stream':
+    'This camera sends no low-resolution stream, which would go on over a slow connection. ' +
+    'Switch a second stream on in the camera’s own settings, then add the camera again.',
 
   'stats.label': 'Stream statistics',
   'stats.bitrate': 'Bitrate',

@@ -87,6 +87,8 @@ step_test() (
     fi
     # Tests start the program, the native viewer and the examples, and install packages.
     step_build && step_package || return 1
+    # Tests wait for most of their time: for cameras, browsers, the end of a lifetime.
+    export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$(($(nproc) * 2))}
     # The documentation has no examples to run, and looking for them costs a process a crate.
     PORTHOLE_REQUIRE_ALL=1 cargo test --locked --workspace --lib --bins --tests --no-fail-fast
 )

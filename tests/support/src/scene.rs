@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{PoisonError, RwLock};
 
 use anyhow::{Context, Result, anyhow};
 use nix::sys::resource::{Resource, getrlimit};
@@ -29,8 +29,10 @@ pub enum Need {
     Package,
     /// The native viewer.
     Viewer,
-    /// Chromium and node. Tests with a browser run one at a time.
+    /// Chromium and node. No other test with a browser runs meanwhile.
     Browser,
+    /// The same for a test that measures no times: such tests run beside each other.
+    SharedBrowser,
     /// GStreamer's RTSP server, with Debian's Python bindings.
     GstreamerRtsp,
     /// Debian's zeroconf for Python, which announces services with multicast DNS.
@@ -73,10 +75,12 @@ pub struct Scene {
 pub fn scene(name: &str, needs: &[Need], body: impl FnOnce(&Scene) -> Result<()>) {
     let missing: Vec<String> = needs.iter().filter_map(|need| need.missing()).collect();
     if missing.is_empty() {
-        // Two browsers would compete for the cores, and the tests measure their timing.
-        static BROWSER: Mutex<()> = Mutex::new(());
-        let alone = needs.contains(&Need::Browser);
-        let _guard = alone.then(|| BROWSER.lock().unwrap_or_else(PoisonError::into_inner));
+        // Two browsers compete for the cores, which shows where a test measures times.
+        static BROWSER: RwLock<()> = RwLock::new(());
+        let (alone, shared) =
+            (needs.contains(&Need::Browser), needs.contains(&Need::SharedBrowser));
+        let _alone = alone.then(|| BROWSER.write().unwrap_or_else(PoisonError::into_inner));
+        let _shared = shared.then(|| BROWSER.read().unwrap_or_else(PoisonError::into_inner));
         if let Err(error) = Scene::play(name, body) {
             panic!("{error:#}");
         }
@@ -147,7 +151,7 @@ impl Need {
             Self::Program => porthole::binary().err().map(|error| format!("{error:#}")),
             Self::Package => porthole::packaged().err().map(|error| format!("{error:#}")),
             Self::Viewer => viewer::binary().err().map(|error| format!("{error:#}")),
-            Self::Browser => browser::available().err(),
+            Self::Browser | Self::SharedBrowser => browser::available().err(),
             Self::Zeroconf => cameras::zeroconf().err().map(|error| format!("{error:#}")),
             Self::GstreamerRtsp => cameras::gstreamer().err().map(|error| format!("{error:#}")),
             Self::Live555 => cameras::live555().err(),

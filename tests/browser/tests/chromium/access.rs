@@ -10,7 +10,7 @@ use porthole_test_support::program::Place;
 use porthole_test_support::scene::{Scene, report, scene};
 use serde_json::{Value, json};
 
-use crate::{ADMIN, NEEDS, PASSWORD, PICTURE_DEADLINE, create_admin, sign_in};
+use crate::{ADMIN, PASSWORD, PICTURE_DEADLINE, SHARED, create_admin, sign_in};
 
 const DEADLINE: Duration = Duration::from_secs(120);
 /// Longest time in milliseconds from the click that revokes access to the last frame of a picture.
@@ -21,7 +21,7 @@ const MIN_FRAMES: u64 = 10;
 /// Takes about 25 s.
 #[test]
 fn a_picture_stops_when_its_token_is_revoked_in_the_dashboard() {
-    scene("a_picture_stops_when_its_token_is_revoked_in_the_dashboard", &NEEDS, |scene| {
+    scene("a_picture_stops_when_its_token_is_revoked_in_the_dashboard", &SHARED, |scene| {
         let server = Server::start(scene, Place::Here, &["--demo"])?;
         let mut steps = create_admin(&setup_page(&server)?, ADMIN);
         steps.push(json!({ "see": "Demo camera" }));
@@ -47,7 +47,7 @@ fn a_picture_stops_when_its_token_is_revoked_in_the_dashboard() {
 /// Takes about 10 s.
 #[test]
 fn a_token_for_a_program_is_limited_to_what_it_needs() {
-    scene("a_token_for_a_program_is_limited_to_what_it_needs", &NEEDS, |scene| {
+    scene("a_token_for_a_program_is_limited_to_what_it_needs", &SHARED, |scene| {
         let server = Server::start(scene, Place::Here, &["--demo"])?;
         let mut steps = create_admin(&setup_page(&server)?, ADMIN);
         steps.extend([
@@ -85,7 +85,7 @@ fn a_token_for_a_program_is_limited_to_what_it_needs() {
 /// Takes about 40 s.
 #[test]
 fn a_person_joins_on_a_phone_with_a_second_factor_until_it_is_removed() {
-    scene("a_person_joins_on_a_phone_with_a_second_factor", &NEEDS, |scene| {
+    scene("a_person_joins_on_a_phone_with_a_second_factor", &SHARED, |scene| {
         let server = Server::start(scene, Place::Here, &["--demo"])?;
         let mut steps = create_admin(&setup_page(&server)?, ADMIN);
         steps.push(json!({ "see": "Demo camera" }));

@@ -15,7 +15,7 @@ use porthole_test_support::program::{Place, Program};
 use porthole_test_support::scene::{Need, Scene, report, scene};
 use serde_json::{Value, json};
 
-use crate::{ADMIN, NEEDS, PICTURE_DEADLINE, create_admin};
+use crate::{ADMIN, PICTURE_DEADLINE, SHARED, create_admin};
 
 const DEADLINE: Duration = Duration::from_secs(120);
 const ONVIF_PORT: u16 = 80;
@@ -30,7 +30,7 @@ const MAX_INPUTS: usize = 8;
 #[test]
 fn a_camera_is_added_from_an_empty_data_folder_with_eight_inputs() {
     let name = "a_camera_is_added_from_an_empty_data_folder_with_eight_inputs";
-    let needs = [NEEDS[0], NEEDS[1], Need::Lab, Need::GstreamerRtsp];
+    let needs = [SHARED[0], SHARED[1], Need::Lab, Need::GstreamerRtsp];
     scene(name, &needs, |scene| {
         let lab = Lab::new("add")?;
         let home = lab.side(NatKind::PortRestricted)?;

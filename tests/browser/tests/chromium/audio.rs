@@ -10,7 +10,7 @@ use porthole_test_support::program::Place;
 use porthole_test_support::scene::{Need, Scene, report, scene};
 use serde_json::json;
 
-use crate::{HITCH, NEEDS, PICTURE_DEADLINE, froze_for, server_and_gateway};
+use crate::{HITCH, NEEDS, PICTURE_DEADLINE, SHARED, froze_for, server_and_gateway};
 
 /// Time until the sound is heard; Chromium has begun to play by then.
 const HEARD_DEADLINE: Duration = Duration::from_secs(15);
@@ -114,7 +114,7 @@ fn hear(scene: &Scene, server: &Server<'_>, token: &str, case: Case) -> Result<(
 
 #[test]
 fn the_built_in_camera_beeps_at_each_full_second() {
-    scene("the_built_in_camera_beeps_at_each_full_second", &NEEDS, |scene| {
+    scene("the_built_in_camera_beeps_at_each_full_second", &SHARED, |scene| {
         let (server, _gateway, token) = server_and_gateway(scene, &[("card", "test:640x360")])?;
         let mut browser = listen(scene, &server, &token, "card")?;
         let before = browser.wait_for_frames(FRAMES, FRAMES_DEADLINE)?;
@@ -135,7 +135,7 @@ fn the_built_in_camera_beeps_at_each_full_second() {
 /// Takes about 40 s: Chromium needs some of them to move sound and picture together.
 #[test]
 fn a_beep_is_heard_when_its_second_is_seen() {
-    scene("a_beep_is_heard_when_its_second_is_seen", &NEEDS, |scene| {
+    scene("a_beep_is_heard_when_its_second_is_seen", &SHARED, |scene| {
         let (server, _gateway, token) = server_and_gateway(scene, &[("card", "test:640x360")])?;
         let arguments = json!({
             "url": server.url("/whep/card"), "token": token, "audio": true,

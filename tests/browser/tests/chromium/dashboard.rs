@@ -9,14 +9,14 @@ use porthole_test_support::program::Place;
 use porthole_test_support::scene::{Scene, scene};
 use serde_json::{Value, json};
 
-use crate::{ADMIN, NEEDS, PICTURE_DEADLINE, create_admin, sign_in};
+use crate::{ADMIN, PICTURE_DEADLINE, SHARED, create_admin, sign_in};
 
 const DEADLINE: Duration = Duration::from_secs(90);
 
 /// Takes about 15 s.
 #[test]
 fn the_setup_link_leads_to_live_video() {
-    scene("the_setup_link_leads_to_live_video", &NEEDS, |scene| {
+    scene("the_setup_link_leads_to_live_video", &SHARED, |scene| {
         let server = Server::start(scene, Place::Here, &["--demo"])?;
         let link = server.setup_link()?;
         let screenshot = scene.folder().join("player.png");
@@ -35,7 +35,7 @@ fn the_setup_link_leads_to_live_video() {
 /// Takes about 15 s.
 #[test]
 fn the_dashboard_works_below_a_path() {
-    scene("the_dashboard_works_below_a_path", &NEEDS, |scene| {
+    scene("the_dashboard_works_below_a_path", &SHARED, |scene| {
         let flags = ["--demo", "--public-url", "http://host.example/cams"];
         let server = Server::start(scene, Place::Here, &flags)?;
         let link = server.setup_link()?;
@@ -52,7 +52,7 @@ fn the_dashboard_works_below_a_path() {
 /// Takes about 10 s.
 #[test]
 fn a_wrong_password_or_a_used_link_is_refused() {
-    scene("a_wrong_password_or_a_used_link_is_refused", &NEEDS, |scene| {
+    scene("a_wrong_password_or_a_used_link_is_refused", &SHARED, |scene| {
         let server = Server::start(scene, Place::Here, &["--demo"])?;
         let link = server.setup_link()?;
         let mut steps = create_admin(&link, ADMIN);
@@ -73,7 +73,7 @@ fn a_wrong_password_or_a_used_link_is_refused() {
 /// Takes about 10 s.
 #[test]
 fn a_menu_that_is_opened_while_a_page_loads_stays_open() {
-    scene("a_menu_that_is_opened_while_a_page_loads_stays_open", &NEEDS, |scene| {
+    scene("a_menu_that_is_opened_while_a_page_loads_stays_open", &SHARED, |scene| {
         let server = Server::start(scene, Place::Here, &[])?;
         let mut steps = vec![json!({ "slow": "**/AddCamera-*.js", "ms": 1_500 })];
         steps.extend(create_admin(&server.setup_link()?, ADMIN));

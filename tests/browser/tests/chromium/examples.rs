@@ -10,13 +10,13 @@ use porthole_test_support::program::Place;
 use porthole_test_support::scene::{Scene, scene};
 use serde_json::{Value, json};
 
-use crate::{CAMERA_DEADLINE, NEEDS, PICTURE_DEADLINE};
+use crate::{CAMERA_DEADLINE, PICTURE_DEADLINE, SHARED};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
 #[test]
 fn the_whep_example_plays_the_demo_camera() {
-    scene("the_whep_example_plays_the_demo_camera", &NEEDS, |scene| {
+    scene("the_whep_example_plays_the_demo_camera", &SHARED, |scene| {
         let (server, token, _) = demo(scene)?;
         let parameters = format!("url={}&token={token}", server.url("/whep/demo"));
         play(scene, "whep.html", &parameters)
@@ -25,7 +25,7 @@ fn the_whep_example_plays_the_demo_camera() {
 
 #[test]
 fn the_onvif_example_plays_the_demo_camera() {
-    scene("the_onvif_example_plays_the_demo_camera", &NEEDS, |scene| {
+    scene("the_onvif_example_plays_the_demo_camera", &SHARED, |scene| {
         let (server, token, gateway) = demo(scene)?;
         let url = format!("ws://{}/ws", server.http());
         let parameters = format!("url={url}&token={token}&peer={gateway}&profile=demo");

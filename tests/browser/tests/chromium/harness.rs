@@ -15,14 +15,14 @@ const DEADLINE: Duration = Duration::from_secs(60);
 
 #[test]
 fn a_page_is_used_and_its_video_is_measured() {
-    scene("a_page_is_used_and_its_video_is_measured", &[Need::Browser], |scene| {
+    scene("a_page_is_used_and_its_video_is_measured", &[Need::SharedBrowser], |scene| {
         loopback(scene, Place::Here)
     });
 }
 
 #[test]
 fn the_driver_works_behind_a_nat() {
-    scene("the_driver_works_behind_a_nat", &[Need::Browser, Need::Lab], |scene| {
+    scene("the_driver_works_behind_a_nat", &[Need::SharedBrowser, Need::Lab], |scene| {
         let lab = Lab::new("harness")?;
         loopback(scene, Place::On(&lab.side(NatKind::Symmetric)?.host))
     });

@@ -12,7 +12,7 @@ use porthole_test_support::scene::{Scene, scene};
 use serde_json::{Value, json};
 
 use crate::passkeys::set_second_factor_up;
-use crate::{ADMIN, NEEDS, PASSWORD, create_admin};
+use crate::{ADMIN, PASSWORD, SHARED, create_admin};
 
 const DEADLINE: Duration = Duration::from_secs(120);
 
@@ -20,7 +20,7 @@ const DEADLINE: Duration = Duration::from_secs(120);
 #[test]
 fn somebody_links_an_account_signs_in_with_it_and_unlinks_it() {
     let name = "somebody_links_an_account_signs_in_with_it_and_unlinks_it";
-    scene(name, &NEEDS, |scene| {
+    scene(name, &SHARED, |scene| {
         let (server, _provider) = start(scene, "")?;
         let mut steps = create_admin(&local(&server.setup_link()?), ADMIN);
         // The first page of a new server opens another one.
@@ -89,7 +89,7 @@ fn a_member_of_the_group_joins_and_an_invited_person_accepts_with_an_account() {
     let name = "a_member_of_the_group_joins_and_an_invited_person_accepts_with_an_account";
     let rules = "join = \"viewer\"\ngroups = [\"bob\", \"cid\"]\n\
         scopes = [\"profile\", \"groups\"]";
-    scene(name, &NEEDS, |scene| {
+    scene(name, &SHARED, |scene| {
         let (server, _provider) = start(scene, rules)?;
         let mut steps = create_admin(&local(&server.setup_link()?), ADMIN);
         steps.extend([

@@ -9,7 +9,7 @@ use porthole_test_support::program::Place;
 use porthole_test_support::scene::{Scene, scene};
 use serde_json::{Value, json};
 
-use crate::{ADMIN, NEEDS, PASSWORD, create_admin};
+use crate::{ADMIN, PASSWORD, SHARED, create_admin};
 
 const DEADLINE: Duration = Duration::from_secs(90);
 
@@ -17,7 +17,7 @@ const DEADLINE: Duration = Duration::from_secs(90);
 #[test]
 fn somebody_adds_a_passkey_signs_in_with_it_and_removes_it() {
     let name = "somebody_adds_a_passkey_signs_in_with_it_and_removes_it";
-    scene(name, &NEEDS, |scene| {
+    scene(name, &SHARED, |scene| {
         let server = Server::start(scene, Place::Here, &[])?;
         let mut steps = vec![json!({ "authenticator": "internal" })];
         steps.extend(create_admin(&local(&server.setup_link()?), ADMIN));
@@ -62,7 +62,7 @@ fn somebody_adds_a_passkey_signs_in_with_it_and_removes_it() {
 #[test]
 fn a_passkey_is_added_with_a_code_by_somebody_with_a_second_factor() {
     let name = "a_passkey_is_added_with_a_code_by_somebody_with_a_second_factor";
-    scene(name, &NEEDS, |scene| {
+    scene(name, &SHARED, |scene| {
         let server = Server::start(scene, Place::Here, &[])?;
         let mut steps = vec![json!({ "authenticator": "internal" })];
         steps.extend(create_admin(&local(&server.setup_link()?), ADMIN));

@@ -11,7 +11,7 @@ use porthole_test_support::program::Place;
 use porthole_test_support::scene::{Need, scene};
 use serde_json::{Value, json};
 
-use crate::{ADMIN, CAMERA_DEADLINE, NEEDS, create_admin};
+use crate::{ADMIN, CAMERA_DEADLINE, SHARED, create_admin};
 
 const DEADLINE: Duration = Duration::from_secs(90);
 const OFFER: &str =
@@ -28,7 +28,7 @@ const B_PICTURES: [&str; 8] =
 /// Takes about 25 s.
 #[test]
 fn a_camera_without_key_frames_says_so_in_its_tile_its_player_and_to_whep() {
-    let needs = [NEEDS[0], NEEDS[1], Need::Tool("ffmpeg")];
+    let needs = [SHARED[0], SHARED[1], Need::Tool("ffmpeg")];
     let name = "a_camera_without_key_frames_says_so_in_its_tile_its_player_and_to_whep";
     scene(name, &needs, |scene| {
         let mut camera = Camera::with_flags(scene, Kind::FfmpegRtp, &INTRA_REFRESH)?;
@@ -65,7 +65,7 @@ fn a_camera_without_key_frames_says_so_in_its_tile_its_player_and_to_whep() {
 /// Takes about 15 s.
 #[test]
 fn a_camera_with_b_pictures_plays_with_a_warning() {
-    let needs = [NEEDS[0], NEEDS[1], Need::Tool("ffmpeg")];
+    let needs = [SHARED[0], SHARED[1], Need::Tool("ffmpeg")];
     scene("a_camera_with_b_pictures_plays_with_a_warning", &needs, |scene| {
         let mut camera = Camera::with_flags(scene, Kind::FfmpegRtp, &B_PICTURES)?;
         let mut server = Server::start(scene, Place::Here, &[])?;

@@ -10,7 +10,7 @@ use porthole_test_support::program::Place;
 use porthole_test_support::scene::{Scene, scene};
 use serde_json::{Value, json};
 
-use crate::{ADMIN, NEEDS, PICTURE_DEADLINE, create_admin};
+use crate::{ADMIN, PICTURE_DEADLINE, SHARED, create_admin};
 
 const DEADLINE: Duration = Duration::from_secs(120);
 /// Longest time from the revocation to the sentence in place of the picture.
@@ -25,7 +25,7 @@ const LATE: Duration = Duration::from_secs(2);
 #[test]
 fn a_link_made_in_one_browser_plays_on_a_phone_without_signing_in_until_it_is_revoked() {
     let name = "a_link_made_in_one_browser_plays_on_a_phone_without_signing_in_until_it_is_revoked";
-    scene(name, &NEEDS, |scene| {
+    scene(name, &SHARED, |scene| {
         let server = Server::start(scene, Place::Here, &["--demo"])?;
         let link = make_link(scene, &server)?;
         let mut steps = watch_steps(&link);
@@ -57,7 +57,7 @@ fn a_link_made_in_one_browser_plays_on_a_phone_without_signing_in_until_it_is_re
 /// Takes about 60 s.
 #[test]
 fn a_link_stops_at_its_hour_on_a_phone_and_says_so() {
-    scene("a_link_stops_at_its_hour_on_a_phone_and_says_so", &NEEDS, |scene| {
+    scene("a_link_stops_at_its_hour_on_a_phone_and_says_so", &SHARED, |scene| {
         let server = Server::start(scene, Place::Here, &["--demo"])?;
         let lifetime = format!("{LIFETIME_S}s");
         let flags = ["share", "create", "Yard", "--camera", "demo", "--expires", &lifetime];

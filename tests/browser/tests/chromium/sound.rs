@@ -9,7 +9,7 @@ use porthole_test_support::scene::{report, scene};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::{ADMIN, NEEDS, PICTURE_DEADLINE, create_admin, server_and_gateway};
+use crate::{ADMIN, PICTURE_DEADLINE, SHARED, create_admin, server_and_gateway};
 
 const DEADLINE: Duration = Duration::from_secs(120);
 const CAMERA: (&str, &str) = ("door", "test:640x360@15");
@@ -57,7 +57,7 @@ fn check_silent(sound: &Sound) -> Result<()> {
 #[test]
 fn a_camera_is_heard_by_those_who_press_listen_and_not_on_the_wall() {
     let name = "a_camera_is_heard_by_those_who_press_listen_and_not_on_the_wall";
-    scene(name, &NEEDS, |scene| {
+    scene(name, &SHARED, |scene| {
         let (server, _gateway, _) = server_and_gateway(scene, &[CAMERA])?;
         let listening = json!({ "sound": LISTENING_S });
         let file = scene.folder().join("listening.png");
@@ -99,7 +99,7 @@ fn a_camera_is_heard_by_those_who_press_listen_and_not_on_the_wall() {
 /// Takes about 15 s.
 #[test]
 fn a_token_without_listen_has_the_picture_only() {
-    scene("a_token_without_listen_has_the_picture_only", &NEEDS, |scene| {
+    scene("a_token_without_listen_has_the_picture_only", &SHARED, |scene| {
         let (server, _gateway, hears) = server_and_gateway(scene, &[CAMERA])?;
         let sees = server.token("viewer", &["--no-listen"])?;
         for (name, token, may_listen) in [("hears", hears, true), ("sees", sees, false)] {

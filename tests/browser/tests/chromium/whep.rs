@@ -9,7 +9,7 @@ use porthole_test_support::program::Place;
 use porthole_test_support::scene::{Scene, scene};
 use serde_json::json;
 
-use crate::{CAMERA_DEADLINE, HITCH, NEEDS, froze_for};
+use crate::{CAMERA_DEADLINE, HITCH, NEEDS, SHARED, froze_for};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -49,7 +49,7 @@ fn a_plain_whep_page_plays_the_demo_camera() {
 
 #[test]
 fn whep_refuses_a_missing_or_wrong_token() {
-    scene("whep_refuses_a_missing_or_wrong_token", &NEEDS, |scene| {
+    scene("whep_refuses_a_missing_or_wrong_token", &SHARED, |scene| {
         let server = demo(scene)?;
         for token in ["", "wrong"] {
             let arguments =

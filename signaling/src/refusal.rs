@@ -160,9 +160,10 @@ impl From<UserError> for Refusal {
             UserError::Store(error) => error.into(),
             UserError::Denied(denied) => denied.into(),
             UserError::Given(error) => error.into(),
-            UserError::LastOwner | UserError::TooManyInvitations => {
-                Self::new(StatusCode::CONFLICT, error.to_string())
-            }
+            UserError::LastOwner
+            | UserError::TooManyInvitations
+            | UserError::OwnFactor
+            | UserError::OwnReset => Self::new(StatusCode::CONFLICT, error.to_string()),
             UserError::LimitedAdmin => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string())
             }

@@ -305,6 +305,30 @@ async fn a_user_with_a_second_factor_needs_a_code_to_sign_in() {
 }
 
 #[tokio::test]
+async fn whoever_finds_the_browser_of_an_owner_takes_neither_its_factor_nor_its_password() {
+    let scene = Scene::new().await;
+    let ann = scene.number("ann").await;
+    let (_, bob) = scene.invite("bob", json!({"role": "owner", "limited": false})).await;
+    enrol(&scene, &scene.ann).await;
+    let factor = format!("/users/{ann}/second-factor");
+    let reset = format!("/users/{ann}/reset");
+    // Who asks, for what, the status, and the route that the refusal names.
+    for (who, method, path, expected, named) in [
+        (&scene.ann, "DELETE", &factor, 409, "`DELETE /api/v1/session/second-factor`"),
+        (&scene.ann, "POST", &reset, 409, "`PUT /api/v1/session/password`"),
+        (&bob, "POST", &reset, 200, ""),
+        (&bob, "DELETE", &factor, 204, ""),
+    ] {
+        let found = scene.send(who, method, path, Value::Null).await;
+        assert_eq!(found.status, expected, "{method} {path}: {found:?}");
+        if !named.is_empty() {
+            assert!(found.error().contains(named), "{found:?}");
+        }
+    }
+    scene.at.server.stop().await;
+}
+
+#[tokio::test]
 async fn s10_the_tries_of_somebody_with_the_password_stay_in_the_log_when_its_user_signs_in() {
     let scene = Scene::new().await;
     let (_, of_bob) = scene.invite("bob", only("demo")).await;

@@ -67,7 +67,9 @@ impl Giving for UserError {
             | Self::Denied(_)
             | Self::LastOwner
             | Self::TooManyInvitations
-            | Self::LimitedAdmin => None,
+            | Self::LimitedAdmin
+            | Self::OwnFactor
+            | Self::OwnReset => None,
         }
     }
 }

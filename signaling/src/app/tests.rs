@@ -130,6 +130,8 @@ const REMOVED: Statuses = with(&[GATEWAYS], 404, ONCE);
 /// The columns of a token and of a link for nothing but cameras of the first gateway.
 const OTHER: usize = 11;
 const SHARE: usize = 17;
+/// The column of the admin's cookie.
+const ADMIN: usize = 12;
 /// The columns of the tokens with scopes.
 const WATCH: usize = 21;
 const GATEWAYS: usize = 22;
@@ -143,7 +145,7 @@ const fn scopes(columns: &[usize]) -> Statuses {
     with(columns, 200, ADMINS)
 }
 
-const TABLE: [Row; 106] = [
+const TABLE: [Row; 108] = [
     row("GET", "/healthz", "", JSON, [200; CALLERS.len()]),
     row("GET", "/readyz", "", JSON, [200; CALLERS.len()]),
     row("GET", "/ws", "", JSON, instead(200, 426, OPEN)),
@@ -225,8 +227,17 @@ const TABLE: [Row; 106] = [
     },
     of("3", "DELETE", "/api/v1/users/{user}", instead(200, 409, FOR_OWNERS)),
     of("3", "DELETE", "/api/v1/users/{user}/sign-ins", FOR_OWNERS),
-    of("3", "DELETE", "/api/v1/users/{user}/second-factor", instead(200, 404, FOR_OWNERS)),
-    of("3", "POST", "/api/v1/users/{user}/reset", FOR_OWNERS),
+    // It is the user of the owner's cookie, too, and these two are for others.
+    of("3", "DELETE", "/api/v1/users/{user}/second-factor", instead(200, 409, FOR_OWNERS)),
+    of("3", "POST", "/api/v1/users/{user}/reset", instead(200, 409, FOR_OWNERS)),
+    // The second user is the one of the admin's cookie.
+    of("2", "POST", "/api/v1/users/{user}/reset", with(&[ADMIN], 409, ADMINS)),
+    of(
+        "2",
+        "DELETE",
+        "/api/v1/users/{user}/second-factor",
+        with(&[ADMIN], 409, instead(200, 404, ADMINS)),
+    ),
     of("999", "POST", "/api/v1/users/{user}/reset", instead(200, 404, scopes(&[PEOPLE]))),
     row("POST", "/api/v1/invitations", INVITE, JSON, ADMINS),
     row("POST", "/api/v1/invitations", INVITE_TO_OTHER, JSON, ADMINS_OF_OTHER),

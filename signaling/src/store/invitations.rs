@@ -107,6 +107,7 @@ impl Store {
         let Some(membership) = write.membership_of_user(user).await? else { return Ok(None) };
         let gift = giver.give(membership, now())?;
         write.check_credential(gift.principal()).await?;
+        write.check_other(gift.principal(), user, UserError::OwnReset).await?;
         let name = write.name_of_user(user).await?;
         write.remove_resets(user).await?;
         let (giver, lifetime) = (gift.principal(), RESET_LIFETIME);

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 
 use porthole_signaling_core::{
-    Admitted, CameraUse, Denied, Everything, Granted, Membership, NotGiven, Viewed,
+    Admitted, CameraUse, Denied, Everything, Granted, Membership, NotGiven, Principal, Viewed,
 };
-use porthole_signaling_proto::rest::{AuditKind, CameraGrant, Role, UserAccess};
+use porthole_signaling_proto::rest::{AuditKind, CameraGrant, Removed, Role, UserAccess};
 use porthole_signaling_proto::{CameraAddress, CameraId, GatewayId};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteExecutor};
 
 use super::audit::Event;
+use super::cameras::in_words;
 use super::removals::{Removal, count, remove_given};
 use super::tokens::gateway_in;
 use super::users::{CREDENTIAL, role};
@@ -44,6 +45,18 @@ pub enum UserError {
     /// An admin or owner was to be limited to cameras.
     #[error("only a viewer can be limited to some cameras")]
     LimitedAdmin,
+    /// The sender wanted to take its own second factor off without a code.
+    #[error(
+        "this takes the second factor off others: yours goes with your password and a code, under \
+         Account or with `DELETE /api/v1/session/second-factor`"
+    )]
+    OwnFactor,
+    /// The sender wanted a link that resets its own password.
+    #[error(
+        "this is for the passwords of others: change yours with the present one, under Account or \
+         with `PUT /api/v1/session/password`; if you do not know it, ask another administrator"
+    )]
+    OwnReset,
 }
 
 impl From<sqlx::Error> for UserError {
@@ -139,6 +152,7 @@ impl Store {
         sqlx::query(query).bind(user).execute(write.db()).await?;
         write.insert_cameras(Holder::User(user), new).await?;
         let name = write.name_of_user(user).await?;
+        let name = with_change(&name, (old.role, new.role), &removal.removed);
         write.audit(&Event::by(gift.principal(), AuditKind::UserChanged, name)).await?;
         write.commit().await?;
         Ok(Some(removal))
@@ -228,6 +242,23 @@ impl Write {
         Ok(())
     }
 
+    /// Refuses to go on if somebody is this user itself, or has a token of it: what others decide
+    /// about an account is not for whoever finds its browser open.
+    pub(super) async fn check_other(
+        &mut self,
+        by: &Principal,
+        user: i64,
+        own: UserError,
+    ) -> Result<(), UserError> {
+        let subject = format!("user:{user}");
+        // The number after `token:` finds the row of the token.
+        let query = "SELECT 1 FROM tokens WHERE id = CAST(substr(?1, 7) AS INTEGER) \
+                     AND 'token:' || id = ?1 AND giver = ?2";
+        let query = sqlx::query(query).bind(by.origin().to_owned()).bind(subject.clone());
+        let is_token = query.fetch_optional(self.db()).await?.is_some();
+        if by.subject() == subject || is_token { Err(own) } else { Ok(()) }
+    }
+
     /// Refuses to go on if this user is the only owner.
     pub(super) async fn check_other_owner(&mut self, user: i64) -> Result<(), UserError> {
         let query = "SELECT 1 FROM users WHERE owner = 1 AND id <> ? LIMIT 1";
@@ -250,6 +281,24 @@ pub(super) async fn role_of_user(
 pub(super) fn role_in(row: &SqliteRow) -> Result<Role, sqlx::Error> {
     let is_owner: bool = row.try_get("owner")?;
     Ok(if is_owner { Role::Owner } else { role(row.try_get("role")?) })
+}
+
+/// Returns the name of a user whose rights have changed, for the log: with the roles before and
+/// after, if the role has changed, and in words what has ended with it.
+fn with_change(name: &str, (old, new): (Role, Role), removed: &Removed) -> String {
+    if old == new {
+        return name.to_owned();
+    }
+    let word = |role| match role {
+        Role::Owner => "owner",
+        Role::Admin => "admin",
+        Role::Viewer => "viewer",
+    };
+    let roles = format!("from {} to {}", word(old), word(new));
+    match in_words(removed).as_str() {
+        "" => format!("{name} ({roles})"),
+        words => format!("{name} ({roles}; ended with it: {words})"),
+    }
 }
 
 /// Returns the name of a role in the database, where an owner is an admin with a mark.

@@ -121,6 +121,7 @@ impl Store {
         let Some(membership) = write.membership_of_user(user).await? else { return Ok(None) };
         let gift = giver.give(membership, now())?;
         write.check_credential(gift.principal()).await?;
+        write.check_other(gift.principal(), user, UserError::OwnFactor).await?;
         Ok(Some(write.end_second_factor(gift.principal(), user).await?))
     }
 }

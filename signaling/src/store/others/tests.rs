@@ -1,9 +1,12 @@
 //! Tests of what an administrator takes off other users.
 
-use porthole_signaling_core::{Action, Admitted, Sender};
+use porthole_signaling_core::{Action, Admitted, Principal, Sender};
 use porthole_signaling_proto::rest::AuditKind;
+use serde_json::json;
 
+use super::super::TokenLookup;
 use super::*;
+use crate::admin::operator;
 use crate::driver::now;
 
 /// A store with an admin, who has been admitted to each action here, and a user with a cookie and a
@@ -117,5 +120,45 @@ async fn nothing_is_taken_off_a_user_who_is_not_there() {
     let none = store.remove_any_sign_in(granted, "none").await.unwrap();
     assert_eq!(none.removed.sign_ins, 0);
     assert_eq!(scene.left().await, (1, true));
+    scene.store.close().await;
+}
+
+/// Creates the token of an admin, which somebody gives.
+async fn token_by(store: &Store, giver: Principal) -> Principal {
+    let giver = Action::CreateToken.admit(Sender::Principal(giver), now()).unwrap();
+    let new = serde_json::from_value(json!({"name": "t", "role": "admin"})).unwrap();
+    let token = store.create_token(&giver, &new).await.unwrap().token;
+    let TokenLookup::Valid(token) = store.find_token(&token).await.unwrap() else {
+        panic!("it was created just now")
+    };
+    token
+}
+
+#[tokio::test]
+async fn nobody_does_to_themselves_what_is_for_others_to_do_not_with_a_token_either() {
+    let scene = Scene::new().await;
+    let store = &scene.store;
+    let ann = scene.inviting.principal().unwrap().clone();
+    let id = store.find_user("ann").await.unwrap().unwrap().id;
+    let of_ann = token_by(store, ann.clone()).await;
+    let after = token_by(store, of_ann.clone()).await;
+    let host = operator(Action::CreateToken).unwrap().principal().unwrap().clone();
+    let of_host = token_by(store, host).await;
+    let eve = store.create_user_for_test("eve", Role::Owner).await;
+    let eve = store.find_cookie(&eve).await.unwrap().unwrap();
+    for (who, sender, is_own) in [
+        ("the user", ann, true),
+        ("its token", of_ann, true),
+        ("the token that this one has given", after, true),
+        ("a token of the host", of_host, false),
+        ("another user", eve, false),
+    ] {
+        let inviting = Action::InvitePerson.admit(Sender::Principal(sender), now()).unwrap();
+        let reset = store.create_reset(&inviting, id).await;
+        assert_eq!(matches!(reset, Err(UserError::OwnReset)), is_own, "{who}: {reset:?}");
+        let factor = store.take_second_factor(&inviting, id).await;
+        assert_eq!(matches!(factor, Err(UserError::OwnFactor)), is_own, "{who}: {factor:?}");
+        assert_eq!(reset.is_ok() && factor.is_ok(), !is_own, "{who}");
+    }
     scene.store.close().await;
 }

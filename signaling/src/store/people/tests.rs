@@ -115,6 +115,9 @@ async fn an_admin_who_becomes_a_viewer_loses_what_it_has_given() {
     let removal = removal.unwrap();
     assert_eq!(removal.removed.tokens, 1);
     assert_eq!(removal.credentials.len(), 2, "the token's and the cookie's");
+    let log = store.audit(&by_operator(Action::ReadAudit).unwrap(), None).await.unwrap();
+    let object = log[0].object.as_deref();
+    assert_eq!(object, Some("bob (from admin to viewer; ended with it: 1 access token)"));
     // What was authenticated before has no effect after.
     let (granted, late) = proofs(&admin);
     let late = store.change_user(&granted, &late, bob, &access("admin")).await;
@@ -122,4 +125,22 @@ async fn an_admin_who_becomes_a_viewer_loses_what_it_has_given() {
     assert_eq!(role_of_user(&store.read, ann).await.unwrap(), Some(Role::Owner));
     assert_eq!(role_of_user(&store.read, bob).await.unwrap(), Some(Role::Viewer));
     store.close().await;
+}
+
+#[test]
+fn the_log_has_the_roles_before_and_after_and_what_has_ended() {
+    let ended = Removed { tokens: 2, shares: 1, ..Removed::default() };
+    let none = Removed::default();
+    for (old, new, removed, expected) in [
+        (Role::Viewer, Role::Viewer, none, "bob"),
+        (Role::Viewer, Role::Admin, none, "bob (from viewer to admin)"),
+        (
+            Role::Owner,
+            Role::Viewer,
+            ended,
+            "bob (from owner to viewer; ended with it: 2 access tokens, 1 share link)",
+        ),
+    ] {
+        assert_eq!(with_change("bob", (old, new), &removed), expected);
+    }
 }

@@ -29,7 +29,7 @@ pub async fn token(config: &Config, command: &Token) -> anyhow::Result<()> {
         Token::List(_) => {
             let tokens = admin::tokens(&config.data).await?;
             print_table(
-                ["NUMBER", "NAME", "ROLE", "CAMERAS", "GIVEN BY", "LAST USED", "ENDS"],
+                ["NUMBER", "NAME", "ROLE", "CAMERAS", "GIVEN BY", "LAST USED", "ENDS", "AT MOST"],
                 tokens.iter().map(token_row),
             )
         }
@@ -179,6 +179,7 @@ fn new_token(flags: &NewToken) -> rest::NewToken {
         control: flags.control,
         listen: !flags.no_listen,
         scopes: (!flags.scopes.is_empty()).then(|| flags.scopes.clone()),
+        max_kbit_per_s: flags.max_kbit_per_s,
         expires_in_seconds: flags.expires.map(|expires| expires.seconds),
     }
 }
@@ -209,7 +210,7 @@ fn cameras(access: &rest::UserAccess) -> String {
     if cameras.is_empty() { "none".to_owned() } else { cameras.join(" ") }
 }
 
-fn token_row(token: &rest::TokenInfo) -> Row<7> {
+fn token_row(token: &rest::TokenInfo) -> Row<8> {
     let cameras: Vec<_> = token.cameras.iter().map(ToString::to_string).collect();
     let cameras = if token.limited { cameras.join(" ") } else { "all".to_owned() };
     [
@@ -220,6 +221,7 @@ fn token_row(token: &rest::TokenInfo) -> Row<7> {
         token.giver.clone().unwrap_or_default(),
         ago(token.seen_s),
         until(token.expires_s),
+        table::rate(token.max_kbit_per_s),
     ]
 }
 

@@ -120,9 +120,10 @@ impl From<NotGiven> for Refusal {
     fn from(error: NotGiven) -> Self {
         match error {
             NotGiven::Denied(denied) => denied.into(),
-            NotGiven::Missing { .. } | NotGiven::TooLong { .. } | NotGiven::Scoped => {
-                Self::new(StatusCode::FORBIDDEN, error.to_string())
-            }
+            NotGiven::Missing { .. }
+            | NotGiven::TooLong { .. }
+            | NotGiven::TooFast { .. }
+            | NotGiven::Scoped => Self::new(StatusCode::FORBIDDEN, error.to_string()),
         }
     }
 }
@@ -144,6 +145,7 @@ impl From<TokenError> for Refusal {
             TokenError::Owner
             | TokenError::ScopesOfViewer
             | TokenError::NoScopes
+            | TokenError::Cap
             | TokenError::ScopeOfCameras(_)
             | TokenError::NoSuchGateway(_)
             | TokenError::NoGateway(_)

@@ -58,7 +58,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The migrations from an empty file to the current tables, in order. Existing ones must never be
 /// changed. They are listed by hand because the macro that reads the folder would build SQLite a
 /// second time.
-const MIGRATIONS: [(&str, &str); 17] = [
+const MIGRATIONS: [(&str, &str); 18] = [
     ("first", include_str!("../migrations/0001_first.sql")),
     ("cameras of gateways", include_str!("../migrations/0002_cameras_of_gateways.sql")),
     ("gateways", include_str!("../migrations/0003_gateways.sql")),
@@ -76,6 +76,7 @@ const MIGRATIONS: [(&str, &str); 17] = [
     ("scopes", include_str!("../migrations/0015_scopes.sql")),
     ("former accounts", include_str!("../migrations/0016_former_accounts.sql")),
     ("chains", include_str!("../migrations/0017_chains.sql")),
+    ("caps", include_str!("../migrations/0018_caps.sql")),
 ];
 
 #[derive(Debug, Clone)]

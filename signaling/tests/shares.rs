@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use porthole_signaling::admin;
-use porthole_signaling_proto::method::Close;
+use porthole_signaling_proto::method::{Close, Connect, ConnectDevice, ConnectParams};
 use porthole_signaling_proto::rpc::code;
 use serde_json::{Value, json};
 
@@ -102,6 +102,37 @@ async fn a_link_shows_its_cameras_without_signing_in_and_nothing_else() {
         assert_eq!(event["object"], "yard", "{event}");
     }
     assert!(!log.to_string().contains(&link), "{log}");
+    scene.at.server.stop().await;
+}
+
+#[tokio::test]
+async fn the_gateway_is_told_of_the_limit_of_a_link_under_one_name_for_all_who_use_it() {
+    let mut scene = Scene::new().await;
+    let limited = json!({"maxKbitPerS": 1000});
+    let [slow, other] = [scene.share(limited.clone()).await, scene.share(limited).await];
+    let free = scene.share(json!({})).await;
+    let mut told = Vec::new();
+    for link in [&slow, &slow, &other, &free] {
+        let mut viewer = Peer::viewer(scene.to(), link).await;
+        let (peer, profile) = (scene.at.key.id(), Some("demo".parse().expect("an id")));
+        let params = ConnectParams { peer, profile, authorization: None, audio: None };
+        viewer.request::<Connect>(&params).await;
+        let (_, asked) = scene.at.gateway.next_request::<ConnectDevice>().await;
+        told.push(asked.caps);
+    }
+    let rates: Vec<_> = told[0].iter().map(|cap| cap.max_kbit_per_s).collect();
+    assert_eq!(rates, [1000]);
+    assert_eq!(told[1], told[0], "all who use a link share its limit");
+    assert_ne!(told[2], told[0], "another link has its own");
+    assert!(told[3].is_empty(), "{told:?}");
+    let listed = scene.send(&scene.admin, "GET", "/shares", Value::Null).await.json();
+    let listed: Vec<_> = listed["shares"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|one| &one["maxKbitPerS"])
+        .collect();
+    assert_eq!(listed, [&Value::Null, &json!(1000), &json!(1000)]);
     scene.at.server.stop().await;
 }
 

@@ -301,6 +301,7 @@ async fn an_expired_token_ends_the_connection_with_the_reason() {
         control: false,
         listen: true,
         scopes: None,
+        max_kbit_per_s: None,
         expires_in_seconds: Some(2),
     };
     let token = porthole_signaling::admin::create_token(data.path(), new).await.unwrap().token;

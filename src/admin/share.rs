@@ -4,7 +4,7 @@ use porthole_signaling::admin;
 use porthole_signaling_proto::CameraAddress;
 use porthole_signaling_proto::rest;
 
-use crate::admin::table::{Row, ago, print_table, until};
+use crate::admin::table::{Row, ago, print_table, rate, until};
 use crate::admin::{print_link, print_removed};
 use crate::cameras::password;
 use crate::cli::{NewShare, Share};
@@ -21,7 +21,16 @@ pub async fn run(config: &Config, command: &Share) -> anyhow::Result<()> {
         }
         Share::List(_) => {
             let shares = admin::shares(&config.data).await?;
-            let names = ["NUMBER", "NAME", "CAMERAS", "MADE FOR", "GIVEN BY", "LAST USED", "ENDS"];
+            let names = [
+                "NUMBER",
+                "NAME",
+                "CAMERAS",
+                "MADE FOR",
+                "GIVEN BY",
+                "LAST USED",
+                "ENDS",
+                "AT MOST",
+            ];
             print_table(names, shares.iter().map(row))
         }
         Share::Revoke(flags) => {
@@ -40,11 +49,12 @@ fn new_share(flags: &NewShare) -> anyhow::Result<rest::NewShare> {
         cameras: flags.cameras.iter().map(shared).collect(),
         expires_in_seconds: flags.expires.map(|expires| expires.seconds),
         password,
+        max_kbit_per_s: flags.max_kbit_per_s,
         kiosk: flags.kiosk,
     })
 }
 
-fn row(share: &rest::ShareInfo) -> Row<7> {
+fn row(share: &rest::ShareInfo) -> Row<8> {
     let cameras: Vec<_> = share.cameras.iter().map(|shared| shared.camera.to_string()).collect();
     let made_for = match (share.kiosk, share.password) {
         (true, true) => "a screen, with a password",
@@ -60,5 +70,6 @@ fn row(share: &rest::ShareInfo) -> Row<7> {
         share.giver.clone().unwrap_or_default(),
         ago(share.seen_s),
         until(Some(share.expires_s)),
+        rate(share.max_kbit_per_s),
     ]
 }

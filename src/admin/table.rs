@@ -40,6 +40,11 @@ pub fn until(time_s: Option<u64>) -> String {
     }
 }
 
+/// Returns a limit of what is sent; nothing without one.
+pub fn rate(max_kbit_per_s: Option<u32>) -> String {
+    max_kbit_per_s.map(|rate| format!("{rate} kbit/s")).unwrap_or_default()
+}
+
 fn span(seconds: u64) -> String {
     match seconds {
         0..120 => format!("{seconds} s"),

@@ -3,9 +3,10 @@
 
 use std::path::PathBuf;
 
+use clap::builder::RangedI64ValueParser;
 use clap::{Args, Subcommand, ValueEnum};
 use porthole_signaling_proto::CameraAddress;
-use porthole_signaling_proto::rest::Scope;
+use porthole_signaling_proto::rest::{MAX_KBIT_PER_S, Scope};
 
 use super::DataFlag;
 use crate::config::Span;
@@ -72,9 +73,19 @@ pub struct NewToken {
     /// people, shares, read or audit (repeatable) [default: everything].
     #[arg(long = "scope", value_name = "SCOPE")]
     pub scopes: Vec<Scope>,
+    /// Most that each gateway sends for the token at a time, in kbit/s, with everything that is
+    /// watched with it [default: unlimited].
+    #[arg(long, value_name = "N", value_parser = kbit_per_s())]
+    pub max_kbit_per_s: Option<u32>,
     /// Lifetime of the token, such as 15m, 1h or 30d [default: unlimited].
     #[arg(long, value_name = "TIME")]
     pub expires: Option<Span>,
+}
+
+/// Parses a limit of a token or link.
+fn kbit_per_s() -> RangedI64ValueParser<u32> {
+    RangedI64ValueParser::new()
+        .range(i64::from(*MAX_KBIT_PER_S.start())..=i64::from(*MAX_KBIT_PER_S.end()))
 }
 
 #[derive(Debug, Subcommand)]
@@ -159,6 +170,10 @@ pub struct NewShare {
     /// File whose first line is a password that the link asks for.
     #[arg(long, value_name = "FILE")]
     pub password_file: Option<PathBuf>,
+    /// Most that each gateway sends at a time to all who use the link, in kbit/s [default:
+    /// unlimited].
+    #[arg(long, value_name = "N", value_parser = kbit_per_s())]
+    pub max_kbit_per_s: Option<u32>,
     /// Make the page for a screen on a wall: pictures only, without controls.
     #[arg(long)]
     pub kiosk: bool,

@@ -156,6 +156,8 @@ fn a_wrong_command_line_is_refused() {
         "porthole token create --role viewer",
         "porthole token create --role viewer --name x --expires soon",
         "porthole token create --role viewer --name x --camera door@",
+        "porthole token create --role viewer --name x --max-kbit-per-s 63",
+        "porthole share create x --camera door --max-kbit-per-s 1000001",
         "porthole netcheck",
     ] {
         let error = parse(line).unwrap_err();
@@ -174,4 +176,17 @@ fn an_error_does_not_repeat_a_secret() {
         assert!(!text.contains("geheim"), "{text}");
         assert!(text.contains("--camera <ID=SOURCE>") || text.contains("--user"), "{text}");
     }
+}
+
+#[test]
+fn a_limit_of_a_token_or_a_link_is_read_as_it_is_written() {
+    let line = "porthole token create --role viewer --name x --max-kbit-per-s 64";
+    let Command::Token(Token::Create(token)) = parse(line).unwrap().command else {
+        panic!("{line}")
+    };
+    let line = "porthole share create x --camera door --max-kbit-per-s 1000000";
+    let Command::Share(Share::Create(share)) = parse(line).unwrap().command else {
+        panic!("{line}")
+    };
+    assert_eq!((token.max_kbit_per_s, share.max_kbit_per_s), (Some(64), Some(1_000_000)));
 }

@@ -2,6 +2,7 @@
 
 mod admission;
 mod cameras;
+mod caps;
 mod count;
 mod ladder;
 mod lost;
@@ -94,7 +95,9 @@ pub struct Gateway {
     remotes: Remotes,
     /// The uplink of the viewers outside the local network.
     uplink: Uplink<SessionId>,
-    /// Time at which what is seen is compared with its cap.
+    /// The limits of those who watch with an access token or a share link.
+    caps: caps::Caps,
+    /// Time at which what is seen is compared with the caps.
     cap_at: Option<Instant>,
     /// The questions of the server that belong to no session.
     questions: Registry,
@@ -139,6 +142,7 @@ impl Gateway {
             pending_viewers: VecDeque::new(),
             remotes: Remotes::default(),
             uplink: Uplink::new(config.max_uplink),
+            caps: caps::Caps::default(),
             cap_at: None,
             questions: Registry::default(),
             provisional: BTreeMap::new(),
@@ -244,6 +248,7 @@ impl Gateway {
         }
         self.remotes.forget(id);
         self.uplink.remove(id);
+        self.caps.remove(id);
         self.pending_whep_answers.remove(id);
         self.pending_whep_restarts.remove(id);
         self.send_close(id, words);

@@ -77,6 +77,7 @@ async fn token(server: &Server, gateways: &[GatewayId]) -> Result<String> {
         control: false,
         listen: true,
         scopes: None,
+        max_kbit_per_s: None,
         expires_in_seconds: None,
     };
     Ok(admin::create_token(server.data(), new).await?.token)

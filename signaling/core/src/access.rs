@@ -8,6 +8,7 @@
 //! watches a camera or administers the server takes one. So a handler cannot forget its check.
 
 mod action;
+mod cap;
 mod gift;
 mod membership;
 mod rights;
@@ -24,6 +25,7 @@ use porthole_signaling_proto::rpc::{Fault, code};
 use porthole_signaling_proto::{CameraId, CameraPermission, GatewayId};
 
 pub use action::{Action, Kind, Need};
+pub use cap::RateCap;
 pub use gift::{Access, Enrolment, Gift, NotGiven};
 pub use membership::{CameraUse, Membership, Viewed};
 pub use rights::{Expiry, Grant, Object, Objects, Permission, Permissions, Rights};
@@ -56,6 +58,8 @@ pub struct Principal {
     scopes: Option<BTreeSet<Scope>>,
     /// The tokens that stand for it in some respects; `None` if it stands for itself.
     chain: Option<Box<Chain>>,
+    /// The limits on what is sent for it: its own, and that of a token from which it comes.
+    caps: Vec<RateCap>,
     /// The number of cameras whose rights were taken before the rights were read.
     as_of: u64,
 }
@@ -80,7 +84,8 @@ impl Principal {
 
     fn of(identity: Identity, role: Role, rights: Rights) -> Self {
         let (own_rights, withheld) = (rights.clone(), Permissions::NONE);
-        Self { identity, role, rights, own_rights, withheld, scopes: None, chain: None, as_of: 0 }
+        let (scopes, chain, caps) = (None, None, Vec::new());
+        Self { identity, role, rights, own_rights, withheld, scopes, chain, caps, as_of: 0 }
     }
 
     /// Returns the principal with the note that its rights were read after this number of
@@ -98,7 +103,8 @@ impl Principal {
     /// Creates the principal of a token that gives this access.
     pub fn with_access(identity: Identity, access: &Access) -> Self {
         let (withheld, scopes) = (access.withheld(), access.scopes.clone());
-        Self { withheld, scopes, ..Self::of(identity, access.role, access.rights()) }
+        let principal = Self::of(identity, access.role, access.rights());
+        Self { withheld, scopes, ..principal }.with_own_cap(access.max_kbit_per_s)
     }
 
     /// Creates the principal of a user that has signed in: its rights do not end, but its
@@ -111,7 +117,7 @@ impl Principal {
 
     /// Creates the principal of a link that shows cameras.
     pub fn of_share(identity: Identity, sharing: &Sharing) -> Self {
-        Self::of(identity, Role::Viewer, sharing.rights())
+        Self::of(identity, Role::Viewer, sharing.rights()).with_own_cap(sharing.max_kbit_per_s)
     }
 
     /// Returns true if its rights name this gateway or one of its cameras.

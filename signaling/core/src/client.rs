@@ -3,7 +3,7 @@
 use porthole_clock::Now;
 use porthole_signaling_proto::method::{
     Connect, ConnectDevice, ConnectDeviceParams, ConnectDeviceResult, ConnectParams, ConnectResult,
-    Extend, ExtendParams, Method as _,
+    Extend, ExtendParams, Method as _, RateCap,
 };
 use porthole_signaling_proto::rpc::{Fault, Message, code};
 use porthole_signaling_proto::{SessionId, rpc};
@@ -47,6 +47,7 @@ impl Hub {
         let gateway_conn = self.reach(Address::Gateway(&params.peer))?;
         let session = Session::new(now, lifetime, granted, Viewer::Connected(conn));
         let session = session.with_sound(audio);
+        let caps = self.sealed_caps(&session);
         let session = self.add_session(now, session)?;
         let ice_servers = self.issue_ice_servers(&session, now);
         let params = ConnectDeviceParams {
@@ -55,10 +56,17 @@ impl Hub {
             ice_servers,
             expiry_time_seconds: Some(whole_seconds(lifetime)),
             audio,
+            caps,
         };
         let kind = RequestKind::Connect;
         let request = PendingRequest { kind, session, origin: call.origin() };
         self.send_request(now, gateway_conn, ConnectDevice::NAME, rpc::write(&params), request)
+    }
+
+    /// Returns the limits of a session as its gateway is told of them.
+    pub(crate) fn sealed_caps(&self, session: &Session) -> Vec<RateCap> {
+        let key = &self.config.session_key;
+        session.caps().iter().map(|cap| cap.sealed(key)).collect()
     }
 
     /// Handles the gateway's response to `connect`: it accepts the session or refuses it.
@@ -129,6 +137,12 @@ impl Hub {
         if session.has_sound() && !hears() {
             let text = "this token may not hear the camera, and the session has its sound: connect \
                         with this token instead";
+            return Err(Fault::new(code::FORBIDDEN, text));
+        }
+        // The gateway keeps to the limits with which the session began.
+        if granted.principal().caps().iter().any(|cap| !session.caps().contains(cap)) {
+            let text = "this token has a limit of what is sent, and the session is without it: \
+                        connect with this token instead";
             return Err(Fault::new(code::FORBIDDEN, text));
         }
         let lifetime = granted.lifetime(now, self.config.limits.session_lifetime);

@@ -48,7 +48,7 @@ mod whep;
 pub use access::{
     Access, Action, Admitted, CameraUse, Denied, Enrolment, Everything, Expiry, GatewayCamera,
     Gift, Grant, Granted, Identity, Kind, Membership, Need, NotGiven, Object, Objects, Permission,
-    Permissions, Principal, Rights, Sender, Sharing, Viewed,
+    Permissions, Principal, RateCap, Rights, Sender, Sharing, Viewed,
 };
 pub use changes::{CameraChange, ChangeKind};
 pub use hub::{Config, Hub, StoredCamera, StoredGateway};

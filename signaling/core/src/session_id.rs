@@ -1,6 +1,7 @@
 //! Ids of sessions. Each names, sealed, the credential that its session was started with, so that
 //! a hub that has forgotten the session, as after a restart, can still end it with its credential:
-//! gateways list the ids of their sessions, and need not know more.
+//! gateways list the ids of their sessions, and need not know more. Names that stand for
+//! credentials are made with the same key.
 
 use std::fmt;
 
@@ -55,6 +56,12 @@ impl SessionKey {
         let mut plain: [u8; CREDENTIAL_BYTES] = sealed.try_into().ok()?;
         mask(&mut plain, &self.hmac(&[b"mask", nonce]));
         credential(plain)
+    }
+
+    /// Returns a name that stands for a credential: always the same one, from which nobody without
+    /// the key finds the credential.
+    pub(crate) fn stand_in(&self, credential: &str) -> String {
+        URL_SAFE_NO_PAD.encode(self.hmac(&[b"stand-in", credential.as_bytes()]))
     }
 
     fn hmac(&self, parts: &[&[u8]]) -> [u8; 20] {
@@ -138,6 +145,11 @@ mod tests {
             assert_eq!(key.open(&id).as_deref(), is_in_it.then_some(credential), "{id}");
             assert_eq!(other.open(&id), None, "{credential}");
             assert_ne!(id, key.seal([8; NONCE_BYTES], credential));
+        }
+        let name = key.stand_in("token:7");
+        assert_eq!(key.stand_in("token:7"), name, "for all of its sessions");
+        for other in [key.stand_in("token:8"), other.stand_in("token:7")] {
+            assert_ne!(other, name);
         }
         let id = key.seal([9; NONCE_BYTES], "token:7");
         for (place, _) in id.as_str().char_indices() {

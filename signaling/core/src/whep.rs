@@ -170,6 +170,7 @@ impl Hub {
         })?;
         let viewer = Viewer::Whep(WhepViewer::new(ufrags));
         let session = Session::new(now, lifetime, granted, viewer).with_sound(audio);
+        let caps = self.sealed_caps(&session);
         let session = self.add_session(now, session)?;
         let params = OfferParams {
             session: session.clone(),
@@ -179,6 +180,7 @@ impl Hub {
             ice_servers: self.issue_ice_servers(&session, now),
             expiry_time_seconds: Some(whole_seconds(lifetime)),
             audio,
+            caps,
         };
         let origin = Origin::Whep(request);
         let kind = RequestKind::Offer;

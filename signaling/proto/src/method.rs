@@ -271,6 +271,26 @@ pub struct ConnectDeviceParams {
     #[serde(default, rename = "portholeAudio", skip_serializing_if = "std::ops::Not::not")]
     #[ts(optional, as = "Option<bool>")]
     pub audio: bool,
+    /// The limits of the access token or share link, [`RateCap::MAX`] at most. A gateway of an
+    /// earlier version ignores them.
+    #[serde(default, rename = "portholeCaps", skip_serializing_if = "Vec::is_empty")]
+    #[ts(optional, as = "Option<Vec<RateCap>>")]
+    pub caps: Vec<RateCap>,
+}
+
+/// A limit on what a gateway sends for an access token or share link, with all of its sessions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct RateCap {
+    /// A name that stands for the token or link: all sessions with the same one share the limit.
+    pub of: String,
+    /// The limit in kbit/s.
+    pub max_kbit_per_s: u32,
+}
+
+impl RateCap {
+    /// The most limits of one session: its own, and one of the token from which it comes.
+    pub const MAX: usize = 2;
 }
 
 /// Result of `connect` from server to device.
@@ -438,7 +458,8 @@ pub struct ShownParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub reason: Option<ShownReason>,
-    /// The rate in kbit/s that the viewer's path was found to carry, or that the cap leaves.
+    /// The rate in kbit/s that the viewer's path was found to carry, or that the cap or the limit
+    /// leaves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub kbit_per_s: Option<u32>,
@@ -466,6 +487,8 @@ pub enum ShownReason {
     Path,
     /// The cap of the gateway's uplink leaves no more.
     Cap,
+    /// The limit of the access token or share link leaves no more.
+    Limit,
 }
 
 /// A reference to a session.
@@ -501,6 +524,10 @@ pub struct OfferParams {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     #[ts(optional, as = "Option<bool>")]
     pub audio: bool,
+    /// The limits of the access token or share link, [`RateCap::MAX`] at most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[ts(optional, as = "Option<Vec<RateCap>>")]
+    pub caps: Vec<RateCap>,
 }
 
 /// Result of `portholeOffer`.

@@ -79,8 +79,8 @@ pub use account::{
 };
 pub use audit::{AuditEvent, AuditKind, AuditList};
 pub use credentials::{
-    ClaimInfo, ClaimList, Foreseen, NoSuchScope, Removed, RemovedNames, Scope, SignInInfo,
-    SignInList, TokenInfo, TokenList,
+    ClaimInfo, ClaimList, Foreseen, MAX_KBIT_PER_S, NoSuchScope, Removed, RemovedNames, Scope,
+    SignInInfo, SignInList, TokenInfo, TokenList,
 };
 pub use identities::{
     IdentityInfo, IdentityList, ProviderAnswer, ProviderInvitation, ProviderRequest,
@@ -253,6 +253,11 @@ pub struct NewToken {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub scopes: Option<Vec<Scope>>,
+    /// The most that each gateway sends for the token at a time, in kbit/s, 64 to 1 000 000; if
+    /// absent, there is no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub max_kbit_per_s: Option<u32>,
     /// The lifetime in seconds; if absent, the token does not expire.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]

@@ -74,6 +74,7 @@ fn types(text: &mut String) {
         method::RegisterResult,
         method::ConnectParams,
         method::ConnectResult,
+        method::RateCap,
         method::ConnectDeviceParams,
         method::ConnectDeviceResult,
         method::InviteParams,

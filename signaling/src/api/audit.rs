@@ -51,6 +51,7 @@ impl Giving for TokenError {
             | Self::Owner
             | Self::ScopesOfViewer
             | Self::NoScopes
+            | Self::Cap
             | Self::ScopeOfCameras(_)
             | Self::NoSuchGateway(_)
             | Self::NoGateway(_)

@@ -49,6 +49,8 @@ const SHARE_CAM: &str = r#"{"name": "n", "cameras": [{"camera": "cam@FIRST", "li
 const SHARE_OTHER: &str = r#"{"name": "n", "cameras": [{"camera": "other@FIRST"}]}"#;
 const SHARE_NONE: &str = r#"{"name": "n", "cameras": [{"camera": "none"}]}"#;
 const SHARE_NOTHING: &str = r#"{"name": "n", "cameras": []}"#;
+const SHARE_TOO_FAST: &str = r#"{"name": "n", "cameras": [{"camera": "other@FIRST"}],
+    "maxKbitPerS": 1000001}"#;
 const SHARE_WEAK: &str = r#"{"name": "n", "cameras": [{"camera": "other@FIRST"}],
     "password": "012345678"}"#;
 const PASSWORDS: &str = r#"{"old": "0123456789", "new": "9876543210"}"#;
@@ -60,6 +62,7 @@ const NEW_PASSKEY: &str = r#"{"name": "n", "clientData": "AAAA", "attestation": 
 const AWAY: &str = "{}";
 const BACK: &str = r#"{"state": "AAAA", "code": "AAAA"}"#;
 const TOKEN: &str = r#"{"name": "n", "role": "admin"}"#;
+const TOKEN_TOO_SLOW: &str = r#"{"name": "n", "role": "viewer", "maxKbitPerS": 63}"#;
 const TOKEN_FOR_NONE: &str = r#"{"name": "n", "role": "viewer", "cameras": ["none"]}"#;
 const TOKEN_FOR_OTHER: &str = r#"{"name": "n", "role": "admin", "cameras": ["other@FIRST"]}"#;
 
@@ -145,7 +148,7 @@ const fn scopes(columns: &[usize]) -> Statuses {
     with(columns, 200, ADMINS)
 }
 
-const TABLE: [Row; 108] = [
+const TABLE: [Row; 110] = [
     row("GET", "/healthz", "", JSON, [200; CALLERS.len()]),
     row("GET", "/readyz", "", JSON, [200; CALLERS.len()]),
     row("GET", "/ws", "", JSON, instead(200, 426, OPEN)),
@@ -198,6 +201,13 @@ const TABLE: [Row; 108] = [
     row("POST", "/api/v1/claims", "", JSON, scopes(&[GATEWAYS])),
     row("POST", "/api/v1/tokens", TOKEN, JSON, ADMINS),
     row("POST", "/api/v1/tokens", TOKEN_FOR_NONE, JSON, instead(200, 422, ADMINS)),
+    row(
+        "POST",
+        "/api/v1/tokens",
+        TOKEN_TOO_SLOW,
+        JSON,
+        with(&[PEOPLE], 422, instead(200, 422, ADMINS_OF_OTHER)),
+    ),
     row("POST", "/api/v1/tokens", TOKEN_FOR_OTHER, JSON, ADMINS_OF_OTHER),
     row("GET", "/api/v1/claims", "", JSON, scopes(&[GATEWAYS, READ])),
     of("none", "DELETE", "/api/v1/claims/{claim}", instead(200, 404, scopes(&[GATEWAYS]))),
@@ -262,6 +272,13 @@ const TABLE: [Row; 108] = [
         "POST",
         "/api/v1/shares",
         SHARE_WEAK,
+        JSON,
+        with(&[SHARES], 422, instead(200, 422, ADMINS_OF_OTHER)),
+    ),
+    row(
+        "POST",
+        "/api/v1/shares",
+        SHARE_TOO_FAST,
         JSON,
         with(&[SHARES], 422, instead(200, 422, ADMINS_OF_OTHER)),
     ),

@@ -57,7 +57,7 @@ impl Store {
     ) -> Result<Vec<TokenInfo>, StoreError> {
         let query = format!(
             "SELECT id, name, role, limited, control, listen, scopes, created_s, expires_s, \
-             seen_s, {} FROM tokens ORDER BY id DESC LIMIT {MAX_LISTED}",
+             seen_s, max_kbit_per_s, {} FROM tokens ORDER BY id DESC LIMIT {MAX_LISTED}",
             giver_of("tokens")
         );
         let rows = sqlx::query(sqlx::AssertSqlSafe(query)).fetch_all(&self.read).await?;
@@ -332,6 +332,7 @@ fn token_info(row: &SqliteRow) -> Result<TokenInfo, StoreError> {
         control: row.try_get("control")?,
         listen: row.try_get("listen")?,
         scopes: scopes_in(row)?,
+        max_kbit_per_s: row.try_get("max_kbit_per_s")?,
         giver: row.try_get("giver")?,
         giver_subject: row.try_get("giver_subject")?,
         created_s: time(row, "created_s")?.unwrap_or_default(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use porthole_clock::Now;
 use porthole_signaling_core::{
-    Admitted, Everything, Granted, Identity, NotGiven, Principal, Sharing,
+    Admitted, Everything, Granted, Identity, NotGiven, Principal, RateCap, Sharing,
 };
 use porthole_signaling_proto::rest::{
     AuditKind, NewShare, Removed, ShareInfo, ShareLink, SharedCamera,
@@ -18,7 +18,7 @@ use sqlx::{Row as _, SqliteExecutor};
 use super::audit::Event;
 use super::credentials::{giver_of, time};
 use super::removals::Removal;
-use super::tokens::{HAS_LIMITS, gateway_in};
+use super::tokens::{HAS_LIMITS, SHARED_CAP, check_cap, gateway_in, shared_cap};
 use super::{Store, StoreError, TokenError, TokenLookup, Write, seconds, unix_s};
 use crate::driver::now;
 use crate::secret;
@@ -86,6 +86,10 @@ pub(crate) struct Share {
     pub(crate) expires_s: u64,
     /// The token by which it is counted, if one with limits has made it.
     counted_as: Option<i64>,
+    /// The most that is sent to all who use it, in kbit/s.
+    max_kbit_per_s: Option<u32>,
+    /// The limit of the token that has made it.
+    shared_cap: Option<RateCap>,
 }
 
 impl Share {
@@ -141,7 +145,8 @@ impl Store {
     ) -> Result<Vec<ShareInfo>, StoreError> {
         let query = format!(
             "SELECT id, name, password IS NOT NULL AS password, kiosk, created_s, expires_s, \
-             seen_s, {} FROM shares WHERE expires_s > ? ORDER BY id DESC LIMIT {MAX_SHARES}",
+             seen_s, max_kbit_per_s, {} FROM shares WHERE expires_s > ? \
+             ORDER BY id DESC LIMIT {MAX_SHARES}",
             giver_of("shares")
         );
         let query = sqlx::query(sqlx::AssertSqlSafe(query)).bind(seconds(unix_s()));
@@ -181,10 +186,11 @@ impl Store {
         token: &ShareToken<'_>,
     ) -> Result<Option<Share>, StoreError> {
         let query = format!(
-            "SELECT id, name, password, kiosk, expires_s, \
-             (SELECT counted_as FROM tokens \
-             WHERE 'token:' || tokens.id = shares.giver AND {HAS_LIMITS}) AS counted_as \
-             FROM shares WHERE hash = ? AND expires_s > ?"
+            "SELECT shares.id AS id, shares.name AS name, password, kiosk, \
+             shares.expires_s AS expires_s, shares.max_kbit_per_s AS max_kbit_per_s, \
+             CASE WHEN {HAS_LIMITS} THEN counted_as END AS counted_as, {SHARED_CAP} \
+             FROM shares LEFT JOIN tokens ON 'token:' || tokens.id = shares.giver \
+             WHERE shares.hash = ? AND shares.expires_s > ?"
         );
         let query = sqlx::query(sqlx::AssertSqlSafe(query));
         let query = query.bind(secret::hash(token.secret)).bind(seconds(unix_s()));
@@ -196,6 +202,8 @@ impl Store {
             kiosk: row.try_get("kiosk")?,
             expires_s: time(&row, "expires_s")?.unwrap_or_default(),
             counted_as: row.try_get("counted_as")?,
+            max_kbit_per_s: row.try_get("max_kbit_per_s")?,
+            shared_cap: shared_cap(&row)?,
         }))
     }
 
@@ -209,9 +217,13 @@ impl Store {
         let [subject, credential] = [(); 2].map(|()| format!("share:{}", share.id));
         let identity = Identity { subject, credential, name: share.name };
         let cameras = cameras(&self.read, share.id).await?;
-        let mut principal = Principal::of_share(identity, &Sharing { cameras, end_s });
+        let sharing = Sharing { cameras, end_s, max_kbit_per_s: share.max_kbit_per_s };
+        let mut principal = Principal::of_share(identity, &sharing);
         if let Some(token) = share.counted_as {
             principal = principal.counted_as(format!("token:{token}"));
+        }
+        if let Some(cap) = share.shared_cap {
+            principal = principal.with_cap(cap);
         }
         if principal.is_expired(unix_s()) {
             return Ok(TokenLookup::Expired);
@@ -236,6 +248,7 @@ impl Write {
         if !(1..=MAX_CAMERAS).contains(&new.cameras.len()) {
             return Err(ShareError::Cameras);
         }
+        check_cap(new.max_kbit_per_s)?;
         let longest = u32::try_from(MAX_LIFETIME.as_secs()).unwrap_or(u32::MAX);
         let lifetime = new
             .expires_in_seconds
@@ -246,7 +259,8 @@ impl Write {
             cameras.insert((gateway, address.camera.clone()), *listen);
         }
         let end_s = now.unix_s + lifetime.as_secs();
-        let gift = giver.give(Sharing { cameras, end_s }, now)?;
+        let max_kbit_per_s = new.max_kbit_per_s;
+        let gift = giver.give(Sharing { cameras, end_s, max_kbit_per_s }, now)?;
         self.check_credential(gift.principal()).await?;
         self.check_room_for_share(gift.principal().subject(), now.unix_s).await?;
         Ok(gift)
@@ -272,12 +286,12 @@ impl Write {
         now_s: u64,
     ) -> Result<String, StoreError> {
         let token = secret::new_share();
-        let Sharing { cameras, end_s } = gift.object();
+        let Sharing { cameras, end_s, max_kbit_per_s } = gift.object();
         let id = self.next_id("share").await?;
         sqlx::query(
             "INSERT INTO shares \
-             (id, hash, name, password, kiosk, giver, created_s, expires_s) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+             (id, hash, name, password, kiosk, giver, created_s, expires_s, max_kbit_per_s) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(id)
         .bind(secret::hash(&token))
@@ -287,6 +301,7 @@ impl Write {
         .bind(gift.principal().subject())
         .bind(seconds(now_s))
         .bind(seconds(*end_s))
+        .bind(*max_kbit_per_s)
         .execute(self.db())
         .await?;
         for ((gateway, camera), listen) in cameras {
@@ -334,6 +349,7 @@ fn share_info(
         cameras: cameras.iter().map(shared).collect(),
         password: row.try_get("password")?,
         kiosk: row.try_get("kiosk")?,
+        max_kbit_per_s: row.try_get("max_kbit_per_s")?,
         giver: row.try_get("giver")?,
         giver_subject: row.try_get("giver_subject")?,
         created_s: time(row, "created_s")?.unwrap_or_default(),

@@ -59,6 +59,7 @@ fn new_token(cameras: &[&str]) -> NewToken {
         control: false,
         listen: true,
         scopes: None,
+        max_kbit_per_s: None,
         expires_in_seconds: None,
     }
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use porthole_signaling_core::{
-    Access, Admitted, Expiry, Granted, Identity, NotGiven, Objects, Principal,
+    Access, Admitted, Expiry, Granted, Identity, NotGiven, Objects, Principal, RateCap,
 };
-use porthole_signaling_proto::rest::{AuditKind, NewToken, Role, Scope, Token};
+use porthole_signaling_proto::rest::{AuditKind, MAX_KBIT_PER_S, NewToken, Role, Scope, Token};
 use porthole_signaling_proto::{CameraAddress, CameraId, GatewayId};
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
@@ -28,6 +28,11 @@ const MAX_GIVEN: i64 = 64;
 /// The condition on a row of `tokens` that the token has limits: all but an administrator's of the
 /// whole server, which is trusted as a person is.
 pub(super) const HAS_LIMITS: &str = "(role <> 'admin' OR limited = 1 OR scopes IS NOT NULL)";
+/// The columns of a row of `tokens` with the first token that has a limit among those that it comes
+/// from, itself included, and with the limit of that one.
+pub(super) const SHARED_CAP: &str = "tokens.capped_as AS capped_as, \
+    (SELECT first.max_kbit_per_s FROM tokens AS first WHERE first.id = tokens.capped_as) \
+    AS shared_kbit_per_s";
 /// Time for which a token that has expired is kept, so that its holder can be told so.
 const EXPIRED_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
@@ -71,6 +76,9 @@ pub enum TokenError {
     /// The token was to have a list of scopes without any in it.
     #[error("a token needs at least one scope; without a list of scopes it has all")]
     NoScopes,
+    /// The limit of what is sent was to be too small, or too large.
+    #[error("a limit of what is sent is 64 to 1000000 kbit/s; leave it out to have none")]
+    Cap,
     /// The token was to have this scope, which is for the whole server, on some cameras only.
     #[error("the scope `{0}` is for the whole server: leave it out, or the cameras")]
     ScopeOfCameras(Scope),
@@ -110,6 +118,7 @@ impl TokenError {
             | Self::Owner
             | Self::ScopesOfViewer
             | Self::NoScopes
+            | Self::Cap
             | Self::ScopeOfCameras(_)
             | Self::NoSuchGateway(_)
             | Self::NoGateway(_)
@@ -135,6 +144,7 @@ impl Store {
         if new.role == Role::Owner {
             return Err(TokenError::Owner);
         }
+        check_cap(new.max_kbit_per_s)?;
         let scopes = scopes_of(new)?.or_else(|| all_of_giver(giver, new.role));
         let now = now();
         let mut write = self.begin().await?;
@@ -150,6 +160,7 @@ impl Store {
             listen: new.listen,
             scopes,
             expiry: end_s.into(),
+            max_kbit_per_s: new.max_kbit_per_s,
         };
         let granted = giver.give(access, now)?;
         write.check_credential(granted.principal()).await?;
@@ -166,9 +177,11 @@ impl Store {
         if let Some(share) = ShareToken::parse(token) {
             return self.find_share(&share).await;
         }
-        let query = "SELECT id, name, role, limited, control, listen, scopes, expires_s, \
-                     first_of_chain, counted_as FROM tokens WHERE hash = ?";
-        let query = sqlx::query(query).bind(secret::hash(token));
+        let query = format!(
+            "SELECT id, name, role, limited, control, listen, scopes, expires_s, first_of_chain, \
+             counted_as, max_kbit_per_s, {SHARED_CAP} FROM tokens WHERE hash = ?"
+        );
+        let query = sqlx::query(sqlx::AssertSqlSafe(query)).bind(secret::hash(token));
         let row = query.fetch_optional(&self.read).await?;
         let Some(row) = row else { return Ok(TokenLookup::Unknown) };
         let id: i64 = row.try_get("id")?;
@@ -181,6 +194,7 @@ impl Store {
             listen: row.try_get("listen")?,
             scopes: scopes_in(&row)?.map(|scopes| scopes.into_iter().collect()),
             expiry: expires_s.and_then(|end| u64::try_from(end).ok()).into(),
+            max_kbit_per_s: row.try_get("max_kbit_per_s")?,
         };
         let identity = Identity {
             subject: format!("token:{id}"),
@@ -197,6 +211,10 @@ impl Store {
         }
         if let Some(first) = other("first_of_chain")? {
             principal = principal.in_chain_of(first);
+        }
+        // Its own is in the access.
+        if let Some(cap) = shared_cap(&row)?.filter(|cap| cap.of != principal.credential()) {
+            principal = principal.with_cap(cap);
         }
         if principal.is_expired(unix_s()) {
             return Ok(TokenLookup::Expired);
@@ -299,6 +317,20 @@ fn scopes_of(new: &NewToken) -> Result<Option<BTreeSet<Scope>>, TokenError> {
     }
 }
 
+/// Refuses a limit that is too small to see anything with, or larger than any line.
+pub(super) fn check_cap(max_kbit_per_s: Option<u32>) -> Result<(), TokenError> {
+    let is_fine = max_kbit_per_s.is_none_or(|cap| MAX_KBIT_PER_S.contains(&cap));
+    if is_fine { Ok(()) } else { Err(TokenError::Cap) }
+}
+
+/// Reads the limit in a row with the columns [`SHARED_CAP`].
+pub(super) fn shared_cap(row: &SqliteRow) -> Result<Option<RateCap>, sqlx::Error> {
+    let token: Option<i64> = row.try_get("capped_as")?;
+    let kbit_per_s: Option<u32> = row.try_get("shared_kbit_per_s")?;
+    let cap = token.zip(kbit_per_s);
+    Ok(cap.map(|(token, kbit_per_s)| RateCap { of: format!("token:{token}"), kbit_per_s }))
+}
+
 /// Returns the scopes in a row of `tokens`; `None` if the token has all. Those of a later version
 /// are left out.
 pub(super) fn scopes_in(row: &SqliteRow) -> Result<Option<Vec<Scope>>, sqlx::Error> {
@@ -314,7 +346,7 @@ fn names(scopes: &BTreeSet<Scope>) -> String {
 
 /// Returns the name of a new token and what it may do, for the audit log.
 fn in_words(new: &NewToken) -> String {
-    let NewToken { name, role, cameras, scopes, .. } = new;
+    let NewToken { name, role, cameras, scopes, max_kbit_per_s, .. } = new;
     let mut words = role_name(*role).to_owned();
     if let Some(scopes) = scopes {
         words += ": ";
@@ -324,6 +356,9 @@ fn in_words(new: &NewToken) -> String {
         0 => {}
         1 => words += ", 1 camera",
         count => words += &format!(", {count} cameras"),
+    }
+    if let Some(cap) = max_kbit_per_s {
+        words += &format!(", at most {cap} kbit/s");
     }
     format!("{name} ({words})")
 }
@@ -336,16 +371,19 @@ async fn insert_token(
     now_s: u64,
 ) -> Result<String, StoreError> {
     let token = secret::new_token();
-    let Access { role, objects, control, listen, scopes, expiry } = granted.object();
+    let Access { role, objects, control, listen, scopes, expiry, max_kbit_per_s } =
+        granted.object();
     let id = write.next_id("token").await?;
     let query = format!(
         "INSERT INTO tokens \
-         (id, giver, first_of_chain, counted_as, hash, name, role, limited, control, listen, \
-         scopes, created_s, expires_s) \
+         (id, giver, first_of_chain, counted_as, capped_as, hash, name, role, limited, control, \
+         listen, scopes, created_s, expires_s, max_kbit_per_s) \
          VALUES (?1, ?2, \
          COALESCE((SELECT first_of_chain FROM tokens WHERE 'token:' || id = ?2), ?1), \
          COALESCE((SELECT counted_as FROM tokens WHERE 'token:' || id = ?2 AND {HAS_LIMITS}), ?1), \
-         ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
+         COALESCE((SELECT capped_as FROM tokens WHERE 'token:' || id = ?2), \
+         CASE WHEN ?12 IS NOT NULL THEN ?1 END), \
+         ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
     );
     let query = sqlx::query(sqlx::AssertSqlSafe(query))
         .bind(id)
@@ -361,7 +399,8 @@ async fn insert_token(
         .bind(match expiry {
             Expiry::At(end_s) => Some(seconds(*end_s)),
             Expiry::Never => None,
-        });
+        })
+        .bind(*max_kbit_per_s);
     query.execute(write.db()).await?;
     let Objects::Cameras(gateways) = objects else { return Ok(token) };
     for (gateway, cameras) in gateways {

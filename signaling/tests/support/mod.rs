@@ -331,6 +331,7 @@ pub async fn token(data: &Path, role: Role, cameras: &[&str]) -> String {
         control: false,
         listen: true,
         scopes: None,
+        max_kbit_per_s: None,
         expires_in_seconds: None,
     };
     admin::create_token(data, new).await.unwrap().token

@@ -91,6 +91,7 @@ impl Scene {
             ice_servers: Vec::new(),
             expiry_time_seconds: Some(3600),
             audio: false,
+            caps: Vec::new(),
         };
         gateway.handle_message(now, Message::request::<ConnectDevice>(7, &connect));
         Self {

@@ -420,6 +420,19 @@ expiryTimeSeconds?: number,
 capabilities?: Array<string>, };
 
 /**
+ * A limit on what a gateway sends for an access token or share link, with all of its sessions.
+ */
+export type RateCap = {
+/**
+ * A name that stands for the token or link: all sessions with the same one share the limit.
+ */
+of: string,
+/**
+ * The limit in kbit/s.
+ */
+maxKbitPerS: number, };
+
+/**
  * Parameters of `connect` from server to device.
  */
 export type ConnectDeviceParams = {
@@ -442,7 +455,12 @@ expiryTimeSeconds?: number,
 /**
  * True: the client wants the sound of the camera, and may hear it.
  */
-portholeAudio?: boolean, };
+portholeAudio?: boolean,
+/**
+ * The limits of the access token or share link, [`RateCap::MAX`] at most. A gateway of an
+ * earlier version ignores them.
+ */
+portholeCaps?: Array<RateCap>, };
 
 /**
  * Result of `connect` from server to device.
@@ -640,7 +658,7 @@ export type ShownPicture = "main" | "sub" | "keyFrames" | "still";
 /**
  * The reason for which a viewer gets less than the main stream.
  */
-export type ShownReason = "path" | "cap";
+export type ShownReason = "path" | "cap" | "limit";
 
 /**
  * Parameters of `portholeShown`.
@@ -659,7 +677,8 @@ picture: ShownPicture,
  */
 reason?: ShownReason,
 /**
- * The rate in kbit/s that the viewer's path was found to carry, or that the cap leaves.
+ * The rate in kbit/s that the viewer's path was found to carry, or that the cap or the limit
+ * leaves.
  */
 kbitPerS?: number, };
 
@@ -704,7 +723,11 @@ expiryTimeSeconds?: number,
 /**
  * True: the viewer may hear the camera, if its offer asks for sound.
  */
-audio?: boolean, };
+audio?: boolean,
+/**
+ * The limits of the access token or share link, [`RateCap::MAX`] at most.
+ */
+caps?: Array<RateCap>, };
 
 /**
  * Result of `portholeOffer`.
@@ -2042,6 +2065,11 @@ listen?: boolean,
  */
 scopes?: Array<Scope>,
 /**
+ * The most that each gateway sends for the token at a time, in kbit/s, 64 to 1 000 000; if
+ * absent, there is no limit.
+ */
+maxKbitPerS?: number,
+/**
  * The lifetime in seconds; if absent, the token does not expire.
  */
 expiresInSeconds?: number, };
@@ -2091,6 +2119,11 @@ listen: boolean,
  * The scopes to which an administrator's token is limited; absent if it has all.
  */
 scopes?: Array<Scope>,
+/**
+ * The most that each gateway sends for the token at a time, in kbit/s; absent if there is no
+ * limit.
+ */
+maxKbitPerS?: number,
 /**
  * The name of the user or token that created it; absent if it is not known.
  */
@@ -2413,6 +2446,11 @@ expiresInSeconds?: number,
  */
 password?: string,
 /**
+ * The most that each gateway sends at a time to all who use the link, in kbit/s, 64 to
+ * 1 000 000; if absent, there is no limit.
+ */
+maxKbitPerS?: number,
+/**
  * True: the page is for a screen on a wall. It shows pictures without controls, and asks for
  * the password once.
  */
@@ -2460,6 +2498,11 @@ password: boolean,
  * True if its page is for a screen on a wall.
  */
 kiosk: boolean,
+/**
+ * The most that each gateway sends at a time to all who use it, in kbit/s; absent if there is
+ * no limit.
+ */
+maxKbitPerS?: number,
 /**
  * The name of the user or token that created it; absent if it is not known.
  */

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use porthole_signaling_proto::method::{
-    ConnectDevice, ConnectDeviceParams, ConnectDeviceResult, OfferParams,
+    ConnectDevice, ConnectDeviceParams, ConnectDeviceResult, OfferParams, RateCap,
 };
 use porthole_signaling_proto::rpc::{Fault, Message, RequestId, code};
 use porthole_signaling_proto::{CameraId, IceServer, SessionId, StreamRole};
@@ -89,6 +89,14 @@ impl ViewerRequest {
         match self {
             Self::Connect(params) => params.audio,
             Self::Offer(params) => params.audio,
+        }
+    }
+
+    /// Returns the limits of the token or link with which the viewer watches.
+    fn caps(&self) -> &[RateCap] {
+        match self {
+            Self::Connect(params) => &params.caps,
+            Self::Offer(params) => &params.caps,
         }
     }
 
@@ -305,6 +313,7 @@ impl Gateway {
         };
         let mut session = session;
         self.follow_path(now, &stream, &mut session, is_fallback);
+        self.caps.add(&session_id, request.caps());
         let viewer_address = request.viewer_address();
         match request {
             ViewerRequest::Connect(_) => {

@@ -14,7 +14,7 @@ use porthole_signaling_proto::{CameraState, SessionId, StreamRole};
 use tracing::info;
 
 use super::Gateway;
-use super::uplink::TO_BEGIN;
+use super::uplink::{Left, TO_BEGIN};
 use crate::camera::{Stream, StreamId, Viewer};
 use crate::congestion::{Decision, Line, Rates, Rung};
 use crate::media::{MediaPacket, TrackCodec};
@@ -23,12 +23,13 @@ use crate::stats::EndReason;
 
 impl Gateway {
     /// Prepares the sub stream for a viewer whose picture follows its path, so that its pictures
-    /// are there at once when they are needed. In the local network that is so unlikely that the
-    /// camera need not send both streams.
+    /// are there at once when they are needed. In the local network, for those without a limit,
+    /// that is so unlikely that the camera need not send both streams.
     pub(super) fn prepare_ladder(&mut self, id: &SessionId) {
         let Some(session) = self.sessions.get(id) else { return };
         let Some((section, _)) = session.following() else { return };
-        if session.has_no_other() || self.is_in_network(session) {
+        let is_unlikely = self.is_in_network(session) && !self.caps.bind(id);
+        if session.has_no_other() || is_unlikely {
             return;
         }
         if let Some(source) = self.source_of(id, section) {
@@ -49,7 +50,7 @@ impl Gateway {
         self.follow(now, id, Session::follow_line);
     }
 
-    /// Lets a viewer's picture follow the cap, of which no report of the viewer says anything.
+    /// Lets a viewer's picture follow the caps, of which no report of the viewer says anything.
     pub(super) fn follow_cap(&mut self, now: Instant, id: &SessionId) {
         self.follow(now, id, |session, now, rates, left| session.follow_cap(now, rates, left));
     }
@@ -66,10 +67,10 @@ impl Gateway {
         let Some((section, _)) = session.following() else { return };
         let Some(source) = self.source_of(id, section) else { return };
         let Some(rates) = self.rates_for(session) else { return };
-        let left = self.uplink.left(id);
+        let left = self.left(id);
         let Some(session) = self.sessions.get_mut(id) else { return };
         let line = session.line();
-        match decide(session, now, &rates, left) {
+        match decide(session, now, &rates, left.map(|left| left.rate)) {
             Decision::Stay => {}
             Decision::Down(Rung::Still) => session.go_still(now),
             Decision::Down(rung) => self.go_down(now, id, section, rung),
@@ -86,7 +87,8 @@ impl Gateway {
     /// stream. Returns false if the viewer is to begin with its own.
     pub(super) fn begin_low(&mut self, now: Instant, id: &SessionId, section: usize) -> bool {
         let Some(source) = self.source_of(id, section) else { return false };
-        let Some(limit) = self.uplink.left(id) else { return false };
+        let Some(left) = self.left(id) else { return false };
+        let limit = left.rate;
         let is_low = self.may_begin_low(id, section, &source, limit);
         let sub = StreamId::sub(source.camera.clone());
         let rate = self.rate_of(if is_low { &sub } else { &source });
@@ -110,7 +112,7 @@ impl Gateway {
         }
         self.exchange(id, section, &source, &sub);
         self.join_uplink(now, id);
-        self.tell_shown(id, &Line::default(), Some(limit));
+        self.tell_shown(id, &Line::default(), Some(left));
         true
     }
 
@@ -153,15 +155,15 @@ impl Gateway {
         }
     }
 
-    fn count_change(&mut self, id: &SessionId, line: &Line, left: Option<u64>) {
+    fn count_change(&mut self, id: &SessionId, line: &Line, left: Option<Left>) {
         if let Some(rung) = self.tell_shown(id, line, left) {
             self.stats.changes.add(rung.into(), 1);
         }
     }
 
     /// Tells a viewer which rung it sees now, and why, if that has changed: `line` is its path
-    /// before the change, and `left` what the cap leaves. Returns that rung.
-    fn tell_shown(&mut self, id: &SessionId, line: &Line, left: Option<u64>) -> Option<Rung> {
+    /// before the change, and `left` what the caps leave. Returns that rung.
+    fn tell_shown(&mut self, id: &SessionId, line: &Line, left: Option<Left>) -> Option<Rung> {
         let session = self.sessions.get(id)?;
         let percent = if session.has_no_other() { 100 } else { TO_BEGIN };
         let rates = self.rates_for(session).unwrap_or_default();
@@ -302,12 +304,14 @@ impl Gateway {
 /// Returns the reason for which a viewer gets less than the main stream, which needs so many bits
 /// per second, and those that were found to be carried: the least of its path, if that was too
 /// narrow, and of what a cap leaves.
-fn reason(line: &Line, left: Option<u64>, needed: u64) -> (ShownReason, Option<u64>) {
+fn reason(line: &Line, left: Option<Left>, needed: u64) -> (ShownReason, Option<u64>) {
     let is_narrow = line.is_congested || line.is_losing || line.is_tripped;
-    let by_cap = left.filter(|left| *left < needed);
+    let by_cap = left.filter(|left| left.rate < needed);
     match by_cap {
-        Some(left) if !is_narrow || line.estimate.is_some_and(|path| path >= left) => {
-            (ShownReason::Cap, Some(left))
+        Some(Left { rate, reason })
+            if !is_narrow || line.estimate.is_some_and(|path| path >= rate) =>
+        {
+            (reason, Some(rate))
         }
         Some(_) | None => (ShownReason::Path, line.estimate),
     }
@@ -333,7 +337,7 @@ mod tests {
 
     #[test]
     fn the_reason_is_the_least_of_the_path_and_the_cap() {
-        use ShownReason::{Cap, Path};
+        use ShownReason::{Cap, Limit, Path};
         let clear = Line { is_clear: true, is_detailed: true, ..Line::default() };
         let full = Line { is_congested: true, ..Line::default() };
         let tripped = Line { is_tripped: true, ..Line::default() };
@@ -354,7 +358,11 @@ mod tests {
         ];
         for (case, line, estimate, left, expected, carried) in table {
             let line = Line { estimate, ..line };
-            assert_eq!(reason(&line, left, 4_600_000), (expected, carried), "{case}");
+            for of_cap in [Cap, Limit] {
+                let left = left.map(|rate| Left { rate, reason: of_cap });
+                let expected = if expected == Cap { of_cap } else { expected };
+                assert_eq!(reason(&line, left, 4_600_000), (expected, carried), "{case}");
+            }
         }
     }
 }

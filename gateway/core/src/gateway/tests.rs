@@ -116,6 +116,7 @@ impl Case {
                 ice_servers: Vec::new(),
                 expiry_time_seconds: Some(60),
                 audio: false,
+                caps: Vec::new(),
             },
         )
     }
@@ -193,6 +194,7 @@ fn a_connect_is_answered_and_an_invite_follows() {
                 ice_servers: Vec::new(),
                 expiry_time_seconds: None,
                 audio: false,
+                caps: Vec::new(),
             },
         ),
     );
@@ -224,6 +226,7 @@ fn impossible_requests_are_refused_with_a_reason() {
         ice_servers: Vec::new(),
         expiry_time_seconds: None,
         audio: false,
+        caps: Vec::new(),
     };
     let unknown = ExtendParams {
         session: "s9".parse().unwrap(),
@@ -270,6 +273,7 @@ fn a_viewers_offer_is_answered_with_candidates_and_no_trickle() {
             ice_servers: Vec::new(),
             expiry_time_seconds: None,
             audio: false,
+            caps: Vec::new(),
         },
     );
     let OfferResult { answer } = result_of::<Offer>(&messages).expect("nothing to wait for");
@@ -294,6 +298,7 @@ fn a_restart_is_answered_with_the_group_and_options_of_the_session() {
         ice_servers: Vec::new(),
         expiry_time_seconds: None,
         audio: false,
+        caps: Vec::new(),
     };
     result_of::<Offer>(&case.request::<Offer>(3, &offer)).expect("nothing to wait for");
     let credentials = "a=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\n";
@@ -345,6 +350,7 @@ fn a_viewers_offer_does_not_wait_for_a_dead_turn_server() {
                 ice_servers: vec![dead],
                 expiry_time_seconds: None,
                 audio: false,
+                caps: Vec::new(),
             },
         ),
     );
@@ -443,6 +449,7 @@ impl Case {
                 expiry_time_seconds: None,
                 viewer_address: None,
                 audio: false,
+                caps: Vec::new(),
             },
         )
     }

@@ -1,8 +1,11 @@
-//! The gateway's uplink: who gets pictures over it, which counts for its cap.
+//! The gateway's uplink: who gets pictures over it, which counts for its cap, and what it and the
+//! limits of access tokens and share links leave for a viewer.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use porthole_signaling_proto::method::ShownReason;
 use porthole_signaling_proto::{SessionId, StreamRole};
 
 use super::Gateway;
@@ -18,6 +21,15 @@ pub(super) const TO_BEGIN: u64 = 115;
 /// Interval at which what is seen is compared with the cap: it binds viewers that report nothing,
 /// too.
 const CAP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The rate that caps leave for a viewer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Left {
+    /// Bits per second.
+    pub(super) rate: u64,
+    /// The reason that the viewer is told if that is too little.
+    pub(super) reason: ShownReason,
+}
 
 impl Gateway {
     /// Sets what all viewers outside the local network may get, in bits per second. Whoever gets
@@ -41,11 +53,19 @@ impl Gateway {
             return;
         }
         self.cap_at = None;
-        if self.uplink.cap().is_some() {
-            for id in self.uplink.viewers().cloned().collect::<Vec<_>>() {
-                self.follow_cap(now, &id);
-            }
+        let of_uplink = self.uplink.viewers().filter(|_| self.uplink.cap().is_some());
+        let bound: BTreeSet<_> = of_uplink.chain(self.caps.sessions()).cloned().collect();
+        for id in bound {
+            self.follow_cap(now, &id);
         }
+    }
+
+    /// Returns the least that the cap of the uplink and the limits of its token or link leave for a
+    /// viewer; `None` if none of them is about it.
+    pub(super) fn left(&self, id: &SessionId) -> Option<Left> {
+        let cap = self.uplink.left(id).map(|rate| Left { rate, reason: ShownReason::Cap });
+        let limit = self.caps.left(id).map(|rate| Left { rate, reason: ShownReason::Limit });
+        cap.into_iter().chain(limit).min_by_key(|left| left.rate)
     }
 
     /// Returns true if the path of a session stays in the local network.
@@ -78,16 +98,25 @@ impl Gateway {
         Some(Rates { main, sub: main })
     }
 
-    /// Counts a viewer among those of the uplink, if its path leaves the local network.
+    /// Counts a viewer among those of the uplink, if its path leaves the local network, and among
+    /// those of its limits, wherever it is.
     pub(super) fn join_uplink(&mut self, now: Instant, id: &SessionId) {
         let Some(session) = self.sessions.get(id) else { return };
-        if session.path().is_none() || self.is_in_network(session) {
+        if session.path().is_none() {
+            self.caps.hide(id);
             return self.uplink.remove(id);
         }
         let rung = session.coming_rung().unwrap_or(Rung::Main);
         let rates = self.rates_for(session).unwrap_or_default();
-        self.uplink.show(id, Shown { rung, rates, is_fixed: session.has_no_other() });
-        if self.uplink.cap().is_some() {
+        let shown = Shown { rung, rates, is_fixed: session.has_no_other() };
+        let is_outside = !self.is_in_network(session);
+        self.caps.show(id, shown);
+        if is_outside {
+            self.uplink.show(id, shown);
+        } else {
+            self.uplink.remove(id);
+        }
+        if is_outside && self.uplink.cap().is_some() || self.caps.bind(id) {
             self.cap_at.get_or_insert(now + CAP_INTERVAL);
         }
     }

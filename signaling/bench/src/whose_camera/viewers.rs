@@ -95,6 +95,7 @@ impl Access {
             control: false,
             listen: true,
             scopes: None,
+            max_kbit_per_s: None,
             expires_in_seconds: None,
         };
         let created = admin::create_token(&world.data, new).await?;

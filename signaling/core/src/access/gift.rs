@@ -33,6 +33,8 @@ pub struct Access {
     pub scopes: Option<BTreeSet<Scope>>,
     /// The time at which the token ends.
     pub expiry: Expiry,
+    /// The most that each gateway sends for the token at a time, in kbit/s.
+    pub max_kbit_per_s: Option<u32>,
 }
 
 impl Access {
@@ -62,6 +64,10 @@ pub trait Gift {
     /// Returns the end of these rights.
     fn expiry(&self) -> Expiry;
 
+    /// Returns the most that each gateway sends at a time for what is watched with them, in kbit/s;
+    /// `None` without a limit.
+    fn max_kbit_per_s(&self) -> Option<u32>;
+
     /// Returns true if it includes what its holder may do in later versions, too. No list of scopes
     /// does.
     fn includes_later(&self) -> bool {
@@ -89,6 +95,10 @@ impl Gift for Access {
     fn expiry(&self) -> Expiry {
         self.expiry
     }
+
+    fn max_kbit_per_s(&self) -> Option<u32> {
+        self.max_kbit_per_s
+    }
 }
 
 impl Gift for Enrolment {
@@ -102,6 +112,11 @@ impl Gift for Enrolment {
     fn expiry(&self) -> Expiry {
         self.expiry
     }
+
+    fn max_kbit_per_s(&self) -> Option<u32> {
+        // Nothing is watched with it.
+        Some(0)
+    }
 }
 
 impl Admitted {
@@ -109,8 +124,8 @@ impl Admitted {
     /// to others, whoever sends it in whatever way.
     ///
     /// # Errors
-    /// [`NotGiven::Missing`], [`NotGiven::TooLong`] or [`NotGiven::Scoped`] if the sender has less
-    /// itself, [`NotGiven::Denied`] if the action is not for giving.
+    /// [`NotGiven::Missing`], [`NotGiven::TooLong`], [`NotGiven::TooFast`] or [`NotGiven::Scoped`]
+    /// if the sender has less itself, [`NotGiven::Denied`] if the action is not for giving.
     pub fn give<G: Gift>(&self, gift: G, now: Now) -> Result<Granted<G>, NotGiven> {
         let giver = self.principal()?;
         giver.check_expiry(now)?;
@@ -130,6 +145,11 @@ impl Admitted {
             && Expiry::At(end_s) < gift.expiry()
         {
             return Err(NotGiven::new(Excess::Expiry(end_s), giver, now));
+        }
+        if let Some(most) = giver.max_kbit_per_s()
+            && gift.max_kbit_per_s().is_none_or(|given| given > most)
+        {
+            return Err(NotGiven::TooFast { kbit_per_s: most });
         }
         Ok(Granted { expiry: gift.expiry(), object: gift, principal: giver.clone() })
     }
@@ -184,6 +204,11 @@ pub enum NotGiven {
         /// The time in seconds for which the giver has the right.
         left_s: u64,
     },
+    /// More would be sent than for the giver.
+    TooFast {
+        /// The most that is sent for the giver, in kbit/s.
+        kbit_per_s: u32,
+    },
     /// The role of an administrator would include more than the scopes of the giver ever do.
     Scoped,
 }
@@ -207,6 +232,7 @@ impl NotGiven {
             Self::Denied(_) => None,
             Self::Missing { permission, object, .. } => Some(format!("{permission} {object}")),
             Self::TooLong { .. } => Some("a longer time than it has".to_owned()),
+            Self::TooFast { kbit_per_s } => Some(format!("more than {kbit_per_s} kbit/s")),
             Self::Scoped => Some("the role of an administrator".to_owned()),
         }
     }
@@ -237,6 +263,12 @@ impl fmt::Display for NotGiven {
                 f,
                 "nobody gives more than they have: your access ends in {left_s} seconds, and what \
                  you give must end by then"
+            ),
+            Self::TooFast { kbit_per_s } => write!(
+                f,
+                "nobody gives more than they have: at most {kbit_per_s} kbit/s are sent for your \
+                 access token, so what it gives are access tokens and share links with a limit of \
+                 at most that"
             ),
             Self::Scoped => f.write_str(
                 "nobody gives more than they have: an access token with scopes does not give the \

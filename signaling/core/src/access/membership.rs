@@ -97,6 +97,11 @@ impl Gift for Membership {
         Expiry::Never
     }
 
+    fn max_kbit_per_s(&self) -> Option<u32> {
+        // People have no limit, also in what they get later.
+        None
+    }
+
     fn includes_later(&self) -> bool {
         match self.role {
             Role::Owner | Role::Admin => true,

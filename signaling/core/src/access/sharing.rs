@@ -14,6 +14,8 @@ pub struct Sharing {
     pub cameras: BTreeMap<(GatewayId, CameraId), bool>,
     /// The time at which it ends, in seconds since 1970. Every link ends.
     pub end_s: u64,
+    /// The most that each gateway sends at a time to all who use it, in kbit/s.
+    pub max_kbit_per_s: Option<u32>,
 }
 
 impl Gift for Sharing {
@@ -32,6 +34,10 @@ impl Gift for Sharing {
     fn expiry(&self) -> Expiry {
         Expiry::At(self.end_s)
     }
+
+    fn max_kbit_per_s(&self) -> Option<u32> {
+        self.max_kbit_per_s
+    }
 }
 
 #[cfg(test)]
@@ -43,7 +49,8 @@ mod tests {
     fn a_link_shows_its_cameras_with_or_without_sound_until_its_hour_and_does_nothing_else() {
         let key = |gateway: &str, camera: &str| (gateway.parse().unwrap(), camera.parse().unwrap());
         let cameras = [(key("gw-a", "door"), false), (key("gw-b", "yard"), true)];
-        let sharing = Sharing { cameras: cameras.into_iter().collect(), end_s: 50 };
+        let cameras = cameras.into_iter().collect();
+        let sharing = Sharing { cameras, end_s: 50, max_kbit_per_s: None };
         let rights = sharing.rights();
         assert_eq!(rights.expiry(), Expiry::At(50));
         for (gateway, camera, [watches, hears]) in [

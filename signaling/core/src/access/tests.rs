@@ -289,7 +289,7 @@ fn each_right_counts_on_its_own_objects_until_its_own_end() {
     let giver = Action::CreateShare.admit(sender(), now(0)).unwrap();
     for (camera, expected) in [("yard", true), ("door", false)] {
         let key = ("gw-a".parse().unwrap(), camera.parse().unwrap());
-        let sharing = Sharing { cameras: [(key, false)].into(), end_s: 40 };
+        let sharing = Sharing { cameras: [(key, false)].into(), end_s: 40, max_kbit_per_s: None };
         assert_eq!(giver.give(sharing, now(0)).is_ok(), expected, "{camera}");
     }
     // Nobody turns what they do not see.
@@ -385,6 +385,7 @@ fn a_token_turns_cameras_if_it_says_so_and_names_what_is_not_there_if_it_has_all
             listen: true,
             scopes: None,
             expiry: Expiry::Never,
+            max_kbit_per_s: None,
         };
         let object = Object::Camera { camera: &door, gateway: Some(&gateway) };
         let turns = access(Role::Viewer).rights().until(Permission::Control, object).is_some();
@@ -426,8 +427,9 @@ fn a_token_does_what_its_scopes_include_and_is_told_which_one_it_lacks() {
         let scopes = scopes.map(|scopes| scopes.into_iter().collect());
         let [subject, credential, name] = ["token:1", "token:1", "ann"].map(str::to_owned);
         let identity = Identity { subject, credential, name };
-        let (objects, expiry) = (Objects::All, Expiry::Never);
-        let access = Access { role, objects, control: true, listen: true, scopes, expiry };
+        let (objects, expiry, max_kbit_per_s) = (Objects::All, Expiry::Never, None);
+        let (control, listen) = (true, true);
+        let access = Access { role, objects, control, listen, scopes, expiry, max_kbit_per_s };
         Sender::Principal(Principal::with_access(identity, &access))
     };
     for (action, included, lacking) in table {

@@ -1,6 +1,7 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test picks out what it looks for")]
 
 mod admission;
+mod caps;
 mod changes;
 mod crowd;
 mod manage;

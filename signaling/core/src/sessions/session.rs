@@ -7,7 +7,7 @@ use porthole_signaling_proto::{CameraId, GatewayId, IceServer};
 
 use crate::request::RequestKind;
 use crate::stats::ViewerKind;
-use crate::{ConnId, GatewayCamera, Granted};
+use crate::{ConnId, GatewayCamera, Granted, RateCap};
 
 /// A session between a viewer and a gateway.
 #[derive(Debug)]
@@ -17,6 +17,8 @@ pub(crate) struct Session {
     granted: Granted<GatewayCamera>,
     /// True if the gateway was told that the viewer wants the sound of the camera, and may hear it.
     sound: bool,
+    /// The limits that the gateway was told of.
+    caps: Vec<RateCap>,
     started_at: Instant,
     expires_at: Instant,
     /// True until the gateway has accepted the session.
@@ -104,10 +106,12 @@ impl Session {
         viewer: Viewer,
     ) -> Self {
         let answered = matches!(viewer, Viewer::Whep(_));
+        let caps = granted.principal().caps().to_vec();
         Self {
             viewer,
             granted,
             sound: false,
+            caps,
             started_at: now.instant,
             expires_at: now.instant + lifetime,
             pending: true,
@@ -125,6 +129,11 @@ impl Session {
 
     pub(crate) fn has_sound(&self) -> bool {
         self.sound
+    }
+
+    /// Returns the limits on what is sent for it, which stay as they were when it began.
+    pub(crate) fn caps(&self) -> &[RateCap] {
+        &self.caps
     }
 
     pub(crate) fn gateway(&self) -> &GatewayId {

@@ -1,6 +1,7 @@
 //! Bodies about credentials: their lists, and what is removed with one.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -8,6 +9,10 @@ use ts_rs::TS;
 
 use super::Role;
 use crate::{CameraAddress, GatewayId};
+
+/// The limits in kbit/s that an access token or share link may have. With less than the first, not
+/// even the key frames of a small stream arrive.
+pub const MAX_KBIT_PER_S: RangeInclusive<u32> = 64..=1_000_000;
 
 /// A part of what an administrator may do, to which an API token can be limited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, TS)]
@@ -89,6 +94,11 @@ pub struct TokenInfo {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub scopes: Option<Vec<Scope>>,
+    /// The most that each gateway sends for the token at a time, in kbit/s; absent if there is no
+    /// limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub max_kbit_per_s: Option<u32>,
     /// The name of the user or token that created it; absent if it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]

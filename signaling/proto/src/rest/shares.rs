@@ -34,6 +34,11 @@ pub struct NewShare {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub password: Option<String>,
+    /// The most that each gateway sends at a time to all who use the link, in kbit/s, 64 to
+    /// 1 000 000; if absent, there is no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub max_kbit_per_s: Option<u32>,
     /// True: the page is for a screen on a wall. It shows pictures without controls, and asks for
     /// the password once.
     #[serde(default)]
@@ -69,6 +74,11 @@ pub struct ShareInfo {
     pub password: bool,
     /// True if its page is for a screen on a wall.
     pub kiosk: bool,
+    /// The most that each gateway sends at a time to all who use it, in kbit/s; absent if there is
+    /// no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub max_kbit_per_s: Option<u32>,
     /// The name of the user or token that created it; absent if it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]

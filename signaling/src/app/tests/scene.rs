@@ -192,6 +192,7 @@ async fn credentials(
             control: false,
             listen: true,
             scopes: None,
+            max_kbit_per_s: None,
             expires_in_seconds,
         };
         bearer(store.create_token(&granted, &new).await.unwrap().token)
@@ -286,6 +287,7 @@ async fn limited_to(store: &Store, scopes: &[Scope]) -> String {
         control: false,
         listen: true,
         scopes: Some(scopes.to_vec()),
+        max_kbit_per_s: None,
         expires_in_seconds: None,
     };
     store.create_token(&operator(Action::CreateToken).unwrap(), &new).await.unwrap().token
@@ -313,6 +315,7 @@ async fn revoked(store: &Store) -> Option<(&'static str, String)> {
         control: false,
         listen: true,
         scopes: None,
+        max_kbit_per_s: None,
         expires_in_seconds: None,
     };
     let token = store.create_token(&operator(Action::CreateToken).unwrap(), &new).await.unwrap();
@@ -333,6 +336,7 @@ async fn share(
         cameras: vec![SharedCamera { camera: named("cam@FIRST").parse().unwrap(), listen: true }],
         expires_in_seconds: Some(lifetime_s),
         password: None,
+        max_kbit_per_s: None,
         kiosk: false,
     };
     let giver = operator(Action::CreateShare).unwrap();

@@ -351,3 +351,50 @@ async fn s4_claim_codes_are_64_of_each_giver_and_256_in_all() {
     assert_eq!(rows.unwrap().try_get::<i64, _>("rows").unwrap(), 1024 + 1);
     store.close().await;
 }
+
+#[tokio::test]
+async fn tokens_that_come_from_one_with_a_limit_share_it_and_give_no_larger_one() {
+    let (_data, store) = store().await;
+    let operator = operator(Action::CreateToken).unwrap();
+    let limited = |cap: Option<u32>| NewToken { max_kbit_per_s: cap, ..new_token("admin") };
+    for (cap, is_made) in
+        [(63, false), (64, true), (1_000_000, true), (1_000_001, false), (u32::MAX, false)]
+    {
+        let made = store.create_token(&operator, &limited(Some(cap))).await;
+        assert_eq!(made.is_ok(), is_made, "{cap}: {made:?}");
+    }
+    let mut last = given_by(&store, &operator).await;
+    let mut subjects = Vec::new();
+    // The limit of each token, which the one before gives, and its limits with the place in the
+    // chain of whoever has them.
+    type Case<'a> = (Option<u32>, &'a [(usize, u32)]);
+    let table: [Case<'_>; 4] = [
+        (None, &[]),
+        (Some(2000), &[(1, 2000)]),
+        (Some(2000), &[(2, 2000), (1, 2000)]),
+        (Some(500), &[(3, 500), (1, 2000)]),
+    ];
+    for (cap, expected) in table {
+        let token = store.create_token(&giver(last.clone()), &limited(cap)).await.unwrap().token;
+        let TokenLookup::Valid(given) = store.find_token(&token).await.unwrap() else {
+            panic!("it was created just now")
+        };
+        subjects.push(given.subject().to_owned());
+        let found: Vec<_> =
+            given.caps().iter().map(|cap| (cap.of.as_str(), cap.kbit_per_s)).collect();
+        let expected: Vec<_> =
+            expected.iter().map(|(place, rate)| (subjects[*place].as_str(), *rate)).collect();
+        assert_eq!(found, expected, "{cap:?}");
+        last = given;
+    }
+    for cap in [None, Some(501)] {
+        let more = store.create_token(&giver(last.clone()), &limited(cap)).await.unwrap_err();
+        assert!(more.to_string().contains("at most 500 kbit/s"), "{more}");
+    }
+    let listed = store.tokens(&by_operator(Action::ListTokens).unwrap()).await.unwrap();
+    let listed: Vec<_> = listed.iter().take(4).map(|token| token.max_kbit_per_s).collect();
+    assert_eq!(listed, [Some(500), Some(2000), Some(2000), None]);
+    let log = store.audit(&by_operator(Action::ReadAudit).unwrap(), None).await.unwrap();
+    assert_eq!(log[0].object.as_deref(), Some("admin (admin, at most 500 kbit/s)"));
+    store.close().await;
+}

@@ -180,3 +180,42 @@ async fn a_link_is_not_made_by_whoever_was_revoked_meanwhile_and_counts_as_the_t
     assert_eq!((shown.account(), shown.subject()), (token.account(), "share:1"));
     store.close().await;
 }
+
+#[tokio::test]
+async fn a_link_has_its_own_limit_and_shares_the_one_of_the_token_that_has_made_it() {
+    let (_data, store) = store().await;
+    let operator = operator(Action::CreateToken).unwrap();
+    let token = json!({"name": "t", "role": "admin", "maxKbitPerS": 2000});
+    let token = serde_json::from_value(token).unwrap();
+    let token = store.create_token(&operator, &token).await.unwrap().token;
+    let TokenLookup::Valid(token) = lookup(&store, &token).await else { panic!("it is valid") };
+    let by_token = Action::CreateShare.admit(Sender::Principal(token), now()).unwrap();
+    let (_, bob) = giver(&store, "bob").await;
+    let limited = |cap: Option<u32>| NewShare { max_kbit_per_s: cap, ..new(&["cam"], Some(3600)) };
+    type Case<'a> = (&'a str, &'a Admitted, Option<u32>, Option<&'a [(&'a str, u32)]>);
+    // Who makes a link with which limit, and the limits that it then has; `None` if it is refused.
+    let table: [Case<'_>; 7] = [
+        ("a user", &bob, None, Some(&[])),
+        ("a user", &bob, Some(500), Some(&[("share:2", 500)])),
+        ("a user", &bob, Some(63), None),
+        ("a user", &bob, Some(1_000_001), None),
+        ("a token", &by_token, None, None),
+        ("a token", &by_token, Some(2001), None),
+        ("a token", &by_token, Some(1000), Some(&[("share:3", 1000), ("token:1", 2000)])),
+    ];
+    for (who, giver, cap, expected) in table {
+        let made = store.create_share(giver, &limited(cap), None).await;
+        assert_eq!(made.is_ok(), expected.is_some(), "{who}: {cap:?}: {made:?}");
+        let Ok(link) = made else { continue };
+        let TokenLookup::Valid(shown) = lookup(&store, &link.token).await else {
+            panic!("it was made just now")
+        };
+        let found: Vec<_> =
+            shown.caps().iter().map(|cap| (cap.of.as_str(), cap.kbit_per_s)).collect();
+        assert_eq!(Some(&found[..]), expected, "{who}: {cap:?}");
+    }
+    let listed = store.shares(&by_operator(Action::ListShares).unwrap()).await.unwrap();
+    let listed: Vec<_> = listed.iter().map(|share| share.max_kbit_per_s).collect();
+    assert_eq!(listed, [Some(1000), Some(500), None]);
+    store.close().await;
+}

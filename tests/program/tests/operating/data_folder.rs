@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 
 use crate::manager::Manager;
 
+mod caps;
 mod scopes;
 
 const DEADLINE: Duration = Duration::from_secs(30);

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "unexpected values fail the test")]
 
+mod caps;
 mod house;
 mod link;
 mod scene;

@@ -14,7 +14,7 @@ use porthole_gateway_core::media::{
 use porthole_gateway_core::{Core, Datagram, Gateway, GatewayConfig, Output};
 use porthole_signaling_proto::method::{
     Close, ConnectDevice, ConnectDeviceParams, Invite, InviteParams, InviteResult, Method as _,
-    Notification as _, SessionParams, Shown, ShownParams, Trickle, TrickleParams,
+    Notification as _, RateCap, SessionParams, Shown, ShownParams, Trickle, TrickleParams,
 };
 use porthole_signaling_proto::rpc;
 use porthole_signaling_proto::rpc::Message;
@@ -157,6 +157,8 @@ pub(crate) struct Scene {
     early: BTreeMap<String, Vec<String>>,
     /// Messages to viewers about their picture, with the time.
     told: Vec<(Instant, ShownParams)>,
+    /// The limits of the viewers that come from now on.
+    pub(crate) caps: Vec<RateCap>,
 }
 
 impl Scene {
@@ -205,6 +207,7 @@ impl Scene {
             count: 0,
             early: BTreeMap::new(),
             told: Vec::new(),
+            caps: Vec::new(),
         };
         scene.connect(&StreamId::main("door".parse().unwrap()), main);
         match sub {
@@ -267,6 +270,7 @@ impl Scene {
             ice_servers: Vec::new(),
             expiry_time_seconds: Some(36_000),
             audio: player.has_sound,
+            caps: self.caps.clone(),
         };
         // The session, and with it its link, are found by the id of the request.
         let id = i64::try_from(100 + link).unwrap();

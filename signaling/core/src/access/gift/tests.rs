@@ -7,7 +7,7 @@ use porthole_signaling_proto::GatewayId;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Action, Identity, Membership, Sender, Sharing};
+use crate::{Action, Identity, Membership, RateCap, Sender, Sharing};
 
 const GATEWAYS: [&str; 2] = ["gw-a", "gw-b"];
 const CAMERAS: [&str; 3] = ["door", "door.sub", "yard"];
@@ -29,8 +29,8 @@ fn expiry() -> impl Strategy<Value = Expiry> {
 
 fn access() -> impl Strategy<Value = Access> {
     let role = prop_oneof![Just(Role::Viewer), Just(Role::Admin)];
-    (role, objects(), any::<bool>(), any::<bool>(), scopes(), expiry()).prop_map(
-        |(role, objects, control, listen, scopes, expiry)| Access {
+    (role, objects(), any::<bool>(), any::<bool>(), scopes(), expiry(), cap()).prop_map(
+        |(role, objects, control, listen, scopes, expiry, max_kbit_per_s)| Access {
             role,
             objects,
             control,
@@ -38,8 +38,20 @@ fn access() -> impl Strategy<Value = Access> {
             // A viewer's token has none.
             scopes: scopes.filter(|_| role == Role::Admin),
             expiry,
+            max_kbit_per_s,
         },
     )
+}
+
+/// Returns no limit of what is sent, or a small or a large one.
+fn cap() -> impl Strategy<Value = Option<u32>> {
+    prop_oneof![4 => Just(None), 1 => Just(Some(1000)), 1 => Just(Some(2000))]
+}
+
+/// Returns true if more would be sent than for the giver.
+fn is_faster(given: Option<u32>, own: Option<u32>) -> bool {
+    let rate = |cap: Option<u32>| cap.unwrap_or(u32::MAX);
+    rate(given) > rate(own)
 }
 
 /// Returns no limit, or some scopes; often many, so that something can be given.
@@ -64,7 +76,11 @@ fn sharing() -> impl Strategy<Value = Sharing> {
             pairs.iter().map(key).zip(sound).collect()
         })
     });
-    (cameras, 100_u64..104).prop_map(|(cameras, end_s)| Sharing { cameras, end_s })
+    (cameras, 100_u64..104, cap()).prop_map(|(cameras, end_s, max_kbit_per_s)| Sharing {
+        cameras,
+        end_s,
+        max_kbit_per_s,
+    })
 }
 
 fn now() -> Now {
@@ -110,14 +126,17 @@ proptest! {
         match giver(Action::CreateToken, &own) {
             Ok(giver) => {
                 let excess = exceeding(&given.rights(), &own.rights(), Permission::RunPeople);
+                let is_faster = is_faster(given.max_kbit_per_s, own.max_kbit_per_s);
                 match giver.give(given.clone(), now()) {
                     Ok(granted) => {
                         prop_assert!(excess.is_empty(), "{excess:?}");
                         prop_assert!(given.expiry <= own.expiry, "also on no object");
+                        prop_assert!(!is_faster, "{:?}", given.max_kbit_per_s);
                         prop_assert_eq!(granted.object(), &given);
                     }
                     Err(_) => {
-                        let is_more = !excess.is_empty() || given.expiry > own.expiry;
+                        let is_longer = given.expiry > own.expiry;
+                        let is_more = !excess.is_empty() || is_longer || is_faster;
                         prop_assert!(is_more, "it could have been given");
                     }
                 }
@@ -134,12 +153,16 @@ proptest! {
     fn what_is_shared_is_never_more_than_its_giver_has(own in access(), shared in sharing()) {
         if let Ok(giver) = giver(Action::CreateShare, &own) {
             let excess = exceeding(&shared.rights(), &own.rights(), Permission::Share);
+            let is_faster = is_faster(shared.max_kbit_per_s, own.max_kbit_per_s);
             match giver.give(shared.clone(), now()) {
                 Ok(granted) => {
                     prop_assert!(excess.is_empty(), "{excess:?}");
+                    prop_assert!(!is_faster, "{:?}", shared.max_kbit_per_s);
                     prop_assert_eq!(granted.object(), &shared);
                 }
-                Err(_) => prop_assert!(!excess.is_empty(), "it could have been shared"),
+                Err(_) => {
+                    prop_assert!(!excess.is_empty() || is_faster, "it could have been shared");
+                }
             }
         }
     }
@@ -173,6 +196,7 @@ fn a_refusal_says_what_is_too_much() {
         listen: true,
         scopes: None,
         expiry,
+        max_kbit_per_s: None,
     };
     let all = || of(Role::Viewer, Objects::All, Expiry::At(160));
     let own = of(Role::Admin, cameras(&["door"]), Expiry::At(160));
@@ -212,6 +236,64 @@ fn everything() -> Access {
         listen: true,
         scopes: None,
         expiry: Expiry::Never,
+        max_kbit_per_s: None,
+    }
+}
+
+#[test]
+fn whoever_has_a_limit_gives_no_larger_one_and_no_rights_without_one() {
+    const OWN: Option<u32> = Some(1000);
+    let access = |cap| Access { max_kbit_per_s: cap, ..everything() };
+    // The limits of the giver and of what is given, and whether it may be.
+    for (own, given, expected) in [
+        (None, None, true),
+        (None, Some(64), true),
+        (OWN, None, false),
+        (OWN, Some(1001), false),
+        (OWN, Some(1000), true),
+        (OWN, Some(64), true),
+    ] {
+        let refused = |refusal: Result<(), NotGiven>| {
+            if let Err(refusal) = &refusal {
+                assert_eq!(refusal, &NotGiven::TooFast { kbit_per_s: 1000 });
+                assert!(refusal.to_string().contains("at most 1000 kbit/s"), "{refusal}");
+                assert!(refusal.too_much().is_some(), "it is written down");
+            }
+            refusal.is_err()
+        };
+        let tokens = giver(Action::CreateToken, &access(own)).unwrap();
+        let found = tokens.give(access(given), now()).map(drop);
+        assert_eq!(refused(found), !expected, "a token: {own:?} {given:?}");
+        let shares = giver(Action::CreateShare, &access(own)).unwrap();
+        let key = ("gw-a".parse().unwrap(), "door".parse().unwrap());
+        let cameras = [(key, false)].into();
+        let sharing = Sharing { cameras, end_s: 101, max_kbit_per_s: given };
+        let found = shares.give(sharing, now()).map(drop);
+        assert_eq!(refused(found), !expected, "a link: {own:?} {given:?}");
+        // A person has no limit, and with a claim code nothing is watched.
+        let people = giver(Action::InvitePerson, &access(own)).unwrap();
+        let found = people.give(Membership::of_role(Role::Viewer), now()).map(drop);
+        assert_eq!(refused(found), own.is_some(), "a person: {own:?}");
+        let claims = giver(Action::CreateClaim, &access(own)).unwrap();
+        let found = claims.give(Enrolment { expiry: Expiry::At(101) }, now()).map(drop);
+        assert!(!refused(found), "a claim code: {own:?}");
+    }
+}
+
+#[test]
+fn the_least_of_several_limits_counts_for_what_is_given() {
+    let [subject, credential, name] = ["token:2", "token:2", "ann"].map(str::to_owned);
+    let access = Access { max_kbit_per_s: Some(2000), ..everything() };
+    let principal = Principal::with_access(Identity { subject, credential, name }, &access);
+    let cap = RateCap { of: "token:1".to_owned(), kbit_per_s: 1500 };
+    let principal = principal.with_cap(cap);
+    assert_eq!(principal.max_kbit_per_s(), Some(1500));
+    let named: Vec<_> = principal.caps().iter().map(|cap| cap.of.as_str()).collect();
+    assert_eq!(named, ["token:2", "token:1"]);
+    let giver = Action::CreateToken.admit(Sender::Principal(principal), now()).unwrap();
+    for (cap, is_given) in [(1500, true), (1501, false)] {
+        let access = Access { max_kbit_per_s: Some(cap), ..everything() };
+        assert_eq!(giver.give(access, now()).is_ok(), is_given, "{cap}");
     }
 }
 
@@ -262,7 +344,7 @@ fn a_user_gives_for_longer_than_its_cookie_lasts() {
 #[test]
 fn each_way_of_giving_is_for_its_own_requests() {
     let own = everything();
-    let share = Sharing { cameras: [].into(), end_s: 101 };
+    let share = Sharing { cameras: [].into(), end_s: 101, max_kbit_per_s: None };
     let enrolment = Enrolment { expiry: Expiry::At(101) };
     let membership = Membership::of_role(Role::Viewer);
     for (action, expected) in [
@@ -301,7 +383,8 @@ fn a_right_is_given_for_no_longer_than_the_giver_has_it_on_that_camera() {
         ("yard", 100, Ok(())),
         ("yard", 101, Err(NotGiven::TooLong { left_s: 100 })),
     ] {
-        let sharing = Sharing { cameras: [(key(camera), false)].into(), end_s };
+        let cameras = [(key(camera), false)].into();
+        let sharing = Sharing { cameras, end_s, max_kbit_per_s: None };
         let given = admitted.give(sharing, now).map(drop);
         assert_eq!(given, expected, "{camera} until {end_s}");
     }

@@ -573,6 +573,7 @@ fn limited_to(scope: Scope) -> Principal {
         listen: true,
         scopes: Some([scope].into()),
         expiry: Expiry::Never,
+        max_kbit_per_s: None,
     };
     Principal::with_access(Identity { subject, credential, name }, &access)
 }
@@ -581,7 +582,8 @@ fn limited_to(scope: Scope) -> Principal {
 fn share_of_cam(end_s: u64) -> Principal {
     let [subject, credential, name] = ["share:1"; 3].map(str::to_owned);
     let cameras = [((gateway_of(1), "cam".parse().unwrap()), true)].into();
-    Principal::of_share(Identity { subject, credential, name }, &Sharing { cameras, end_s })
+    let sharing = Sharing { cameras, end_s, max_kbit_per_s: None };
+    Principal::of_share(Identity { subject, credential, name }, &sharing)
 }
 
 #[test]

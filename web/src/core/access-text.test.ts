@@ -27,6 +27,7 @@ test.each([
   [{ control: true, listen: false }, ['all cameras', 'moves cameras', 'without sound']],
   [{ role: 'admin', control: true, listen: false }, ['all cameras', 'never used']],
   [{ role: 'admin', scopes: ['people', 'read'] }, ['all cameras', 'only: people, read']],
+  [{ maxKbitPerS: 1000 }, ['all cameras', 'at most 1.0 Mbit/s', 'never used']],
   [{ limited: true }, ['no camera any more']],
   [{ limited: true, cameras: ['a@gw-a', 'z@gw-b'] }, ['A, z@gw-b']],
   [{ limited: true, cameras: all.slice(0, 3) }, ['A, B, C']],
@@ -105,6 +106,7 @@ test.each([
   [{ password: true }, ['A', 'with a password', 'never used']],
   [{ kiosk: true, seenS: NOW_S - 60 }, ['A', 'for a screen on a wall', 'in use now']],
   [{ cameras: [{ camera: 'a@gw-a', listen: true }] }, ['A', 'with sound', 'never used']],
+  [{ maxKbitPerS: 500 }, ['A', 'at most 500 kbit/s', 'never used']],
   [{ cameras: [] }, ['no camera any more', 'never used']],
 ])('a share link with %o says so', (changes, expected) => {
   const whole = { id: 1, name: 'n', password: false, kiosk: false, createdS: NOW_S };

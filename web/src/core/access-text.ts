@@ -4,6 +4,7 @@ import type { Camera, CameraAddress, ClaimInfo, Gateway, InvitationInfo } from '
 import type { ShareInfo, SignInInfo, TokenInfo, UserAccess, UserInfo } from '../protocol';
 import { draftOf } from './access-draft';
 import { cameraName } from './camera-names';
+import { capFacts } from './cap';
 import * as format from './format';
 import { endText, usedText } from './lifetime';
 import { administers, roleName } from './roles';
@@ -66,6 +67,7 @@ export function tokenFacts(token: TokenInfo, cameras: readonly Camera[], nowS: n
     ...(isViewer && control ? [t('tokens.control')] : []),
     ...(isViewer && !listen ? [t('tokens.silent')] : []),
     ...(scopes === undefined ? [] : [t('tokens.scopes', { names: scopes.join(', ') })]),
+    ...capFacts(token.maxKbitPerS),
     usedText(seenS, nowS),
     endText(expiresS, nowS),
     ...(giver === undefined ? [] : [t('access.given-by', { name: giver })]),
@@ -97,6 +99,7 @@ export function shareFacts(share: ShareInfo, known: readonly Camera[], nowS: num
     ...(cameras.some(({ listen }) => listen === true) ? [t('shares.sound')] : []),
     ...(password ? [t('shares.password')] : []),
     ...(kiosk ? [t('shares.kiosk')] : []),
+    ...capFacts(share.maxKbitPerS),
     usedText(seenS, nowS),
     endText(expiresS, nowS),
     ...(giver === undefined ? [] : [t('access.given-by', { name: giver })]),

@@ -25,6 +25,18 @@ test.each<[string, Omit<ShownParams, 'session'>, string, boolean]>([
     true,
   ],
   [
+    'the limit of a link',
+    { picture: 'sub', reason: 'limit', kbitPerS: 1000 },
+    'Low resolution: the limit of this link leaves 1.0 Mbit/s for you',
+    true,
+  ],
+  [
+    'the limit of a link, which leaves nothing',
+    { picture: 'still', reason: 'limit' },
+    'The last picture: the limit of this link allows no more',
+    false,
+  ],
+  [
     'nothing',
     { picture: 'still', reason: 'path', kbitPerS: 40 },
     'The last picture: your connection carries 40 kbit/s',

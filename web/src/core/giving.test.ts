@@ -88,6 +88,7 @@ test.each([
   ],
   [{ limited: true, cameras: ['a@g'] }, { cameras: ['a@g'] }],
   [{ limited: false, cameras: ['a@g'] }, { cameras: [] }],
+  [{ cap: 2000 }, { maxKbitPerS: 2000 }],
   [
     { role: 'admin', scopes: ['read', 'audit'] },
     { role: 'admin', scopes: ['read', 'audit'] },
@@ -116,6 +117,8 @@ test.each([
   else expect(scopes).toMatch(expected);
 });
 
-test('a token without an end has none', () => {
-  expect(TOKEN_FORM.bodyOf({ ...draft, lifetime: null })).not.toHaveProperty('expiresInSeconds');
+test('a token without an end or a limit has none', () => {
+  const body = TOKEN_FORM.bodyOf({ ...draft, lifetime: null, cap: null });
+  expect(body).not.toHaveProperty('expiresInSeconds');
+  expect(body).not.toHaveProperty('maxKbitPerS');
 });

@@ -19,11 +19,12 @@ test('a link shows its cameras in silence for a day, unless something else is ch
     kiosk: false,
   });
   const chosen = { name: ' Hall ', lifetimeS: 60, password: 'p'.repeat(10), listen: true };
-  expect(FORM.bodyOf({ ...chosen, kiosk: true })).toEqual({
+  expect(FORM.bodyOf({ ...chosen, kiosk: true, cap: 1000 })).toEqual({
     name: 'Hall',
     cameras: cameras(true),
     expiresInSeconds: 60,
     password: 'pppppppppp',
+    maxKbitPerS: 1000,
     kiosk: true,
   });
 });

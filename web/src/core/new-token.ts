@@ -1,6 +1,7 @@
 /** The form for a new access token. */
 
 import type { CameraAddress, NewToken, Role, Scope } from '../protocol';
+import type { Cap } from './cap';
 import type { Form, Problems } from './giving';
 import { DAY_S, type Lifetime } from './lifetime';
 import { isOfServer } from './scopes';
@@ -16,6 +17,7 @@ export interface TokenDraft {
   readonly listen: boolean;
   /** The parts of what administrators may do; `null` for everything. */
   readonly scopes: readonly Scope[] | null;
+  readonly cap: Cap;
   readonly lifetime: Lifetime;
 }
 
@@ -28,6 +30,7 @@ export const TOKEN_FORM: Form<TokenDraft, NewToken> = {
     control: false,
     listen: true,
     scopes: null,
+    cap: null,
     lifetime: 30 * DAY_S,
   },
   problemsOf({ name, role, limited, cameras, scopes }): Problems<TokenDraft> {
@@ -39,7 +42,7 @@ export const TOKEN_FORM: Form<TokenDraft, NewToken> = {
       ...(chosen?.length === 0 && { scopes: t('new-token.scopes-missing') }),
     };
   },
-  bodyOf({ name, role, limited, cameras, control, listen, scopes, lifetime }): NewToken {
+  bodyOf({ name, role, limited, cameras, control, listen, scopes, cap, lifetime }): NewToken {
     // An administrator of cameras may do all with them anyway.
     const isViewer = role === 'viewer';
     return {
@@ -49,6 +52,7 @@ export const TOKEN_FORM: Form<TokenDraft, NewToken> = {
       control: isViewer && control,
       listen: isViewer ? listen : true,
       ...(!isViewer && scopes !== null && { scopes: [...scopes] }),
+      ...(cap !== null && { maxKbitPerS: cap }),
       ...(lifetime !== null && { expiresInSeconds: lifetime }),
     };
   },

@@ -130,6 +130,12 @@ export const ACCESS_TEXT = {
   'new-token.address': 'Address of a camera for WHEP players',
   'new-token.close': 'I have copied it',
 
+  'cap.label': 'At most',
+  'cap.none': 'No limit',
+  'cap.fact': 'at most {rate}',
+  'cap.hint':
+    'Each gateway sends no more than this for all that is watched with it, without sound.',
+
   'lifetime.hour': '1 hour',
   'lifetime.day': '1 day',
   'lifetime.week': '7 days',

@@ -22,6 +22,8 @@ export const STATS_TEXT = {
   'chosen.no-sub-stream':
     'This camera sends no low-resolution stream, which would go on over a slow connection. ' +
     'Switch a second stream on in the camera’s own settings, then add the camera again.',
+  'chosen.limit': '{picture}: the limit of this link allows no more',
+  'chosen.limit-rate': '{picture}: the limit of this link leaves {rate} for you',
 
   'stats.label': 'Stream statistics',
   'stats.bitrate': 'Bitrate',

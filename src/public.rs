@@ -8,6 +8,7 @@
 mod acme;
 mod address;
 mod certificate;
+mod facts;
 mod openings;
 mod proxy_protocol;
 mod settings;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use url::Host;
 
-use super::store::Facts;
 use super::trouble::Trouble;
+use crate::public::facts::Facts;
 
 /// First pause after a failure that an authority does not count.
 const FIRST_PAUSE: Duration = Duration::from_secs(60);
@@ -34,7 +34,7 @@ impl Schedule {
     /// Returns the time until the next order: none if it is due.
     pub(super) fn wait(&self, facts: Option<&Facts>, names: &[Host], now_s: u64) -> Duration {
         let due_s = match facts {
-            Some(facts) if facts.covers(names) => renewal_s(facts),
+            Some(facts) if facts.covers(names) => facts.renewal_s(),
             Some(_) | None => 0,
         };
         Duration::from_secs(due_s.max(self.not_before_s).saturating_sub(now_s))
@@ -43,7 +43,7 @@ impl Schedule {
     /// Notes a certificate. Another one is not ordered at once, whatever this one says: clocks
     /// differ, and an authority may leave names out.
     pub(super) fn succeeded(&mut self, facts: Option<&Facts>, now_s: u64) {
-        let pause_s = facts.map_or(0, life_s) / PAUSES_IN_LIFE;
+        let pause_s = facts.map_or(0, Facts::life_s) / PAUSES_IN_LIFE;
         let pause_s = pause_s.min(PAUSE_AFTER_SUCCESS.as_secs());
         *self = Self { failures: 0, not_before_s: now_s.saturating_add(pause_s) };
     }
@@ -63,15 +63,6 @@ impl Schedule {
         self.not_before_s = now_s.saturating_add(pause.as_secs());
         pause
     }
-}
-
-/// Returns the time when two thirds of a certificate's life are over.
-fn renewal_s(facts: &Facts) -> u64 {
-    facts.not_before_s.saturating_add(life_s(facts) / 3 * 2)
-}
-
-fn life_s(facts: &Facts) -> u64 {
-    facts.not_after_s.saturating_sub(facts.not_before_s)
 }
 
 #[cfg(test)]

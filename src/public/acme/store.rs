@@ -10,14 +10,11 @@ use anyhow::Context as _;
 use instant_acme::AccountCredentials;
 use porthole_turn_server::TlsFiles;
 use serde::{Deserialize, Serialize};
-use tokio_rustls::rustls::pki_types::CertificateDer;
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tracing::warn;
-use url::Host;
-use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
 use super::order::Issued;
 use crate::data;
+use crate::public::facts::Facts;
 
 /// The folder in the data folder.
 const FOLDER: &str = "acme";
@@ -50,54 +47,6 @@ struct Stored {
 struct ToStore<'a> {
     directory: &'a str,
     credentials: &'a AccountCredentials,
-}
-
-/// Facts about a certificate.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Facts {
-    /// Seconds since 1970.
-    pub(super) not_before_s: u64,
-    /// Seconds since 1970.
-    pub(super) not_after_s: u64,
-    pub(super) names: Vec<Host>,
-}
-
-impl Facts {
-    /// Reads the first certificate of a chain in PEM.
-    fn read(pem: &[u8]) -> Option<Self> {
-        let der = CertificateDer::from_pem_slice(pem).ok()?;
-        let (_, certificate) = X509Certificate::from_der(&der).ok()?;
-        let validity = certificate.validity();
-        let second = |time: i64| u64::try_from(time).ok();
-        let names = certificate.subject_alternative_name().ok()??;
-        Some(Self {
-            not_before_s: second(validity.not_before.timestamp())?,
-            not_after_s: second(validity.not_after.timestamp())?,
-            names: names.value.general_names.iter().filter_map(host).collect(),
-        })
-    }
-
-    /// Returns true if the certificate has all these names.
-    pub(super) fn covers(&self, names: &[Host]) -> bool {
-        names.iter().all(|name| self.names.contains(name))
-    }
-}
-
-fn host(name: &GeneralName<'_>) -> Option<Host> {
-    match name {
-        GeneralName::DNSName(name) => Host::parse(name).ok(),
-        GeneralName::IPAddress(bytes) => {
-            let v4 = <[u8; 4]>::try_from(*bytes).ok().map(|bytes| Host::Ipv4(bytes.into()));
-            v4.or_else(|| Some(Host::Ipv6(<[u8; 16]>::try_from(*bytes).ok()?.into())))
-        }
-        GeneralName::OtherName(..)
-        | GeneralName::RFC822Name(_)
-        | GeneralName::X400Address(_)
-        | GeneralName::DirectoryName(_)
-        | GeneralName::EDIPartyName(_)
-        | GeneralName::URI(_)
-        | GeneralName::RegisteredID(_) => None,
-    }
 }
 
 impl Store {
@@ -179,6 +128,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+    use url::Host;
 
     use super::*;
 

@@ -25,12 +25,18 @@ pub fn read(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
 /// # Errors
 /// Fails if the file cannot be read, or has something that is no certificate.
 pub fn client_config(ca: Option<&Path>) -> anyhow::Result<ClientConfig> {
+    let Some(ca) = ca else { return trusting(Vec::new()) };
+    trusting(read(ca)?).with_context(|| format!("cannot use the certificates in {}", ca.display()))
+}
+
+/// Returns settings of TLS that trust the authorities that browsers trust, and these.
+///
+/// # Errors
+/// Fails if one of them is no certificate.
+pub fn trusting(authorities: Vec<CertificateDer<'static>>) -> anyhow::Result<ClientConfig> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    if let Some(ca) = ca {
-        for certificate in read(ca)? {
-            let unusable = || format!("cannot use the certificates in {}", ca.display());
-            roots.add(certificate).with_context(unusable)?;
-        }
+    for authority in authorities {
+        roots.add(authority)?;
     }
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
     let builder = builder.with_safe_default_protocol_versions()?;

@@ -110,6 +110,8 @@ pub struct Public {
     /// A PEM file with the private key of the certificate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<PathBuf>,
+    /// Issue the certificate by an authority of the server's own, for a local network.
+    pub own_ca: bool,
     /// The ACME directory of the authority.
     pub acme_directory: Url,
     /// The mail address that the authority may write to.
@@ -134,6 +136,7 @@ impl Default for Public {
             proxy_protocol: Vec::new(),
             certificate: None,
             key: None,
+            own_ca: false,
             acme_directory: Url::parse(LETS_ENCRYPT).expect("the constant is a URL"),
             acme_contact: None,
             acme_ca: None,

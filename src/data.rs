@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow, ensure};
 
 use crate::config::{Config, Secret};
-use crate::public::ACME_FILES;
+use crate::public::{ACME_FILES, OWN_CA_FILES};
 
 /// Accessible to its owner only, because the database, keys and secrets are in it.
 const FOLDER_MODE: u32 = 0o700;
@@ -23,7 +23,7 @@ const TURN_SECRET: &str = "turn.secret";
 const SECRET_BYTES: usize = 32;
 
 /// The files in the data folder that hold secrets, of all roles.
-const SECRETS: [&str; 8] = [
+const SECRETS: [&str; 10] = [
     TURN_SECRET,
     "gateway.key",
     "cameras.key",
@@ -32,6 +32,8 @@ const SECRETS: [&str; 8] = [
     "signaling.sqlite3",
     ACME_FILES[0],
     ACME_FILES[1],
+    OWN_CA_FILES[0],
+    OWN_CA_FILES[1],
 ];
 /// The permission of everybody to read a file, and to reach the files in a folder.
 const READABLE_BY_ALL: u32 = 0o004;
@@ -166,6 +168,7 @@ mod tests {
         let mut all = vec![toml.clone(), folder.path().join("tls.pem")];
         all.extend(SECRETS.map(|name| data.join(name)));
         fs::create_dir(data.join("acme")).unwrap();
+        fs::create_dir(data.join("own-ca")).unwrap();
         for path in all.iter().chain([&data.join("cameras.log")]) {
             fs::write(path, "secret").unwrap();
             fs::set_permissions(path, fs::Permissions::from_mode(0o640)).unwrap();

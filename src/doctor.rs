@@ -62,7 +62,7 @@ impl Patient<'_> {
 /// Fails if a check has failed, or if the bundle cannot be written.
 pub async fn run(config: &Config, file: Option<&Path>, flags: &cli::Doctor) -> anyhow::Result<()> {
     let role = flags.role.unwrap_or_else(|| role_of(config));
-    let tls = connector(config.gateway.ca_certificates.as_deref())?;
+    let tls = connector(config)?;
     let config = &completed(config, role).await;
     let turn_tls = netcheck::connector(config.gateway.ca_certificates.as_deref())?;
     let patient = Patient { config, file, role, tls, turn_tls };
@@ -105,8 +105,15 @@ async fn completed(config: &Config, role: DoctorRole) -> Config {
     public::with_address(config.clone()).await.unwrap_or(config)
 }
 
-fn connector(ca: Option<&Path>) -> anyhow::Result<TlsConnector> {
-    Ok(TlsConnector::from(std::sync::Arc::new(authorities::client_config(ca)?)))
+/// Returns the TLS of a machine that trusts what it is told to. An authority in the data folder
+/// that cannot be read is a finding of its own.
+fn connector(config: &Config) -> anyhow::Result<TlsConnector> {
+    let file = config.gateway.ca_certificates.as_deref();
+    let mut trusted = file.map(authorities::read).transpose()?.unwrap_or_default();
+    if config.public.own_ca {
+        trusted.extend(public::own_authority(&config.data).ok().flatten());
+    }
+    Ok(TlsConnector::from(std::sync::Arc::new(authorities::trusting(trusted)?)))
 }
 
 /// Runs all checks of the role, those of the machine first.

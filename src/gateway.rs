@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use porthole_admin::Change;
 use porthole_gateway::ingest::{Source, Timeouts};
 use porthole_gateway::{
@@ -14,7 +14,7 @@ use url::Url;
 use crate::admin_api::{AdminApi, Roles};
 use crate::config::Config;
 use crate::reload::{Hangups, Loader, Role};
-use crate::{admin_api, authorities, console, data, reload, service_manager, shutdown};
+use crate::{admin_api, authorities, console, data, public, reload, service_manager, shutdown};
 
 /// Runs a gateway until the program is told to stop. SIGHUP reloads its cameras and its limit.
 pub async fn run(config: &Config, source: Loader) -> anyhow::Result<()> {
@@ -107,7 +107,6 @@ fn settings(
     claim: Option<String>,
 ) -> anyhow::Result<porthole_gateway::Config> {
     let gateway = &config.gateway;
-    let authorities = authorities_of(config)?;
     Ok(porthole_gateway::Config {
         server,
         claim,
@@ -121,7 +120,7 @@ fn settings(
         },
         networks: gateway.networks.iter().map(|network| network.0).collect(),
         allow_ice_servers: gateway.allow_ice_servers.iter().map(|one| one.0.clone()).collect(),
-        authorities: authorities.unwrap_or_default(),
+        authorities: authorities_of(config)?,
         allow_plain_http: gateway.allow_plain_http,
         turn_only: gateway.turn_only,
         port_mapping: gateway.port_mapping.protocols(),
@@ -134,15 +133,18 @@ fn max_uplink(config: &Config) -> Option<u64> {
     config.gateway.max_uplink_kbit_per_s.map(|rate| u64::from(rate.get()) * 1000)
 }
 
-/// Returns the certificates in the file of `gateway.ca_certificates`, if it is set.
-pub fn authorities_of(config: &Config) -> anyhow::Result<Option<Vec<CertificateDer<'static>>>> {
-    let file = config.gateway.ca_certificates.as_deref();
-    let authorities = file.map(authorities::read).transpose()?;
-    anyhow::ensure!(
-        authorities.as_ref().is_none_or(|found| !found.is_empty()),
-        "the file in gateway.ca_certificates has no certificate"
-    );
-    Ok(authorities)
+/// Returns the authorities to trust beside those that browsers trust: those in the file of
+/// `gateway.ca_certificates`, and the one of this machine's own public port.
+pub fn authorities_of(config: &Config) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+    let mut found = Vec::new();
+    if let Some(file) = &config.gateway.ca_certificates {
+        found.extend(authorities::read(file)?);
+        ensure!(!found.is_empty(), "the file in gateway.ca_certificates has no certificate");
+    }
+    if config.public.own_ca {
+        found.extend(public::own_authority(&config.data)?);
+    }
+    Ok(found)
 }
 
 fn settings_of_cameras(config: &Config) -> Vec<CameraConfig> {
@@ -189,6 +191,21 @@ mod tests {
         let server = Url::parse("http://localhost/").unwrap();
         let networks = settings(&config, server, None).unwrap().networks;
         assert_eq!(networks, ["10.20.0.0/16".parse().unwrap()]);
+    }
+
+    #[test]
+    fn the_own_authority_of_a_server_is_trusted_by_its_gateway() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("own-ca")).unwrap();
+        let made = rcgen::generate_simple_self_signed(["cams.lan".to_owned()]).unwrap();
+        let file = folder.path().join("own-ca/authority.pem");
+        let mut config = Config { data: folder.path().to_owned(), ..Config::default() };
+        config.public.own_ca = true;
+        assert!(authorities_of(&config).unwrap().is_empty(), "another machine has it");
+        std::fs::write(&file, made.cert.pem()).unwrap();
+        assert_eq!(authorities_of(&config).unwrap(), [made.cert.der().clone()]);
+        config.public.own_ca = false;
+        assert!(authorities_of(&config).unwrap().is_empty(), "it is not in use any more");
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod address;
 mod certificate;
 mod facts;
 mod openings;
+mod own_ca;
 mod proxy_protocol;
 mod settings;
 
@@ -17,9 +18,9 @@ use std::io;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use porthole_signaling::Entrance;
+use porthole_signaling::{Authority, Entrance};
 use porthole_turn_server::{Server as TurnServer, TlsClient};
 use tokio::io::AsyncBufReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
@@ -28,15 +29,19 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
+use url::Url;
 
 use crate::config::{Config, Network};
 use crate::console;
-use acme::Keeper;
 use certificate::Certificate;
 use openings::{Limits, Opening, Openings};
+use settings::Source;
 
 pub use acme::{FILES as ACME_FILES, certificate_file as acme_certificate};
 pub use address::{with_address, with_turn};
+pub use own_ca::{
+    FILES as OWN_CA_FILES, certificate_file as own_certificate, stored as own_authority,
+};
 pub use settings::{turn_url, url};
 
 /// Time that a TLS handshake may take: two round trips and some lost segments on a bad mobile link.
@@ -66,8 +71,19 @@ pub struct PublicPort {
     /// The load balancers that say whose connections they pass on.
     balancers: Vec<Network>,
     certificate: Arc<Certificate>,
-    /// The owner of the certificate, unless it is in files of the operator.
-    keeper: Option<Keeper>,
+    keeper: Keeper,
+    /// The URL of the port, for people.
+    url: Option<Url>,
+}
+
+/// The owner of the certificate, who renews it.
+enum Keeper {
+    /// The operator, who has it in files.
+    Operator,
+    /// An authority that is asked for each.
+    Acme(acme::Keeper),
+    /// The server's own authority.
+    OwnCa(Box<own_ca::Keeper>),
 }
 
 /// The protocol inside of TLS.
@@ -96,7 +112,7 @@ pub fn check_reloaded(config: &Config) -> anyhow::Result<()> {
     if config.public.listen.is_empty() {
         settings::check(config)?;
     }
-    settings::files(config).map(drop)
+    settings::source(config).map(drop)
 }
 
 impl PublicPort {
@@ -110,21 +126,39 @@ impl PublicPort {
         if config.public.listen.is_empty() {
             return Ok(None);
         }
-        let (certificate, keeper) = match settings::files(config)? {
-            Some(files) => (Arc::new(Certificate::from_files(files)?), None),
-            None => {
-                let keeper = Keeper::open(config, settings::acme(config))?;
-                (keeper.certificate(), Some(keeper))
+        let (certificate, keeper) = match settings::source(config)? {
+            Source::Files(files) => (Arc::new(Certificate::from_files(files)?), Keeper::Operator),
+            Source::Acme => {
+                let keeper = acme::Keeper::open(config, settings::acme(config))?;
+                (keeper.certificate(), Keeper::Acme(keeper))
+            }
+            Source::OwnCa => {
+                let names = settings::names(config);
+                let keeper = own_ca::Keeper::open(&config.data, names, now_s())?;
+                (keeper.certificate(), Keeper::OwnCa(Box::new(keeper)))
             }
         };
         let listeners = settings::listen(&config.public.listen)?;
         let balancers = config.public.proxy_protocol.clone();
-        Ok(Some(Self { listeners, balancers, certificate, keeper }))
+        let url = settings::url(config);
+        Ok(Some(Self { listeners, balancers, certificate, keeper, url }))
+    }
+
+    /// Returns the server's own authority, which others must come to trust, if it has one.
+    pub fn authority(&self) -> Option<Authority> {
+        match &self.keeper {
+            Keeper::OwnCa(keeper) => Some(Authority::new(&keeper.authority())),
+            Keeper::Operator | Keeper::Acme(_) => None,
+        }
     }
 
     /// Opens the port: connections are accepted until `stop`.
     pub fn open(self, entrance: Entrance, turn: Option<Arc<TurnServer>>, stop: &CancellationToken) {
-        let protocols = protocols(turn.is_some(), self.keeper.is_some());
+        let has_challenges = matches!(self.keeper, Keeper::Acme(_));
+        let protocols = protocols(turn.is_some(), has_challenges);
+        if let Some(authority) = self.authority() {
+            tell(&authority, self.url.as_ref());
+        }
         let tls = TlsAcceptor::from(self.certificate.server_config(protocols));
         let openings = Openings::new(OPENINGS);
         let balancers = self.balancers;
@@ -133,10 +167,26 @@ impl PublicPort {
             console::print_progress(format_args!("starting the public port on {address}, TLS"));
             tokio::spawn(accept(listener, Arc::clone(&inside), stop.clone()));
         }
-        if let Some(keeper) = self.keeper {
-            tokio::spawn(keeper.run(stop.clone()));
+        match self.keeper {
+            Keeper::Operator => {}
+            Keeper::Acme(keeper) => drop(tokio::spawn(keeper.run(stop.clone()))),
+            Keeper::OwnCa(keeper) => drop(tokio::spawn(keeper.run(stop.clone()))),
         }
     }
+}
+
+/// Tells people the fingerprint of the server's own authority, and how others come to trust it.
+fn tell(authority: &Authority, url: Option<&Url>) {
+    let url = url.map_or("", Url::as_str);
+    console::print_progress(format_args!(
+        "this server has its own certificate authority: open {url}trust on each device, and \
+         compare the SHA-256 fingerprint there with {}",
+        authority.fingerprint()
+    ));
+}
+
+fn now_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// Returns the application protocols to choose from, the preferred ones first.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use porthole_admin::Change;
-use porthole_signaling::{PlaceLimits, Server, TrustProxy, TurnConfig, TurnUser};
+use porthole_signaling::{Authority, PlaceLimits, Server, TrustProxy, TurnConfig, TurnUser};
 use tokio::sync::mpsc;
 use url::Url;
 
@@ -35,7 +35,8 @@ pub async fn run(config: &Config, source: Loader) -> anyhow::Result<()> {
     };
     let public = PublicPort::bind(config)?;
     let turn = turn_servers::of_signaling(config)?;
-    let server = bind(config, turn.clone(), places, None).await?;
+    let authority = public.as_ref().and_then(PublicPort::authority);
+    let server = bind(config, turn.clone(), places, authority, None).await?;
     if let Some(public) = public {
         public.open(server.entrance(), None, &stop);
     }
@@ -83,11 +84,12 @@ fn change_of(turn_is_new: bool) -> Vec<Change> {
 }
 
 /// Starts a signaling server that issues ICE servers according to `turn`, for so many connections,
-/// and tells `ended` which TURN users have ended.
+/// shows others how to trust its own authority, and tells `ended` which TURN users have ended.
 pub async fn bind(
     config: &Config,
     turn: Option<TurnConfig>,
     places: PlaceLimits,
+    authority: Option<Authority>,
     ended: Option<mpsc::Sender<TurnUser>>,
 ) -> anyhow::Result<Server> {
     let http = config.signaling.http;
@@ -100,6 +102,7 @@ pub async fn bind(
     server.openid_connect = provider.map(openid_connect).transpose()?;
     server.turn = turn;
     server.places = places;
+    server.authority = authority;
     server.ended_turn_users = ended;
     server.assets = asset;
     Ok(Server::bind(server).await?)

@@ -51,7 +51,9 @@ pub async fn run(config: &Config, source: Loader) -> anyhow::Result<()> {
     turn_server.end_users(users);
     // The TURN server needs open files, too.
     let places = PlaceLimits::default();
-    let signaling = signaling::bind(config, turn_config.clone(), places, Some(ended)).await?;
+    let authority = public.as_ref().and_then(PublicPort::authority);
+    let turn = turn_config.clone();
+    let signaling = signaling::bind(config, turn, places, authority, Some(ended)).await?;
     // Everything else goes on while the TURN server drains.
     let end = CancellationToken::new();
     if let Some(public) = public {

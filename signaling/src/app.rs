@@ -26,6 +26,7 @@ use crate::api::passkeys::Passkeys;
 use crate::api::{
     account, audit, credentials, identities, invitations, passkeys, people, removal, shares,
 };
+use crate::authority::Authority;
 use crate::caller::{COOKIE, Caller, check_same_site};
 use crate::config::Asset;
 use crate::device::Devices;
@@ -37,7 +38,7 @@ use crate::places::{Full, Place};
 use crate::prefix::{Prefix, UsedPrefix};
 use crate::refusal::Refusal;
 use crate::throttle::Throttle;
-use crate::{api, assets, headers, socket, whep};
+use crate::{api, assets, authority, headers, socket, whep};
 
 /// The longest body, in bytes. The SDP of a browser has about 8 kB.
 const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -61,6 +62,8 @@ pub(crate) struct App {
     pub(crate) passkeys: Passkeys,
     /// The provider whose accounts may sign in, if there is one.
     pub(crate) provider: Option<Provider>,
+    /// The authority that the server has made for its own certificate, if there is one.
+    pub(crate) authority: Option<Authority>,
     /// The numbers of responses by status.
     pub(crate) responses: Mutex<Tally<Status>>,
 }
@@ -94,6 +97,8 @@ fn general() -> Vec<Route> {
     vec![
         row(Action::Health, Method::GET, "/healthz", async || "ok\n"),
         row(Action::Health, Method::GET, "/readyz", ready),
+        row(Action::ReadAuthority, Method::GET, "/ca.crt", authority::certificate),
+        row(Action::ReadAuthority, Method::GET, "/trust", authority::page),
         row(Action::OpenSocket, Method::GET, WEBSOCKET_PATH, open_socket),
         row(Action::SetUp, Method::POST, "/api/v1/setup", api::set_up),
         row(Action::SignIn, Method::POST, "/api/v1/session", api::sign_in),
@@ -320,8 +325,9 @@ async fn whole_body(parts: &Parts, body: Body) -> Result<Bytes, Response> {
 
 async fn authorize(app: &App, action: Action, request: &Parts) -> Result<Admitted, Refusal> {
     let Parts { headers, method, uri, extensions, .. } = request;
-    // Whatever a monitor sends along, the answer is whether the server is there.
-    if action == Action::Health {
+    // Whatever a monitor sends along, the answer is whether the server is there; and a browser with
+    // an old cookie needs the authority as others do.
+    if matches!(action, Action::Health | Action::ReadAuthority) {
         return Ok(action.admit(Sender::Nobody, now())?);
     }
     let is_socket = uri.path() == WEBSOCKET_PATH;

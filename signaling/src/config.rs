@@ -11,6 +11,8 @@ use tokio::sync::mpsc;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use url::Url;
 
+use crate::authority::Authority;
+
 /// Returns true for the address of a proxy that may say which client a request comes from.
 pub type TrustProxy = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
 
@@ -33,6 +35,8 @@ pub struct Config {
     pub turn: Option<TurnConfig>,
     /// The provider whose accounts may sign in, if there is one.
     pub openid_connect: Option<OpenidConnect>,
+    /// The authority that the server has made for its own certificate, if there is one.
+    pub authority: Option<Authority>,
     /// Takes the TURN users that have ended, so that the TURN server can end their allocations.
     pub ended_turn_users: Option<mpsc::Sender<TurnUser>>,
     /// Returns the file of the dashboard at a path, which has no leading `/`.
@@ -159,6 +163,7 @@ impl Config {
             data: data.into(),
             turn: None,
             openid_connect: None,
+            authority: None,
             ended_turn_users: None,
             assets: |_| None,
             limits: Limits::default(),

@@ -10,6 +10,7 @@ pub mod admin;
 mod api;
 mod app;
 mod assets;
+mod authority;
 mod caller;
 mod config;
 mod device;
@@ -36,6 +37,7 @@ mod totp;
 mod webauthn;
 mod whep;
 
+pub use authority::{Authority, Fingerprint, InvalidFingerprint};
 pub use config::{Asset, Config, Join, OpenidConnect, PlaceLimits, ProviderError, TrustProxy};
 pub use listener::{Entrance, Visitor};
 pub use metrics::Metrics;

@@ -105,7 +105,7 @@ impl Server {
     pub async fn bind(config: Config) -> Result<Self, StartError> {
         let Config { http, public_url, trusts_proxy, gateway_urls, .. } = config;
         let Config { data, turn, ended_turn_users, assets, limits, places, .. } = config;
-        let openid = config.openid_connect;
+        let (openid, authority) = (config.openid_connect, config.authority);
         let origin = |url: &Url| url.origin().ascii_serialization();
         let origins = Origins {
             public: public_url.as_ref().map(origin),
@@ -152,6 +152,7 @@ impl Server {
             devices,
             passkeys,
             provider,
+            authority,
             responses,
         });
         let (tasks, abort) = (app.driver.tasks.clone(), app.driver.abort.clone());

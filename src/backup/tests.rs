@@ -41,10 +41,12 @@ async fn a_restored_folder_has_the_same_people_keys_and_cameras() {
     crate::data::prepare(&data).unwrap();
     let token = admin::create_claim(&data).await.unwrap();
     fs::create_dir(data.join("acme")).unwrap();
+    fs::create_dir(data.join("own-ca")).unwrap();
     for (name, text) in [
         ("gateway.key", "key"),
         ("cameras.json", "{}"),
         ("acme/account.json", "account"),
+        ("own-ca/authority.pem", "authority"),
         ("cameras.json.part", "half"),
     ] {
         fs::write(data.join(name), text).unwrap();
@@ -61,6 +63,7 @@ async fn a_restored_folder_has_the_same_people_keys_and_cameras() {
     let read = |name: &str| fs::read_to_string(restored.join(name)).ok();
     assert_eq!(read("gateway.key").as_deref(), Some("key"));
     assert_eq!(read("acme/account.json").as_deref(), Some("account"));
+    assert_eq!(read("own-ca/authority.pem").as_deref(), Some("authority"));
     assert_eq!(read("cameras.json.part"), None);
     assert_eq!((mode(restored.clone()), mode(restored.join("gateway.key"))), (0o700, 0o600));
 }

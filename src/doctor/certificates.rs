@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use porthole_signaling::Fingerprint;
 use porthole_turn_server::{TlsFiles, WatchedCertificate};
 use x509_parser::parse_x509_certificate;
 
@@ -46,9 +47,47 @@ pub(super) fn check(patient: &Patient<'_>) -> Vec<Finding> {
         add("TURN", &config.turn.tls_certificate, &config.turn.tls_key);
     }
     if patient.has_signaling() && !public.listen.is_empty() && public.certificate.is_none() {
-        findings.push(check_given(&public::acme_certificate(&config.data)));
+        if public.own_ca {
+            findings.extend(check_own(&config.data));
+        } else {
+            findings.push(check_given(&public::acme_certificate(&config.data)));
+        }
     }
     findings
+}
+
+/// Checks the server's own authority and the certificate by it.
+fn check_own(data: &Path) -> Vec<Finding> {
+    let subject = "own certificate authority";
+    let authority = match public::own_authority(data) {
+        Ok(Some(authority)) => authority,
+        Ok(None) => {
+            let advice = "start Porthole, which makes it";
+            return vec![Finding::warning(subject, "was not made yet", advice)];
+        }
+        Err(error) => {
+            let advice = "run the doctor as the user who runs Porthole; if the file is damaged, \
+                          restore it from a backup";
+            return vec![Finding::failure(subject, format!("{error:#}"), advice)];
+        }
+    };
+    let parsed = parse_x509_certificate(&authority).ok();
+    let end = parsed.map_or(0, |(_, parsed)| parsed.validity().not_after.timestamp());
+    let text = format!(
+        "valid until {}, with the SHA-256 fingerprint {}",
+        httpdate::fmt_http_date(time(end)),
+        Fingerprint::of(&authority)
+    );
+    let file = public::own_certificate(data);
+    let files = TlsFiles { certificate: file.clone(), key: file };
+    vec![
+        Finding::ok(subject, text),
+        check_files("certificate of the public port", &files, Renewal::Porthole),
+    ]
+}
+
+fn time(seconds: i64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
 }
 
 /// Checks the certificate that an authority has given.
@@ -83,10 +122,6 @@ fn check_files(subject: &str, files: &TlsFiles, renewal: Renewal) -> Finding {
     let parsed = certificate.cert.first().and_then(|first| parse_x509_certificate(first).ok());
     match parsed {
         Some((_, parsed)) => {
-            let time = |seconds: i64| {
-                let seconds = u64::try_from(seconds).unwrap_or_default();
-                SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
-            };
             let validity = parsed.validity();
             let valid = [validity.not_before, validity.not_after].map(|at| time(at.timestamp()));
             check_validity(subject, valid, SystemTime::now(), renewal)
@@ -169,5 +204,25 @@ mod tests {
         assert_eq!(check_given(&given).level, Level::Failure, "it has no key");
         std::fs::write(&given, made.cert.pem() + &made.signing_key.serialize_pem()).unwrap();
         assert_eq!(check_given(&given).level, Level::Ok, "{:?}", check_given(&given));
+    }
+
+    #[test]
+    fn an_own_authority_is_shown_with_its_fingerprint_or_with_what_is_in_the_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let (data, own) = (folder.path(), folder.path().join("own-ca"));
+        let levels = || check_own(data).iter().map(|found| found.level).collect::<Vec<_>>();
+        assert_eq!(levels(), [Level::Warning], "there is none yet");
+        std::fs::create_dir(&own).unwrap();
+        let made = rcgen::generate_simple_self_signed(["cams.lan".to_owned()]).unwrap();
+        std::fs::write(own.join("authority.pem"), made.cert.pem()).unwrap();
+        assert_eq!(levels(), [Level::Ok, Level::Failure], "it has issued nothing");
+        let both = made.cert.pem() + &made.signing_key.serialize_pem();
+        std::fs::write(own.join("certificate.pem"), both).unwrap();
+        let found = check_own(data);
+        assert_eq!(levels(), [Level::Ok, Level::Ok], "{found:?}");
+        let fingerprint = Fingerprint::of(made.cert.der()).to_string();
+        assert!(found[0].text.ends_with(&fingerprint), "{found:?}");
+        std::fs::write(own.join("authority.pem"), "nonsense").unwrap();
+        assert_eq!(levels(), [Level::Failure]);
     }
 }

@@ -8,7 +8,7 @@ use super::*;
 use crate::config::PortMapping;
 
 async fn findings(config: &Config, role: DoctorRole) -> Vec<Finding> {
-    let tls = connector(None).unwrap();
+    let tls = connector(config).unwrap();
     let turn_tls = crate::netcheck::connector(None).unwrap();
     examine(&Patient { config, file: None, role, tls, turn_tls }).await
 }

@@ -11,7 +11,7 @@ mod trouble;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use instant_acme::{Account, NewAccount};
 use tokio::time::{sleep, timeout};
@@ -20,6 +20,7 @@ use tracing::{info, warn};
 use url::{Host, Url};
 
 use super::certificate::Certificate;
+use super::now_s;
 use crate::authorities;
 use crate::config::Config;
 use challenge::HttpAnswers;
@@ -201,8 +202,4 @@ impl Keeper {
 /// Returns the default addresses for HTTP challenges.
 pub(super) fn http_addresses(listen: &[SocketAddr]) -> Vec<SocketAddr> {
     listen.iter().map(|address| SocketAddr::new(address.ip(), HTTP_PORT)).collect()
-}
-
-fn now_s() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }

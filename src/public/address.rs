@@ -41,7 +41,15 @@ pub async fn with_address(mut config: Config) -> anyhow::Result<Config> {
             "behind a load balancer the names lead to the balancer: set public_address to the \
              address by which the Internet reaches this machine"
         );
+        let local = local_addresses(&config);
+        ensure!(
+            !config.public.own_ca || !config.public.names.is_empty(),
+            "public.own_ca issues a certificate for the names and addresses by which devices in \
+             the local network reach this machine: set public.names, for example to \
+             [\"192.168.1.7\", \"cams.lan\"]"
+        );
         let found = match config.public.names.first() {
+            Some(_) if !local.is_empty() => local,
             Some(name) => addresses_of(name).await.unwrap_or_else(|error| {
                 // The machine itself and its LAN need no DNS.
                 warn!("{error:#}; until the next start clients learn this machine's own address");
@@ -59,6 +67,18 @@ pub async fn with_address(mut config: Config) -> anyhow::Result<Config> {
         config.other_public_address = v4.and(v6).copied();
     }
     Ok(config)
+}
+
+/// Returns the addresses among the names, if the server is for a local network: there few machines
+/// have a name that is in the DNS.
+fn local_addresses(config: &Config) -> Vec<IpAddr> {
+    let address = |PublicName(name): &PublicName| match name {
+        Host::Ipv4(address) => Some((*address).into()),
+        Host::Ipv6(address) => Some((*address).into()),
+        Host::Domain(_) => None,
+    };
+    let names = config.public.names.iter().filter(|_| config.public.own_ca);
+    names.filter_map(address).collect()
 }
 
 /// Returns the addresses of a name.
@@ -134,6 +154,19 @@ mod tests {
             assert_eq!(found_address.as_deref(), address, "{text}");
             assert_eq!(found.turn.listen, [listen.parse::<SocketAddr>().unwrap()], "{text}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_server_with_its_own_authority_has_the_addresses_among_its_names() {
+        let own = "public.listen = ['0.0.0.0:443']\npublic.own_ca = true\n";
+        let text = format!("{own}public.names = ['cams.lan', '192.168.1.7', 'fd00::7']");
+        let found = with_address(config(&text)).await.unwrap();
+        assert_eq!(found.public_address, Some("192.168.1.7".parse().unwrap()));
+        assert_eq!(found.other_public_address, Some("fd00::7".parse().unwrap()));
+        let error = with_address(config(own)).await.unwrap_err().to_string();
+        assert!(error.contains("set public.names"), "{error}");
+        let text = format!("{own}public_address = '192.168.1.7'");
+        assert!(with_address(config(&text)).await.is_ok(), "the certificate is for that");
     }
 
     #[tokio::test]

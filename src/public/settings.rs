@@ -9,7 +9,7 @@ use porthole_turn_server::TlsFiles;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 use tracing::warn;
-use url::Url;
+use url::{Host, Url};
 
 use super::acme;
 use crate::config::{Config, PublicName};
@@ -27,7 +27,7 @@ const BACKLOG: i32 = 1024;
 pub(super) fn check(config: &Config) -> anyhow::Result<()> {
     let public = &config.public;
     if public.listen.is_empty() {
-        let is_set = public.certificate.is_some() || public.key.is_some();
+        let is_set = public.certificate.is_some() || public.key.is_some() || public.own_ca;
         ensure!(
             !is_set && public.names.is_empty(),
             "the public port has settings, but public.listen is missing: give the addresses to \
@@ -43,27 +43,58 @@ pub(super) fn check(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns the files of the certificate. `None` if an authority gives one.
-pub(super) fn files(config: &Config) -> anyhow::Result<Option<TlsFiles>> {
-    match (config.public.certificate.clone(), config.public.key.clone()) {
-        (Some(certificate), Some(key)) => Ok(Some(TlsFiles { certificate, key })),
+/// The place that the certificate comes from.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// Files of the operator.
+    Files(TlsFiles),
+    /// An authority that is asked.
+    Acme,
+    /// The server's own authority.
+    OwnCa,
+}
+
+/// Returns the place that the certificate comes from.
+///
+/// # Errors
+///
+/// Names the setting that is missing, or that contradicts another one.
+pub(super) fn source(config: &Config) -> anyhow::Result<Source> {
+    let public = &config.public;
+    if public.own_ca {
+        let has_files = public.certificate.is_some() || public.key.is_some();
+        ensure!(
+            !has_files,
+            "public.own_ca makes the certificate, but public.certificate and public.key name one: \
+             take one of the two out"
+        );
+        return Ok(Source::OwnCa);
+    }
+    match (public.certificate.clone(), public.key.clone()) {
+        (Some(certificate), Some(key)) => Ok(Source::Files(TlsFiles { certificate, key })),
         (Some(_), None) => bail!("public.certificate is set, but public.key is missing"),
         (None, Some(_)) => bail!("public.key is set, but public.certificate is missing"),
-        (None, None) => Ok(None),
+        (None, None) => Ok(Source::Acme),
     }
+}
+
+/// Returns the names in the certificate.
+pub(super) fn names(config: &Config) -> Vec<Host> {
+    let addresses = [config.public_address, config.other_public_address];
+    let addresses = addresses.into_iter().flatten().map(PublicName::from);
+    let given = &config.public.names;
+    let names = if given.is_empty() { addresses.collect() } else { given.clone() };
+    names.into_iter().map(|PublicName(name)| name).collect()
 }
 
 /// Returns the settings for certificates of an authority.
 pub(super) fn acme(config: &Config) -> acme::Settings {
     let public = &config.public;
-    let addresses = [config.public_address, config.other_public_address];
-    let addresses = addresses.into_iter().flatten().map(PublicName::from);
-    let names = if public.names.is_empty() { addresses.collect() } else { public.names.clone() };
     let http = &public.acme_http;
     acme::Settings {
         directory: public.acme_directory.clone(),
         contact: public.acme_contact.clone(),
-        names: names.into_iter().map(|PublicName(name)| name).collect(),
+        names: names(config),
         http: http.clone().unwrap_or_else(|| acme::http_addresses(&public.listen)),
     }
 }
@@ -223,18 +254,29 @@ mod tests {
             config.public.key = key.then(|| "k.pem".into());
             config
         };
-        assert!(files(&with(false, false)).unwrap().is_none(), "an authority gives it");
+        assert_eq!(source(&with(false, false)).unwrap(), Source::Acme);
         for (certificate, key, missing) in
             [(true, false, "public.key is missing"), (false, true, "public.certificate is missing")]
         {
-            let error = files(&with(certificate, key)).unwrap_err().to_string();
+            let mut config = with(certificate, key);
+            let error = source(&config).unwrap_err().to_string();
             assert!(error.contains(missing), "{error}");
+            config.public.own_ca = true;
+            let error = source(&config).unwrap_err().to_string();
+            assert!(error.contains("take one of the two out"), "{error}");
         }
+        let mut own_ca = with(false, false);
+        own_ca.public.own_ca = true;
+        assert_eq!(source(&own_ca).unwrap(), Source::OwnCa);
         let nameless = check(&config(&["127.0.0.1:0"], &[], None)).unwrap_err().to_string();
         assert!(nameless.contains("public.names"), "{nameless}");
         let mut unused = with(true, true);
         unused.public.listen.clear();
         let unused = check(&unused).unwrap_err().to_string();
+        assert!(unused.contains("public.listen is missing"), "{unused}");
+        own_ca.public.listen.clear();
+        own_ca.public.names.clear();
+        let unused = check(&own_ca).unwrap_err().to_string();
         assert!(unused.contains("public.listen is missing"), "{unused}");
     }
 }

@@ -148,9 +148,12 @@ const fn scopes(columns: &[usize]) -> Statuses {
     with(columns, 200, ADMINS)
 }
 
-const TABLE: [Row; 110] = [
+const TABLE: [Row; 112] = [
     row("GET", "/healthz", "", JSON, [200; CALLERS.len()]),
     row("GET", "/readyz", "", JSON, [200; CALLERS.len()]),
+    // This server has no authority of its own.
+    row("GET", "/ca.crt", "", JSON, [404; CALLERS.len()]),
+    row("GET", "/trust", "", JSON, [404; CALLERS.len()]),
     row("GET", "/ws", "", JSON, instead(200, 426, OPEN)),
     row("POST", "/api/v1/setup", SETUP, JSON, instead(200, 403, OPEN)),
     row("POST", "/api/v1/session", SIGN_IN, JSON, [401; CALLERS.len()]),

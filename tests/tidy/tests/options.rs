@@ -43,6 +43,11 @@ const EFFECTS: &[(&str, &str, &str)] = &[
     ),
     ("public.certificate", PUBLIC, "a_new_certificate_at_the_public_port_ends_no_connection"),
     ("public.key", PUBLIC, "a_new_certificate_at_the_public_port_ends_no_connection"),
+    (
+        "public.own_ca",
+        "tests/program/tests/operating/public_port/own_ca.rs",
+        "who_trusts_the_own_authority_of_a_server_reaches_it_over_tls",
+    ),
     ("public.acme_directory", ACME, "where_the_public_port_cannot_be_reached_port_80_serves"),
     ("public.acme_ca", ACME, "where_the_public_port_cannot_be_reached_port_80_serves"),
     ("public.acme_http", ACME, "where_the_public_port_cannot_be_reached_port_80_serves"),

@@ -75,6 +75,9 @@ macro_rules! actions {
 actions! {
     /// Ask if the server is alive, or ready: `GET /healthz`, `GET /readyz`.
     Health = Need::Nothing;
+    /// Read the certificate of the server's own authority, and how to trust it: `GET /ca.crt`,
+    /// `GET /trust`.
+    ReadAuthority = Need::Nothing;
     /// Open a WebSocket, on which nothing can be done before `register`: `GET /ws`.
     OpenSocket = Need::Nothing;
     /// Create the first admin with the setup link: `POST /api/v1/setup`.

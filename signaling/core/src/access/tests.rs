@@ -339,8 +339,9 @@ fn an_owner_is_changed_by_owners_only_and_a_session_by_its_own_requests() {
 fn an_action_admits_the_senders_that_it_needs_and_refuses_others_with_the_reason() {
     use Denied::{ClientsOnly, Everything, Expired, GatewaysOnly, Nobody};
     type Case = (Action, [Result<(), Denied>; 5]);
-    let table: [Case; 9] = [
+    let table: [Case; 10] = [
         (Action::Health, [Ok(()); 5]),
+        (Action::ReadAuthority, [Ok(()); 5]),
         (Action::Trickle, [Ok(()); 5]),
         (Action::Unregister, [Err(Nobody), Ok(()), Ok(()), Ok(()), Ok(())]),
         (

@@ -4,6 +4,7 @@ mod acme;
 mod authority;
 mod balancer;
 mod client;
+mod own_ca;
 mod set_ups;
 
 use std::io::{Read as _, Write as _};

@@ -14,7 +14,9 @@ use porthole_signaling_proto::GatewayId;
 use serde::Serialize;
 use url::Url;
 
-use crate::config::{Account, CameraFlag, LogFormat, Network, Ports, PublicName, Tree};
+use crate::config::{
+    Account, CaFingerprint, CameraFlag, LogFormat, Network, Ports, PublicName, Tree,
+};
 
 pub use access::{
     Asking, Claim, Invite, NewShare, NewToken, ResetUser, Role, Share, Token, User, UserAccess,
@@ -182,6 +184,10 @@ pub struct Gateway {
     /// Claim code, needed on the first start only.
     #[arg(long, value_name = "CODE")]
     claim: Option<String>,
+    /// SHA-256 fingerprint of the server's own certificate authority, as its log shows it; needed
+    /// on the first start only, and only if the server has one.
+    #[arg(long, value_name = "SHA256")]
+    ca_fingerprint: Option<CaFingerprint>,
     #[command(flatten)]
     gateway: GatewayFlags,
     #[command(flatten)]
@@ -562,6 +568,11 @@ impl Gateway {
         }
         tree.add_flag("--server", &["gateway", "server"], self.server.as_ref());
         tree.add_flag("--claim", &["gateway", "claim"], self.claim.as_ref());
+        tree.add_flag(
+            "--ca-fingerprint",
+            &["gateway", "ca_fingerprint"],
+            self.ca_fingerprint.as_ref(),
+        );
         self.gateway.configure(tree);
     }
 }

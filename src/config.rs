@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 pub use check::{AllErrors, check};
-pub use fingerprint::Fingerprint;
+pub use fingerprint::{CaFingerprint, Fingerprint};
 pub use log_format::LogFormat;
 pub use openid_connect::OpenidConnect;
 pub use port_mapping::PortMapping;
@@ -360,6 +360,9 @@ pub struct Gateway {
     /// A PEM file with certificates of authorities to trust beside those that browsers trust.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_certificates: Option<PathBuf>,
+    /// The fingerprint of the server's own authority, which is trusted from the first start on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_fingerprint: Option<CaFingerprint>,
     /// Connect to a signaling server on the Internet without TLS.
     pub allow_plain_http: bool,
     /// The time in which an RTSP camera must answer.
@@ -381,6 +384,7 @@ impl Default for Gateway {
             networks: Vec::new(),
             allow_ice_servers: Vec::new(),
             ca_certificates: None,
+            ca_fingerprint: None,
             allow_plain_http: false,
             camera_connect_timeout: Span { seconds: 10 },
             camera_silence_timeout: Span { seconds: 15 },

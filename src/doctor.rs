@@ -21,7 +21,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::cli::{self, DoctorRole};
 use crate::config::Config;
-use crate::{authorities, console, netcheck, public, turn};
+use crate::{authorities, console, netcheck, public, server_authority, turn};
 use finding::{Finding, Report};
 
 pub use http::ask_health;
@@ -113,6 +113,7 @@ fn connector(config: &Config) -> anyhow::Result<TlsConnector> {
     if config.public.own_ca {
         trusted.extend(public::own_authority(&config.data).ok().flatten());
     }
+    trusted.extend(server_authority::stored(&config.data).ok().flatten());
     Ok(TlsConnector::from(std::sync::Arc::new(authorities::trusting(trusted)?)))
 }
 

@@ -14,7 +14,10 @@ use url::Url;
 use crate::admin_api::{AdminApi, Roles};
 use crate::config::Config;
 use crate::reload::{Hangups, Loader, Role};
-use crate::{admin_api, authorities, console, data, public, reload, service_manager, shutdown};
+use crate::{
+    admin_api, authorities, console, data, public, reload, server_authority, service_manager,
+    shutdown,
+};
 
 /// Runs a gateway until the program is told to stop. SIGHUP reloads its cameras and its limit.
 pub async fn run(config: &Config, source: Loader) -> anyhow::Result<()> {
@@ -25,6 +28,7 @@ pub async fn run(config: &Config, source: Loader) -> anyhow::Result<()> {
     let claim = config.gateway.claim.as_ref().map(|claim| claim.reveal().to_owned());
     let hangups = Hangups::listen()?;
     let admin = AdminApi::bind(admin_api::configuration(config)).await?;
+    server_authority::obtain(config, &server).await?;
     let gateway = start(config, server, claim)?;
     let (live, running) = (Live::of(&gateway), config.clone());
     let reload = reload::follow(source, hangups, move |new| {
@@ -134,7 +138,8 @@ fn max_uplink(config: &Config) -> Option<u64> {
 }
 
 /// Returns the authorities to trust beside those that browsers trust: those in the file of
-/// `gateway.ca_certificates`, and the one of this machine's own public port.
+/// `gateway.ca_certificates`, the one of this machine's own public port, and the one with the
+/// fingerprint in `gateway.ca_fingerprint`.
 pub fn authorities_of(config: &Config) -> anyhow::Result<Vec<CertificateDer<'static>>> {
     let mut found = Vec::new();
     if let Some(file) = &config.gateway.ca_certificates {
@@ -144,6 +149,7 @@ pub fn authorities_of(config: &Config) -> anyhow::Result<Vec<CertificateDer<'sta
     if config.public.own_ca {
         found.extend(public::own_authority(&config.data)?);
     }
+    found.extend(server_authority::stored(&config.data)?);
     Ok(found)
 }
 

@@ -20,6 +20,7 @@ mod netcheck;
 mod open_files;
 mod public;
 mod reload;
+mod server_authority;
 mod service;
 mod service_manager;
 mod shutdown;

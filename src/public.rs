@@ -81,7 +81,7 @@ enum Keeper {
     /// The operator, who has it in files.
     Operator,
     /// An authority that is asked for each.
-    Acme(acme::Keeper),
+    Acme(Box<acme::Keeper>),
     /// The server's own authority.
     OwnCa(Box<own_ca::Keeper>),
 }
@@ -130,7 +130,7 @@ impl PublicPort {
             Source::Files(files) => (Arc::new(Certificate::from_files(files)?), Keeper::Operator),
             Source::Acme => {
                 let keeper = acme::Keeper::open(config, settings::acme(config))?;
-                (keeper.certificate(), Keeper::Acme(keeper))
+                (keeper.certificate(), Keeper::Acme(Box::new(keeper)))
             }
             Source::OwnCa => {
                 let names = settings::names(config);
@@ -179,8 +179,8 @@ impl PublicPort {
 fn tell(authority: &Authority, url: Option<&Url>) {
     let url = url.map_or("", Url::as_str);
     console::print_progress(format_args!(
-        "this server has its own certificate authority: open {url}trust on each device, and \
-         compare the SHA-256 fingerprint there with {}",
+        "this server has its own certificate authority, with the SHA-256 fingerprint {}: open \
+         {url}trust on each device",
         authority.fingerprint()
     ));
 }

@@ -254,7 +254,10 @@ pub(crate) async fn create_claim(
     {
         return Err(no_such_gateway());
     }
-    Ok(Json(app.driver.store.create_claim(&granted, replaces.as_ref()).await?))
+    let mut claim = app.driver.store.create_claim(&granted, replaces.as_ref()).await?;
+    let authority = app.authority.as_ref();
+    claim.ca_fingerprint = authority.map(|authority| authority.fingerprint().to_string());
+    Ok(Json(claim))
 }
 
 pub(crate) async fn create_token(

@@ -54,7 +54,7 @@ pub struct Fingerprint([u8; BYTES]);
 
 /// The error for a text that is no fingerprint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("it is not a SHA-256 fingerprint: 64 digits from 0 to F, with or without colons")]
+#[error("this is no SHA-256 fingerprint: give 64 digits from 0 to F, with or without colons")]
 pub struct InvalidFingerprint;
 
 impl Fingerprint {

@@ -98,7 +98,8 @@ fn unreachable_server(subject: String, error: &io::Error) -> Finding {
             subject,
             format!("its certificate is not trusted: {reason}"),
             "use the name that the certificate is for, or set gateway.ca_certificates to the \
-             certificate of its authority",
+             certificate of its authority; if the server has made one of its own, start the \
+             gateway with the fingerprint in the server's log: --ca-fingerprint",
         ),
         None => Finding::failure(
             subject,

@@ -225,6 +225,11 @@ pub struct Claim {
     pub code: String,
     /// The time in seconds within which the code can be used.
     pub expires_in_seconds: u32,
+    /// The fingerprint of the server's own certificate authority, if it has one: for
+    /// `porthole gateway --ca-fingerprint`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub ca_fingerprint: Option<String>,
 }
 
 /// A request to create an API token.

@@ -85,7 +85,7 @@ impl Store {
         write.audit(&event).await?;
         write.commit().await?;
         let expires_in_seconds = u32::try_from(end_s.saturating_sub(now)).unwrap_or(u32::MAX);
-        Ok(Claim { code, expires_in_seconds })
+        Ok(Claim { code, expires_in_seconds, ca_fingerprint: None })
     }
 
     /// Uses up a claim code and records the gateway, both or neither.

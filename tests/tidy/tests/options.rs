@@ -333,6 +333,11 @@ const EFFECTS: &[(&str, &str, &str)] = &[
         "a_gateway_relays_over_tls_where_it_trusts_the_certificate",
     ),
     (
+        "gateway.ca_fingerprint",
+        "src/server_authority.rs",
+        "the_authority_with_the_given_fingerprint_is_trusted_and_no_other",
+    ),
+    (
         "gateway.allow_plain_http",
         "gateway/src/link.rs",
         "s11_plain_http_is_refused_to_the_internet_and_fine_in_a_private_network",

@@ -2026,7 +2026,12 @@ code: string,
 /**
  * The time in seconds within which the code can be used.
  */
-expiresInSeconds: number, };
+expiresInSeconds: number,
+/**
+ * The fingerprint of the server's own certificate authority, if it has one: for
+ * `porthole gateway --ca-fingerprint`.
+ */
+caFingerprint?: string, };
 
 /**
  * A part of what an administrator may do, to which an API token can be limited.

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
-use porthole_test_support::porthole::Server;
+use porthole_test_support::porthole::{Server, binary};
 use porthole_test_support::ports::free_port;
-use porthole_test_support::program::Place;
+use porthole_test_support::program::{Place, Program};
 use porthole_test_support::scene::{Need, Scene, scene};
 
 use super::DEADLINE;
@@ -89,6 +89,41 @@ fn who_trusts_the_own_authority_of_a_server_reaches_it_over_tls() {
         ensure!(connect(port, "localhost", &authority, &[]).is_err(), "the name is gone");
         ensure!(download(scene, port)?.1 == fingerprint, "the authority is the same");
         ensure!(server.output()?.contains(&fingerprint), "each start tells it");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_gateway_trusts_the_own_authority_of_its_server_by_the_fingerprint() {
+    let name = "a_gateway_trusts_the_own_authority_of_its_server_by_the_fingerprint";
+    scene(name, &NEEDS, |scene| {
+        let port = free_port()?;
+        let mut server = start(scene, port, "'127.0.0.1'")?;
+        let (_, right) = download(scene, port)?;
+        let wrong = "0".repeat(64);
+        let (claim, token) = (server.claim()?, server.token("viewer", &[])?);
+        let data = scene.data("far")?;
+        let url = format!("https://127.0.0.1:{}", port.port());
+        for (what, flags, trusts) in [
+            // The claim code works once: here it is not sent.
+            ("wrong", &["--claim", &claim, "--ca-fingerprint", &wrong][..], false),
+            ("right", &["--claim", &claim, "--ca-fingerprint", &right], true),
+            ("later", &[], true),
+        ] {
+            let mut command = Place::Here.command(binary()?);
+            command.args(["gateway", "--server", &url]).args(flags).arg("--data").arg(&data);
+            command.args(["--camera", "far=test:320x180@15"]);
+            let mut gateway = Program::start(scene, what, &mut command)?;
+            if trusts {
+                server.wait_for_camera(&token, "far", DEADLINE).context(what)?;
+                gateway.stop()?;
+            } else {
+                let status = gateway.wait(DEADLINE)?;
+                let output = gateway.output()?;
+                let sentence = "so nothing was sent to it";
+                ensure!(!status.success() && output.contains(sentence), "{what}: {output}");
+            }
+        }
         Ok(())
     });
 }

@@ -119,7 +119,10 @@ async fn run(cli: &Arc<Cli>, loaded: Loaded) -> anyhow::Result<()> {
         Command::Backup(flags) => backup::backup(&config, file.as_deref(), flags).await,
         Command::Restore(flags) => backup::restore(&config, flags),
         Command::Audit(_) => admin::audit(&config).await,
-        Command::Config(cli::Config::Check(_)) => console::print_valid(file.as_deref(), &readable),
+        Command::Config(cli::Config::Check(_)) => {
+            public::check_own_ca(&config)?;
+            console::print_valid(file.as_deref(), &readable)
+        }
         // Handled before the configuration was loaded.
         Command::Bench(_) | Command::Config(cli::Config::Schema) => Ok(()),
         Command::Config(cli::Config::Show(_)) => {

@@ -42,7 +42,7 @@ pub use address::{with_address, with_turn};
 pub use own_ca::{
     FILES as OWN_CA_FILES, certificate_file as own_certificate, stored as own_authority,
 };
-pub use settings::{turn_url, url};
+pub use settings::{check_own_ca, turn_url, url};
 
 /// Time that a TLS handshake may take: two round trips and some lost segments on a bad mobile link.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);

@@ -255,6 +255,7 @@ where
 
 /// Builds the router for all of HTTP.
 pub(crate) fn router(app: &Arc<App>) -> Router {
+    let page_headers = PageHeaders::new(app.public_url.as_ref(), app.authority.is_some());
     let mut router = Router::new();
     for Route { method, path, action, handler } in routes() {
         debug!(%method, path, ?action, "route");
@@ -265,7 +266,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .fallback(assets::serve)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(from_fn_with_state(Arc::clone(app), count_response))
-        .layer(from_fn_with_state(PageHeaders::new(app.public_url.as_ref()), headers::add))
+        .layer(from_fn_with_state(page_headers, headers::add))
         .with_state(Arc::clone(app))
 }
 

@@ -41,12 +41,15 @@ pub(crate) struct PageHeaders {
 }
 
 impl PageHeaders {
-    pub(crate) fn new(public_url: Option<&Url>) -> Self {
+    /// Creates them for this public URL. A server with an authority of its own is never pinned to
+    /// TLS: after a change of the authority nobody could open the page that says how to trust it.
+    pub(crate) fn new(public_url: Option<&Url>, has_own_authority: bool) -> Self {
         let host = |url: &Url| {
             let host = url.host_str()?;
             Some(url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))
         };
-        let is_strict = public_url.is_some_and(|url| url.scheme() == "https" && is_public(url));
+        let is_strict = !has_own_authority
+            && public_url.is_some_and(|url| url.scheme() == "https" && is_public(url));
         Self { public_host: public_url.and_then(host), is_strict }
     }
 
@@ -132,7 +135,7 @@ mod tests {
     fn headers(public_url: Option<&str>, host: &str, path: &str) -> HeaderMap {
         let public_url = public_url.map(|url| Url::parse(url).unwrap());
         let mut headers = HeaderMap::new();
-        PageHeaders::new(public_url.as_ref()).set(Some(host), path, &mut headers);
+        PageHeaders::new(public_url.as_ref(), false).set(Some(host), path, &mut headers);
         headers
     }
 
@@ -157,6 +160,8 @@ mod tests {
             let found = found.get(header::STRICT_TRANSPORT_SECURITY).is_some();
             assert_eq!(found, strict, "{url:?}");
         }
+        let url = Url::parse("https://cams.example.org").unwrap();
+        assert!(!PageHeaders::new(Some(&url), true).is_strict, "with an authority of its own");
     }
 
     #[test]

@@ -47,7 +47,11 @@ pub(super) fn check(patient: &Patient<'_>) -> Vec<Finding> {
         add("TURN", &config.turn.tls_certificate, &config.turn.tls_key);
     }
     if patient.has_signaling() && !public.listen.is_empty() && public.certificate.is_none() {
-        if public.own_ca {
+        if let Err(error) = public::check_own_ca(config) {
+            let text = "has no name to vouch for, so that Porthole does not start";
+            let finding = Finding::failure("own certificate authority", text, error.to_string());
+            findings.push(finding);
+        } else if public.own_ca {
             findings.extend(check_own(&config.data));
         } else {
             findings.push(check_given(&public::acme_certificate(&config.data)));

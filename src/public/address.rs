@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use tracing::warn;
 use url::Host;
 
+use super::settings::check_own_ca;
 use crate::config::{Config, PublicName, Turn};
 use crate::console;
 
@@ -42,12 +43,7 @@ pub async fn with_address(mut config: Config) -> anyhow::Result<Config> {
              address by which the Internet reaches this machine"
         );
         let local = local_addresses(&config);
-        ensure!(
-            !config.public.own_ca || !config.public.names.is_empty(),
-            "public.own_ca issues a certificate for the names and addresses by which devices in \
-             the local network reach this machine: set public.names, for example to \
-             [\"192.168.1.7\", \"cams.lan\"]"
-        );
+        check_own_ca(&config)?;
         let found = match config.public.names.first() {
             Some(_) if !local.is_empty() => local,
             Some(name) => addresses_of(name).await.unwrap_or_else(|error| {

@@ -78,6 +78,22 @@ pub(super) fn source(config: &Config) -> anyhow::Result<Source> {
     }
 }
 
+/// Checks that the server's own authority has a name to vouch for.
+///
+/// # Errors
+///
+/// Names the setting that is missing.
+pub fn check_own_ca(config: &Config) -> anyhow::Result<()> {
+    let public = &config.public;
+    ensure!(
+        !public.own_ca || !public.names.is_empty() || config.public_address.is_some(),
+        "public.own_ca issues a certificate for the names and addresses by which devices in the \
+         local network reach this machine: set public.names, for example to [\"192.168.1.7\", \
+         \"cams.lan\"]"
+    );
+    Ok(())
+}
+
 /// Returns the names in the certificate.
 pub(super) fn names(config: &Config) -> Vec<Host> {
     let addresses = [config.public_address, config.other_public_address];
@@ -274,8 +290,13 @@ mod tests {
         unused.public.listen.clear();
         let unused = check(&unused).unwrap_err().to_string();
         assert!(unused.contains("public.listen is missing"), "{unused}");
-        own_ca.public.listen.clear();
+        assert!(check_own_ca(&own_ca).is_ok());
         own_ca.public.names.clear();
+        let nameless = check_own_ca(&own_ca).unwrap_err().to_string();
+        assert!(nameless.contains("set public.names"), "{nameless}");
+        own_ca.public_address = Some("192.168.1.7".parse().unwrap());
+        assert!(check_own_ca(&own_ca).is_ok());
+        own_ca.public.listen.clear();
         let unused = check(&own_ca).unwrap_err().to_string();
         assert!(unused.contains("public.listen is missing"), "{unused}");
     }

@@ -25,8 +25,8 @@ const DAY_S: u64 = 24 * 3600;
 const AUTHORITY_LIFE_S: u64 = 3650 * DAY_S;
 /// Life with which an authority issues nothing more.
 const AUTHORITY_REST_S: u64 = 90 * DAY_S;
-/// Life of a certificate: iPhones refuse those with more than 825 days, and browsers those of public
-/// authorities with more than 398.
+/// Life of a certificate: iPhones refuse those with more than 825 days, and browsers those of
+/// public authorities with more than 398.
 const CERTIFICATE_LIFE_S: u64 = 398 * DAY_S;
 /// Time before the issue from which on a certificate is valid, for devices whose clock is behind.
 const BACKDATED_S: u64 = DAY_S;

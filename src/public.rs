@@ -20,7 +20,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use porthole_signaling::{Authority, Entrance};
+use porthole_signaling::{Authority, Entrance, HttpVersion};
 use porthole_turn_server::{Server as TurnServer, TlsClient};
 use tokio::io::AsyncBufReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
@@ -61,6 +61,8 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 const STUN_ALPN: [&[u8]; 2] = [b"stun.turn", b"stun.nat-discovery"];
 /// The application protocol of HTTP/1.1 (RFC 7301 §6), over which WebSockets go, too.
 const HTTP_ALPN: &[u8] = b"http/1.1";
+/// The application protocol of HTTP/2 over TLS (RFC 9113 §3.2).
+const HTTP2_ALPN: &[u8] = b"h2";
 /// The bits of the first byte that are 0 in every STUN message (RFC 8489 §5). A method of HTTP
 /// begins with a letter.
 const NOT_STUN: u8 = 0b1100_0000;
@@ -89,7 +91,7 @@ enum Keeper {
 /// The protocol inside of TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Protocol {
-    Http,
+    Http(HttpVersion),
     Turn,
 }
 
@@ -193,7 +195,7 @@ fn now_s() -> u64 {
 fn protocols(has_turn: bool, has_challenges: bool) -> Vec<Vec<u8>> {
     let turn = STUN_ALPN.into_iter().filter(|_| has_turn);
     let challenges = [acme::ALPN].into_iter().filter(|_| has_challenges);
-    turn.chain([HTTP_ALPN]).chain(challenges).map(<[u8]>::to_vec).collect()
+    turn.chain([HTTP2_ALPN, HTTP_ALPN]).chain(challenges).map(<[u8]>::to_vec).collect()
 }
 
 async fn accept(listener: TcpListener, inside: Arc<Inside>, stop: CancellationToken) {
@@ -236,7 +238,7 @@ impl Inside {
         };
         drop(opening);
         match opened {
-            Ok((Protocol::Http, stream)) => visitor.serve(stream),
+            Ok((Protocol::Http(version), stream)) => visitor.serve(version, stream),
             Ok((Protocol::Turn, stream)) => {
                 // From here on the limits of the TURN server are in effect.
                 drop(visitor);
@@ -280,7 +282,8 @@ async fn open(
     let mut stream = timeout(HANDSHAKE_TIME, acceptor.accept(stream)).await??;
     let (_, tls) = stream.get_ref();
     let protocol = match tls.alpn_protocol() {
-        Some(HTTP_ALPN) => Protocol::Http,
+        Some(HTTP_ALPN) => Protocol::Http(HttpVersion::Http1),
+        Some(HTTP2_ALPN) => Protocol::Http(HttpVersion::Http2),
         // An authority has seen the certificate, which is all that it wants.
         Some(acme::ALPN) => return Err(ErrorKind::ConnectionAborted.into()),
         // The server has only offered the others.
@@ -293,5 +296,6 @@ async fn open(
 /// Finds out the protocol by the first byte, which stays in the stream. Each client speaks first.
 async fn detect(stream: &mut TlsStream<TcpStream>) -> io::Result<Protocol> {
     let first = *stream.fill_buf().await?.first().ok_or(ErrorKind::UnexpectedEof)?;
-    Ok(if first & NOT_STUN == 0 { Protocol::Turn } else { Protocol::Http })
+    let http = Protocol::Http(HttpVersion::Http1);
+    Ok(if first & NOT_STUN == 0 { Protocol::Turn } else { http })
 }

@@ -16,6 +16,7 @@ mod config;
 mod device;
 mod driver;
 mod headers;
+mod http2;
 mod listener;
 mod metrics;
 mod network;
@@ -39,7 +40,7 @@ mod whep;
 
 pub use authority::{Authority, Fingerprint, InvalidFingerprint};
 pub use config::{Asset, Config, Join, OpenidConnect, PlaceLimits, ProviderError, TrustProxy};
-pub use listener::{Entrance, Visitor};
+pub use listener::{Entrance, HttpVersion, Visitor};
 pub use metrics::Metrics;
 pub use porthole_signaling_core::{
     Limits, Rate, TurnCondition, TurnConditions, TurnConfig, TurnServer, TurnUser,

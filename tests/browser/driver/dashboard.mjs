@@ -22,6 +22,8 @@
 //   { download: name, file }                       clicks a button, and saves the file that comes
 //   { read: name, role }                           prints the text of an element
 //   { text: true }                                 prints the text of the whole page
+//   { protocols: true }                            prints the versions of HTTP over which files of
+//                                                  the page came
 //   { screenshot: file, fullPage }
 //   { colorScheme: "dark" } { viewport: {width, height} }
 //   { watch: seconds }                             prints getStats, see `watch`
@@ -173,6 +175,7 @@ const actions = {
     emit("read", { name: step.read, text });
   },
   text: async (page) => emit("text", { text: await page.locator("body").innerText() }),
+  protocols: async (page) => emit("protocols", { protocols: await page.evaluate(protocols) }),
   screenshot: (page, step) =>
     page.screenshot({ path: step.screenshot, fullPage: step.fullPage ?? false }),
   colorScheme: (page, step) => page.emulateMedia({ colorScheme: step.colorScheme }),
@@ -243,6 +246,14 @@ async function plugIn(page, transport) {
   const options = { protocol: "ctap2", transport, automaticPresenceSimulation: true };
   const verified = { hasResidentKey: true, hasUserVerification: true, isUserVerified: true };
   await session.send("WebAuthn.addVirtualAuthenticator", { options: { ...options, ...verified } });
+}
+
+// Returns the versions of HTTP of the files from the page's own server, in the page. What comes
+// from the cache has none.
+function protocols() {
+  const files = performance.getEntriesByType("resource");
+  const own = files.filter((file) => file.name.startsWith(`${location.origin}/`));
+  return [...new Set(own.map((file) => file.nextHopProtocol).filter((name) => name !== ""))];
 }
 
 async function axe(page, name) {

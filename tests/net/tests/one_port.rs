@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use porthole_net_tests::authority::{Authority, DIRECTORY, key_digest};
-use porthole_test_support::browser::Browser;
+use porthole_test_support::browser::{Browser, event};
 use porthole_test_support::lab::{Host, Lab, SERVER_ADDRESS};
 use porthole_test_support::nat::NatKind;
 use porthole_test_support::porthole::{Server, binary};
@@ -109,6 +109,7 @@ fn a_picture_comes_through_two_networks_that_let_only_443_out() {
             { "click": "Create account" },
             { "click": "cam", "role": "link" },
             { "watch": 2, "timeoutMs": PICTURE_DEADLINE.as_millis() },
+            { "protocols": true },
         ]);
         let arguments = json!({ "steps": steps, "trustedKey": trusted });
         let mut dashboard =
@@ -116,6 +117,9 @@ fn a_picture_comes_through_two_networks_that_let_only_443_out() {
         dashboard.finish(DASHBOARD_DEADLINE)?;
         let sample = dashboard.sample()?;
         ensure!(sample.frames_decoded >= FRAMES / 2, "too few frames: {sample:?}");
+        // The WebSocket beside them, without which there is no picture, is HTTP/1.1.
+        let files = dashboard.last(event("protocols"))?.context("no files")?;
+        ensure!(files["protocols"] == json!(["h2"]), "{files}");
         Ok(())
     });
 }

@@ -4,6 +4,7 @@ mod acme;
 mod authority;
 mod balancer;
 mod client;
+mod http2;
 mod own_ca;
 mod set_ups;
 
@@ -100,7 +101,7 @@ fn one_port_serves_the_dashboard_websockets_players_and_turn() {
         let link = port.server.setup_link()?;
         ensure!(link.starts_with(&format!("https://localhost:{}/", port.address.port())), "{link}");
 
-        for protocols in [&["http/1.1"][..], &["h2", "http/1.1"], &[]] {
+        for protocols in [&["http/1.1"][..], &["http/1.1", "smtp"], &[]] {
             port.check_health(protocols)?;
         }
         let (status, page) = request(&mut port.connect(&["http/1.1"])?, "GET / HTTP/1.1", "")?;
@@ -173,7 +174,7 @@ fn a_new_certificate_at_the_public_port_ends_no_connection() {
     });
 }
 
-/// Takes about 10 s, after which slow openings are given up.
+/// Takes about 20 s, after which slow openings are given up.
 #[test]
 fn hostile_openings_of_the_public_port_hurt_nobody_else() {
     let name = "hostile_openings_of_the_public_port_hurt_nobody_else";
@@ -240,6 +241,25 @@ fn hostile_openings_of_the_public_port_hurt_nobody_else() {
         }
         port.check_health(&[])?;
         registered.check()
+    });
+}
+
+/// Takes about 20 s: a connection has 10 s without a request, and as long for its farewell.
+#[test]
+fn silence_over_http_2_is_given_up() {
+    scene("silence_over_http_2_is_given_up", &[Need::Program, Need::Tool("openssl")], |scene| {
+        let port = Port::start(scene)?;
+        let silent = port.connect(&["h2"])?;
+        // It has begun, and does nothing else.
+        let mut idle = port.connect(&["h2"])?;
+        idle.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")?;
+        for (what, stream) in
+            [("silence", &mut { silent.sock }), ("no request", &mut { idle.sock })]
+        {
+            stream.set_read_timeout(Some(DEADLINE))?;
+            ensure!(ends(stream), "{what} is given up");
+        }
+        port.check_health(&[])
     });
 }
 

@@ -5,6 +5,7 @@
 mod challenge;
 mod http;
 mod order;
+mod renewal;
 mod schedule;
 mod store;
 mod trouble;
@@ -13,19 +14,21 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use instant_acme::{Account, NewAccount};
+use instant_acme::{Account, CertificateIdentifier, Error, NewAccount};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 use url::{Host, Url};
 
 use super::certificate::Certificate;
+use super::facts::Facts;
 use super::now_s;
 use crate::authorities;
 use crate::config::Config;
 use challenge::HttpAnswers;
 use http::Client;
 use order::Kind;
+use renewal::{Advice, Answer};
 use schedule::Schedule;
 use store::Store;
 use trouble::Trouble;
@@ -35,6 +38,8 @@ pub use store::{FILES, certificate_file};
 
 /// Time for one order, with all its challenges.
 const ORDER_TIME: Duration = Duration::from_secs(180);
+/// Time for a question about the renewal, which is no order.
+const QUESTION_TIME: Duration = Duration::from_secs(60);
 /// Longest time between two looks at the clock, which may be set, or stand still while the machine
 /// sleeps.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60 * 60);
@@ -100,14 +105,21 @@ impl Keeper {
 
     async fn keep(&self) {
         let mut schedule = Schedule::default();
+        let mut advice = Advice::new(rand::random());
         loop {
             let facts = self.store.facts();
-            let wait = schedule.wait(facts.as_ref(), &self.settings.names, now_s());
+            let facts = facts.as_ref();
+            if let Some(facts) = facts {
+                self.take_advice(&mut advice, facts).await;
+            }
+            let advised_s = facts.and_then(|facts| advice.moment_s(facts));
+            let wait = schedule.wait(facts, &self.settings.names, advised_s, now_s());
             if !wait.is_zero() {
                 sleep(wait.min(LONGEST_SLEEP)).await;
                 continue;
             }
-            match self.obtain().await {
+            let replaced = facts.and_then(|facts| advice.replaced(facts));
+            match self.obtain(replaced.as_ref()).await {
                 Ok(()) => {
                     schedule.succeeded(self.store.facts().as_ref(), now_s());
                     self.tell();
@@ -126,6 +138,33 @@ impl Keeper {
         }
     }
 
+    /// Asks the authority when to renew the certificate, if it is time to. Without an answer it is
+    /// renewed as if there were no such question.
+    async fn take_advice(&self, advice: &mut Advice, facts: &Facts) {
+        let Some(certificate) = advice.question(facts, now_s()) else { return };
+        let answer = timeout(QUESTION_TIME, self.ask(&certificate)).await;
+        let answer = answer.unwrap_or(Err(Error::Str("an answer in time")));
+        if let Err(error) = &answer {
+            debug!(%error, "the authority does not say when to renew the certificate");
+        }
+        let answer = answer.ok();
+        advice.heard(certificate, answer.as_ref(), now_s());
+        if let (Some(answer), Some(at_s)) = (answer, advice.moment_s(facts)) {
+            let hours = at_s.saturating_sub(now_s()) / 3600;
+            let reason = answer.explanation.as_deref().map(trouble::cleaned);
+            debug!(hours, reason, "the authority has said when to renew the certificate");
+        }
+    }
+
+    /// Asks the authority about a certificate, in the name of the account that has ordered it.
+    async fn ask(&self, certificate: &CertificateIdentifier<'_>) -> Result<Answer, Error> {
+        let credentials = self.store.account(self.settings.directory.as_str());
+        let credentials = credentials.ok_or(Error::Str("an account at this authority"))?;
+        let builder = Account::builder_with_http(Box::new(self.client.clone()));
+        let account = builder.from_credentials(credentials).await?;
+        renewal::ask(&account, certificate).await
+    }
+
     /// Logs the new certificate.
     fn tell(&self) {
         let Some(facts) = self.store.facts() else { return };
@@ -134,8 +173,12 @@ impl Keeper {
         info!("the public port has a certificate for {}, valid for {hours} h", names.join(", "));
     }
 
-    /// Gets a certificate by the first kind of challenge that works.
-    async fn obtain(&self) -> Result<(), Trouble> {
+    /// Gets a certificate by the first kind of challenge that works, in place of one that the
+    /// authority knows.
+    async fn obtain(
+        &self,
+        replaced: Option<&CertificateIdentifier<'static>>,
+    ) -> Result<(), Trouble> {
         let account = timeout(ORDER_TIME, self.account()).await.map_err(|_| self.silent())??;
         let mut first = None;
         let kinds = if self.settings.http.is_empty() { &KINDS[..1] } else { &KINDS[..] };
@@ -146,13 +189,14 @@ impl Keeper {
                 Kind::Http => match HttpAnswers::listen(&self.settings.http) {
                     Ok(answers) => Some(answers),
                     Err(error) => {
-                        tracing::debug!(%error, "HTTP challenges cannot be answered");
+                        debug!(%error, "HTTP challenges cannot be answered");
                         break;
                     }
                 },
             };
             let tls = self.certificate.answers();
-            let order = order::obtain(&account, &self.settings.names, tls, answers.as_ref());
+            let names = &self.settings.names;
+            let order = order::obtain(&account, names, replaced, tls, answers.as_ref());
             let issued = timeout(ORDER_TIME, order).await.unwrap_or_else(|_| Err(self.silent()));
             match issued {
                 Ok(issued) => return self.use_new(&issued),

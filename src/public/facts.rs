@@ -1,9 +1,10 @@
 //! Facts about the certificate of the public port, read from the certificate itself.
 
-use tokio_rustls::rustls::pki_types::CertificateDer;
+use instant_acme::CertificateIdentifier;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, Der};
 use url::Host;
-use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
+use x509_parser::prelude::{FromDer as _, GeneralName, ParsedExtension, X509Certificate};
 
 /// Facts about a certificate.
 #[derive(Debug, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub(super) struct Facts {
     /// Seconds since 1970.
     pub(super) not_after_s: u64,
     pub(super) names: Vec<Host>,
+    /// The name by which its authority knows it (RFC 9773 §4.1).
+    pub(super) identifier: Option<CertificateIdentifier<'static>>,
 }
 
 impl Facts {
@@ -27,6 +30,7 @@ impl Facts {
             not_before_s: second(validity.not_before.timestamp())?,
             not_after_s: second(validity.not_after.timestamp())?,
             names: names.value.general_names.iter().filter_map(host).collect(),
+            identifier: identifier(&certificate),
         })
     }
 
@@ -44,6 +48,18 @@ impl Facts {
     pub(super) fn life_s(&self) -> u64 {
         self.not_after_s.saturating_sub(self.not_before_s)
     }
+}
+
+fn identifier(certificate: &X509Certificate<'_>) -> Option<CertificateIdentifier<'static>> {
+    for extension in certificate.extensions() {
+        if let ParsedExtension::AuthorityKeyIdentifier(authority) = extension.parsed_extension()
+            && let Some(key) = &authority.key_identifier
+        {
+            let serial = Der::from_slice(certificate.raw_serial());
+            return Some(CertificateIdentifier::new(Der::from_slice(key.0), serial).into_owned());
+        }
+    }
+    None
 }
 
 fn host(name: &GeneralName<'_>) -> Option<Host> {

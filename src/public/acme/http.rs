@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::HOST;
+use http::header::{HOST, RETRY_AFTER};
 use http::uri::{PathAndQuery, Scheme};
-use http::{HeaderValue, Request, Response, Uri};
+use http::{HeaderMap, HeaderValue, Request, Response, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -25,6 +25,9 @@ use tokio_util::task::AbortOnDropHandle;
 const REQUEST_TIME: Duration = Duration::from_secs(30);
 /// The longest response, in bytes: a chain of certificates has 10 kB.
 const MAX_BODY: usize = 256 * 1024;
+/// Longest time, in seconds, after which an authority may want to be asked again: a week. The
+/// client of the protocol adds it to the time of day, and must not leave what can be counted.
+const LONGEST_RETRY_S: u64 = 7 * 24 * 60 * 60;
 /// The port of HTTPS.
 const HTTPS_PORT: u16 = 443;
 
@@ -57,7 +60,8 @@ impl Client {
         let tls = self.0.connect(name, tcp).await?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(tls)).await?;
         let _connection = AbortOnDropHandle::new(tokio::spawn(connection));
-        let (parts, body) = sender.send_request(request).await?.into_parts();
+        let (mut parts, body) = sender.send_request(request).await?.into_parts();
+        bound_retry(&mut parts.headers);
         let body = Limited::new(body, MAX_BODY).collect().await?.to_bytes();
         Ok(Response::from_parts(parts, Full::new(body)).into())
     }
@@ -73,6 +77,14 @@ impl HttpClient for Client {
             let response = timeout(REQUEST_TIME, exchange).await.map_err(AnyError::from);
             response.and_then(|response| response).map_err(Error::Other)
         })
+    }
+}
+
+/// Shortens the time after which to ask again, if it is too long.
+fn bound_retry(headers: &mut HeaderMap) {
+    let seconds = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+    if seconds.and_then(|text| text.trim().parse().ok()).is_some_and(|s: u64| s > LONGEST_RETRY_S) {
+        headers.insert(RETRY_AFTER, HeaderValue::from(LONGEST_RETRY_S));
     }
 }
 
@@ -92,6 +104,21 @@ fn prepare<B>(mut request: Request<B>) -> Result<(Request<B>, String, u16), AnyE
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_time_to_ask_again_is_bounded() {
+        for (sent, left) in [
+            ("21600", "21600"),
+            ("604801", "604800"),
+            ("18446744073709551615", "604800"),
+            ("99999999999999999999", "99999999999999999999"),
+            ("Fri, 31 Dec 1999 23:59:59 GMT", "Fri, 31 Dec 1999 23:59:59 GMT"),
+        ] {
+            let mut headers = HeaderMap::from_iter([(RETRY_AFTER, sent.parse().unwrap())]);
+            bound_retry(&mut headers);
+            assert_eq!(headers[RETRY_AFTER], left);
+        }
+    }
 
     #[test]
     fn requests_go_over_tls_with_their_host() {

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use instant_acme::{
-    Account, AuthorizationStatus, ChallengeType, Identifier, NewOrder, Order, OrderStatus,
-    RetryPolicy,
+    Account, AuthorizationStatus, CertificateIdentifier, ChallengeType, Error, Identifier,
+    NewOrder, Order, OrderStatus, RetryPolicy,
 };
+use tracing::debug;
 use url::Host;
 
 use super::challenge::{HttpAnswers, TlsAnswers, address};
@@ -52,21 +53,27 @@ impl Drop for Answers<'_> {
     }
 }
 
-/// Orders a certificate. Challenges are answered by HTTP if there is an `http`, else by TLS.
+/// Orders a certificate, in place of another one if there is one to replace. Challenges are
+/// answered by HTTP if there is an `http`, else by TLS.
 pub(super) async fn obtain(
     account: &Account,
     names: &[Host],
+    replaced: Option<&CertificateIdentifier<'static>>,
     tls: &TlsAnswers,
     http: Option<&HttpAnswers>,
 ) -> Result<Issued, Trouble> {
     let kind = if http.is_some() { Kind::Http } else { Kind::TlsAlpn };
     let identifiers: Vec<_> = names.iter().map(identifier).collect();
-    let mut new_order = NewOrder::new(&identifiers);
     let has_address = names.iter().any(|name| address(name).is_some());
-    if has_address && account.profiles().any(|profile| profile.name == SHORT_LIVED) {
-        new_order = new_order.profile(SHORT_LIVED);
-    }
-    let mut order = account.new_order(&new_order).await?;
+    let is_short = has_address && account.profiles().any(|profile| profile.name == SHORT_LIVED);
+    let plain = || {
+        let new_order = NewOrder::new(&identifiers);
+        if is_short { new_order.profile(SHORT_LIVED) } else { new_order }
+    };
+    let mut order = match replaced {
+        Some(replaced) => replace(account, plain, replaced).await?,
+        None => account.new_order(&plain()).await?,
+    };
     let answers = Answers { tls, http };
     let checked = check(&mut order, kind, &answers).await;
     if let Err(trouble) = checked {
@@ -78,6 +85,22 @@ pub(super) async fn obtain(
     let chain = order.poll_certificate(&RetryPolicy::new().timeout(PATIENCE)).await;
     let chain = chain.map_err(|error| Trouble::from(error).after_issue())?;
     Ok(Issued { chain, key })
+}
+
+/// Places an order that replaces a certificate (RFC 9773 §5), which authorities count less. If it
+/// is refused, for example because another order has replaced it, it is an order like any other.
+async fn replace<'a>(
+    account: &Account,
+    plain: impl Fn() -> NewOrder<'a>,
+    replaced: &CertificateIdentifier<'static>,
+) -> Result<Order, Error> {
+    match account.new_order(&plain().replaces(replaced.clone())).await {
+        Ok(order) => Ok(order),
+        Err(error) => {
+            debug!(%error, "the authority does not let an order replace the certificate");
+            account.new_order(&plain()).await
+        }
+    }
 }
 
 fn identifier(name: &Host) -> Identifier {

@@ -1,5 +1,5 @@
-//! The time of the next order: when the certificate has used two thirds of its life, and after a
-//! failure later and later. No clock is read here.
+//! The time of the next order: when the authority has said, else when the certificate has used two
+//! thirds of its life, and after a failure later and later. No clock is read here.
 
 use std::time::Duration;
 
@@ -22,6 +22,10 @@ const PAUSES_IN_LIFE: u64 = 8;
 /// Longest pause: a certificate for six days still has three tries a day in its last two days.
 const LONGEST_PAUSE: Duration = Duration::from_secs(8 * 60 * 60);
 
+/// The sixths of a certificate's life after which it is renewed whatever its authority says, so
+/// that there is time for tries that fail.
+const LATEST_SIXTHS: u64 = 5;
+
 /// The times of the next tries.
 #[derive(Debug, Default)]
 pub(super) struct Schedule {
@@ -31,10 +35,17 @@ pub(super) struct Schedule {
 }
 
 impl Schedule {
-    /// Returns the time until the next order: none if it is due.
-    pub(super) fn wait(&self, facts: Option<&Facts>, names: &[Host], now_s: u64) -> Duration {
+    /// Returns the time until the next order: none if it is due. `advised_s` is the time that the
+    /// authority has said for this certificate, in seconds since 1970.
+    pub(super) fn wait(
+        &self,
+        facts: Option<&Facts>,
+        names: &[Host],
+        advised_s: Option<u64>,
+        now_s: u64,
+    ) -> Duration {
         let due_s = match facts {
-            Some(facts) if facts.covers(names) => facts.renewal_s(),
+            Some(facts) if facts.covers(names) => renewal_s(facts, advised_s),
             Some(_) | None => 0,
         };
         Duration::from_secs(due_s.max(self.not_before_s).saturating_sub(now_s))
@@ -65,6 +76,13 @@ impl Schedule {
     }
 }
 
+/// Returns the time of a certificate's renewal: the one that its authority has said, within bounds,
+/// else when two thirds of its life are over.
+fn renewal_s(facts: &Facts, advised_s: Option<u64>) -> u64 {
+    let latest_s = facts.not_before_s.saturating_add(facts.life_s() / 6 * LATEST_SIXTHS);
+    advised_s.map_or(facts.renewal_s(), |advised_s| advised_s.min(latest_s))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,6 +102,7 @@ mod tests {
             not_before_s: 1000,
             not_after_s: 1000 + life_s,
             names: names.to_vec(),
+            identifier: None,
         };
         let schedule = Schedule::default();
         for (life_s, now_s, wait_s) in [
@@ -94,12 +113,42 @@ mod tests {
             (60, 1000, 40),
             (60, 0, 1040),
         ] {
-            let wait = schedule.wait(Some(&facts(life_s)), &names, now_s);
+            let wait = schedule.wait(Some(&facts(life_s)), &names, None, now_s);
             assert_eq!(wait.as_secs(), wait_s, "{life_s} {now_s}");
         }
         let others = [host("a.example"), host("b.example")];
-        assert!(schedule.wait(Some(&facts(DAY)), &others, 1000).is_zero(), "another name");
-        assert!(schedule.wait(None, &names, 1000).is_zero(), "no certificate");
+        assert!(
+            schedule.wait(Some(&facts(DAY)), &others, Some(9000), 1000).is_zero(),
+            "another name"
+        );
+        assert!(schedule.wait(None, &names, None, 1000).is_zero(), "no certificate");
+    }
+
+    #[test]
+    fn a_certificate_is_renewed_when_its_authority_says_and_in_time() {
+        let names = [host("a.example")];
+        let facts = Facts {
+            not_before_s: 0,
+            not_after_s: 90 * DAY,
+            names: names.to_vec(),
+            identifier: None,
+        };
+        for (what, advised_s, now_s, wait_s) in [
+            ("the authority does not say", None, 50 * DAY, 10 * DAY),
+            ("a window in the past", Some(DAY), 50 * DAY, 0),
+            ("before two thirds", Some(55 * DAY), 50 * DAY, 5 * DAY),
+            ("after two thirds", Some(65 * DAY), 61 * DAY, 4 * DAY),
+            ("far away", Some(89 * DAY), 61 * DAY, 14 * DAY),
+            ("never", Some(u64::MAX), 75 * DAY, 0),
+        ] {
+            let wait = Schedule::default().wait(Some(&facts), &names, advised_s, now_s);
+            assert_eq!(wait.as_secs(), wait_s, "{what}");
+        }
+        // An authority that always says so gets no more orders than others.
+        let mut schedule = Schedule::default();
+        schedule.succeeded(Some(&facts), 50 * DAY);
+        let wait = schedule.wait(Some(&facts), &names, Some(DAY), 50 * DAY);
+        assert_eq!(wait, PAUSE_AFTER_SUCCESS);
     }
 
     #[test]
@@ -116,16 +165,21 @@ mod tests {
             for expected in minutes {
                 let pause = schedule.failed(&trouble, now_s);
                 assert_eq!(pause.as_secs(), expected * MINUTE, "{trouble:?}");
-                assert_eq!(schedule.wait(None, &[], now_s), pause);
+                assert_eq!(schedule.wait(None, &[], None, now_s), pause);
                 now_s += pause.as_secs();
-                assert!(schedule.wait(None, &[], now_s).is_zero());
+                assert!(schedule.wait(None, &[], None, now_s).is_zero());
             }
             for _ in 0..100 {
                 assert!(schedule.failed(&trouble, now_s) <= LONGEST_PAUSE);
             }
-            let facts = Facts { not_before_s: 0, not_after_s: 90 * DAY, names: Vec::new() };
+            let facts = Facts {
+                not_before_s: 0,
+                not_after_s: 90 * DAY,
+                names: Vec::new(),
+                identifier: None,
+            };
             schedule.succeeded(Some(&facts), now_s);
-            assert_eq!(schedule.wait(None, &[], now_s), PAUSE_AFTER_SUCCESS);
+            assert_eq!(schedule.wait(None, &[], None, now_s), PAUSE_AFTER_SUCCESS);
             assert_eq!(schedule.failed(&trouble, now_s).as_secs(), minutes[0] * MINUTE);
         }
     }

@@ -127,7 +127,7 @@ impl Store {
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
-    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+    use rcgen::{CertificateParams, KeyIdMethod, KeyPair, SerialNumber, date_time_ymd};
     use url::Host;
 
     use super::*;
@@ -167,6 +167,27 @@ mod tests {
         let nonsense = Issued { chain: "nonsense".to_owned(), key: String::new() };
         assert!(store.save_certificate(&nonsense).is_err());
         assert_eq!(store.facts(), Some(facts), "the one that works stays");
+    }
+
+    #[test]
+    fn a_certificate_has_the_identifier_that_its_authority_knows() {
+        // Key and number of the example of RFC 9773 §4.1.
+        let key_id = [
+            0x69, 0x88, 0x5b, 0x6b, 0x87, 0x46, 0x40, 0x41, 0xe1, 0xb3, 0x7b, 0x84, 0x7b, 0xa0,
+            0xae, 0x2c, 0xde, 0x01, 0xc8, 0xd4,
+        ];
+        for (names_authority, identifier) in
+            [(true, Some("aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE")), (false, None)]
+        {
+            let mut params = CertificateParams::new(["a.example".to_owned()]).unwrap();
+            params.serial_number = Some(SerialNumber::from_slice(&[0x87, 0x65, 0x43, 0x21]));
+            params.key_identifier_method = KeyIdMethod::PreSpecified(key_id.to_vec());
+            params.use_authority_key_identifier_extension = names_authority;
+            let key = KeyPair::generate().unwrap();
+            let facts = Facts::read(params.self_signed(&key).unwrap().pem().as_bytes()).unwrap();
+            let found = facts.identifier.map(|identifier| identifier.to_string());
+            assert_eq!(found.as_deref(), identifier);
+        }
     }
 
     #[test]

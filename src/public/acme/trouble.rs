@@ -187,7 +187,7 @@ fn detail(problem: &Problem) -> String {
 }
 
 /// Returns a text of others on one line, shortened.
-fn cleaned(text: &str) -> String {
+pub(super) fn cleaned(text: &str) -> String {
     let is_shown = |letter: &char| !letter.is_control();
     text.chars().filter(is_shown).take(MAX_DETAIL).collect()
 }

@@ -42,7 +42,7 @@ pub use address::{with_address, with_turn};
 pub use own_ca::{
     FILES as OWN_CA_FILES, certificate_file as own_certificate, stored as own_authority,
 };
-pub use settings::{check_own_ca, turn_url, url};
+pub use settings::{check_own_ca, turn_udp_url, turn_url, url};
 
 /// Time that a TLS handshake may take: two round trips and some lost segments on a bad mobile link.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
@@ -152,6 +152,13 @@ impl PublicPort {
             Keeper::OwnCa(keeper) => Some(Authority::new(&keeper.authority())),
             Keeper::Operator | Keeper::Acme(_) => None,
         }
+    }
+
+    /// Returns the addresses at whose number clients of TURN may come over UDP, too. Behind a load
+    /// balancer there are none: it passes TCP on.
+    pub fn udp_addresses(&self) -> Vec<SocketAddr> {
+        let addresses = self.listeners.iter().map(|(address, _)| *address);
+        addresses.filter(|_| self.balancers.is_empty()).collect()
     }
 
     /// Opens the port: connections are accepted until `stop`.

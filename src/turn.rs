@@ -39,7 +39,7 @@ pub async fn run(config: &Config, source: Loader) -> anyhow::Result<()> {
     let config = resolve_public_address(config).await?;
     let nothing: PrepareRest = Box::new(|_| Ok(Box::new(Vec::new)));
     let admin = AdminApi::bind(admin_api::configuration_with_turn(&config)).await?;
-    let turn = TurnServer::start(&config)?;
+    let turn = TurnServer::start(&config, Vec::new())?;
     let roles = Roles { turn: Some(turn.server()), ..Roles::default() };
     let reload = turn.follow(&config, source, hangups, nothing);
     // It stops last, because it reports the progress.
@@ -57,15 +57,18 @@ pub struct TurnServer {
 }
 
 impl TurnServer {
-    /// Starts the server.
-    pub fn start(config: &Config) -> anyhow::Result<Self> {
+    /// Starts the server, which serves clients over UDP at some more addresses if they are free.
+    pub fn start(config: &Config, udp: Vec<SocketAddr>) -> anyhow::Result<Self> {
         let turn = &config.turn;
         let listening: Vec<_> = turn.listen.iter().map(ToString::to_string).collect();
         console::print_progress(format_args!(
             "starting STUN/TURN on {}, UDP and TCP",
             listening.join(", ")
         ));
-        let server = Arc::new(start(config)?);
+        let server = Arc::new(start(config, udp)?);
+        for address in server.udp_addrs() {
+            console::print_progress(format_args!("starting STUN/TURN on {address}, UDP"));
+        }
         let drain = Duration::from_secs(turn.drain_s.get().into());
         Ok(Self { server, drain })
     }
@@ -85,6 +88,11 @@ impl TurnServer {
     /// Returns the server, for clients that are accepted at the public port.
     pub fn server(&self) -> Arc<Server> {
         Arc::clone(&self.server)
+    }
+
+    /// Returns true if clients are served over UDP at the number of the public port.
+    pub fn has_public_udp(&self) -> bool {
+        !self.server.udp_addrs().is_empty()
     }
 
     /// Ends each of these TURN users: its allocations, and its credentials.
@@ -118,8 +126,9 @@ impl TurnServer {
     }
 }
 
-fn start(config: &Config) -> anyhow::Result<Server> {
-    Server::start(settings::server_config(config)?).map_err(|error| {
+fn start(config: &Config, listen_udp: Vec<SocketAddr>) -> anyhow::Result<Server> {
+    let server = settings::server_config(config)?;
+    Server::start(porthole_turn_server::Config { listen_udp, ..server }).map_err(|error| {
         if matches!(error, StartError::NoRelayAddress) {
             return anyhow!("{error}; set it with --public-address or turn.relay_address");
         }
@@ -174,10 +183,10 @@ fn complete_reloaded(
 }
 
 /// Returns the ICE servers' URIs for browsers and gateways: STUN and TURN at each address, over UDP
-/// and TCP, TURN over TLS at the public port, and those in `signaling.turn_urls`. TURN over TLS at
-/// other ports must be among the latter, because only the configuration knows the name in the
-/// certificate.
-pub fn ice_server_urls(config: &Config) -> anyhow::Result<Vec<String>> {
+/// and TCP, TURN over UDP, if it has that, and TLS at the public port, and those in
+/// `signaling.turn_urls`. TURN over TLS at other ports must be among the latter, because only the
+/// configuration knows the name in the certificate.
+pub fn ice_server_urls(config: &Config, has_public_udp: bool) -> anyhow::Result<Vec<String>> {
     let mut urls = Vec::new();
     for listen in &config.turn.listen {
         let public = [config.public_address, config.other_public_address].into_iter().flatten();
@@ -193,6 +202,7 @@ pub fn ice_server_urls(config: &Config) -> anyhow::Result<Vec<String>> {
         urls.push(format!("turn:{server}?transport=udp"));
         urls.push(format!("turn:{server}?transport=tcp"));
     }
+    urls.extend(public::turn_udp_url(config).filter(|_| has_public_udp));
     urls.extend(public::turn_url(config));
     urls.extend(config.signaling.turn_urls.iter().cloned());
     ensure!(
@@ -233,21 +243,25 @@ mod tests {
                 &["203.0.113.7:1", "[2001:db8::1]:2"],
             ),
         ] {
-            let urls = ice_server_urls(&config(listen, public)).unwrap();
+            let urls = ice_server_urls(&config(listen, public), true).unwrap();
             let stun: Vec<_> = urls.iter().filter_map(|url| url.strip_prefix("stun:")).collect();
             assert_eq!(stun, servers);
             assert_eq!(urls.len(), 3 * servers.len());
         }
-        assert!(ice_server_urls(&config(&["0.0.0.0:3478"], &[])).is_err());
+        assert!(ice_server_urls(&config(&["0.0.0.0:3478"], &[]), true).is_err());
     }
 
     #[test]
-    fn turn_over_tls_at_the_public_port_is_an_ice_server() {
+    fn turn_at_the_public_port_is_an_ice_server_over_tls_and_where_it_is_free_over_udp() {
         let mut config = config(&["127.0.0.1:3478"], &[]);
         config.public.listen = vec!["0.0.0.0:443".parse().unwrap()];
         config.public.names = vec!["cameras.example.org".parse().unwrap()];
-        let urls = ice_server_urls(&config).unwrap();
-        assert_eq!(urls.last().unwrap(), "turns:cameras.example.org:443?transport=tcp");
+        let tls = "turns:cameras.example.org:443?transport=tcp";
+        let udp = "turn:cameras.example.org:443?transport=udp";
+        for (has_udp, expected) in [(true, &[udp, tls][..]), (false, &[tls])] {
+            let urls = ice_server_urls(&config, has_udp).unwrap();
+            assert_eq!(urls[3..], *expected, "{has_udp}");
+        }
     }
 
     #[test]
@@ -256,7 +270,7 @@ mod tests {
         for (listen, count) in [("127.0.0.1:3478", 4), ("0.0.0.0:3478", 1)] {
             let mut config = config(&[listen], &[]);
             config.signaling.turn_urls = vec![tls.to_owned()];
-            let urls = ice_server_urls(&config).unwrap();
+            let urls = ice_server_urls(&config, true).unwrap();
             assert_eq!((urls.len(), urls.last().unwrap().as_str()), (count, tls), "{listen}");
         }
     }

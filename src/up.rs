@@ -43,10 +43,11 @@ pub async fn run(config: &Config, source: Loader) -> anyhow::Result<()> {
 
     let admin = AdminApi::bind(admin_api::configuration_with_turn(config)).await?;
     let public = PublicPort::bind(config)?;
-    let urls = turn::ice_server_urls(config)?;
+    let udp = public.as_ref().map(PublicPort::udp_addresses).unwrap_or_default();
+    let turn_server = TurnServer::start(config, udp)?;
+    let urls = turn::ice_server_urls(config, turn_server.has_public_udp())?;
     let allowing = allow_own_ice_servers(config, &urls);
     let turn_config = turn_servers::of_up(config, urls.clone())?;
-    let turn_server = TurnServer::start(config)?;
     let (ended, users) = mpsc::channel(ENDED_QUEUE);
     turn_server.end_users(users);
     // The TURN server needs open files, too.

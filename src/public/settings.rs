@@ -128,6 +128,13 @@ pub fn turn_url(config: &Config) -> Option<String> {
     Some(format!("turns:{name}:{port}?transport=tcp"))
 }
 
+/// Returns the URI of TURN over UDP at the number of the public port, if there is one. It has the
+/// host of the other, so that both count as one server.
+pub fn turn_udp_url(config: &Config) -> Option<String> {
+    let (name, port) = (main_name(config)?, port(config)?);
+    Some(format!("turn:{name}:{port}?transport=udp"))
+}
+
 fn port(config: &Config) -> Option<u16> {
     config.public.listen.first().map(SocketAddr::port)
 }
@@ -229,6 +236,8 @@ mod tests {
             let config = config(listen, names, Some("203.0.113.7"));
             assert_eq!(url(&config).unwrap().as_str(), https);
             assert_eq!(turn_url(&config).unwrap(), format!("{turns}?transport=tcp"));
+            let turn = turns.replacen("turns:", "turn:", 1);
+            assert_eq!(turn_udp_url(&config).unwrap(), format!("{turn}?transport=udp"));
             assert!(check(&config).is_ok());
         }
         let off = config(&[], &[], Some("203.0.113.7"));

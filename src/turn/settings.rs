@@ -87,9 +87,9 @@ fn tls_files(config: &Config) -> anyhow::Result<Option<TlsFiles>> {
     }
 }
 
-/// Allocations of one session of `up`: a browser on two networks, over UDP, TCP and TLS, twice
-/// during a restart of ICE, and the gateway on one network, in the same way.
-const SESSION_ALLOCATIONS: u32 = 18;
+/// Allocations of one session of `up`: a browser on two networks, over UDP at two ports, TCP and
+/// TLS, twice during a restart of ICE, and the gateway on one network, in the same way.
+const SESSION_ALLOCATIONS: u32 = 24;
 /// Bytes a second of one session of `up`: a camera of 32 Mbit/s that is relayed on both sides, once
 /// in the gateway's allocation and once in the viewer's.
 const SESSION_BYTES_PER_S: u32 = 8 * 1024 * 1024;
@@ -217,10 +217,10 @@ mod tests {
         };
         let config = |text: &str| toml::from_str::<Config>(text).unwrap();
         for (text, expected) in [
-            ("", (false, 18, Some(8_388_608))),
-            ("turn.tcp_relaying = true", (true, 18, Some(8_388_608))),
+            ("", (false, 24, Some(8_388_608))),
+            ("turn.tcp_relaying = true", (true, 24, Some(8_388_608))),
             ("turn.max_allocations_per_user = 128", (false, 128, Some(8_388_608))),
-            ("turn.max_bytes_per_s_per_user = 0", (false, 18, None)),
+            ("turn.max_bytes_per_s_per_user = 0", (false, 24, None)),
             ("turn.users.anna = 'secret'", (false, 128, None)),
         ] {
             assert_eq!(limits(config(text)), expected, "{text}");

@@ -21,6 +21,10 @@ pub struct Config {
     pub listen_tls: Vec<SocketAddr>,
     /// Addresses to listen on for DTLS over UDP; port 5349 by convention. Default: none.
     pub listen_dtls: Vec<SocketAddr>,
+    /// Addresses to listen on for UDP alone, if they are free: of one that is not, the log says so,
+    /// and the rest is served. They are for the first start; a reload leaves them as they are.
+    /// Default: none.
+    pub listen_udp: Vec<SocketAddr>,
     /// A second address and port of this host, for NAT behavior discovery (RFC 5780): the server
     /// responds from the other address or port on request. The primary address is the first one in
     /// `listen` of the same family. Default: none, discovery is off.
@@ -94,6 +98,7 @@ impl Default for Config {
             listen: Vec::new(),
             listen_tls: Vec::new(),
             listen_dtls: Vec::new(),
+            listen_udp: Vec::new(),
             discovery_address: None,
             alternate_servers: Vec::new(),
             tls: None,
@@ -130,6 +135,7 @@ impl std::fmt::Debug for Config {
             .field("listen", &self.listen)
             .field("listen_tls", &self.listen_tls)
             .field("listen_dtls", &self.listen_dtls)
+            .field("listen_udp", &self.listen_udp)
             .field("realm", &self.realm)
             .field("relay_ports", &self.relay_ports)
             .field("workers", &self.workers)

@@ -67,6 +67,7 @@ pub struct Server {
     local_addrs: Vec<SocketAddr>,
     tls_addrs: Vec<SocketAddr>,
     dtls_addrs: Vec<SocketAddr>,
+    udp_addrs: Vec<SocketAddr>,
     certificates: Option<(Arc<Certificates>, Watcher)>,
     fast_path: Option<FastPath>,
     workers: Vec<WorkerHandle>,
@@ -101,7 +102,7 @@ impl Server {
             }
             None => None,
         };
-        let fast_path = prepared.fast_path.clone();
+        let (fast_path, udp_addrs) = (prepared.fast_path.clone(), prepared.udp_addrs.clone());
         let (settings, ready) = prepared.into_workers()?;
         let mut workers = Vec::new();
         for (index, worker) in ready.into_iter().enumerate() {
@@ -125,6 +126,7 @@ impl Server {
             local_addrs,
             tls_addrs,
             dtls_addrs,
+            udp_addrs,
             certificates,
             fast_path,
             workers,
@@ -149,6 +151,11 @@ impl Server {
     /// Returns the addresses it listens on for DTLS.
     pub fn dtls_addrs(&self) -> &[SocketAddr] {
         &self.dtls_addrs
+    }
+
+    /// Returns the addresses of `listen_udp` that were free, where it listens for UDP.
+    pub fn udp_addrs(&self) -> &[SocketAddr] {
+        &self.udp_addrs
     }
 
     /// Reads the certificate's files now instead of within 10 seconds. Returns `Ok(true)` if they

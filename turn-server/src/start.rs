@@ -25,6 +25,8 @@ use crate::worker::{AllWorkers, Worker};
 #[derive(Debug)]
 pub(crate) struct Prepared {
     listens: Vec<Listen>,
+    /// The addresses for UDP alone that were free.
+    pub(crate) udp_addrs: Vec<SocketAddr>,
     pub(crate) certificates: Option<Arc<Certificates>>,
     pub(crate) settings: Settings,
     sockets: Vec<Sockets>,
@@ -37,7 +39,9 @@ pub(crate) struct Prepared {
 
 /// Checks the configuration and opens every socket.
 pub(crate) fn prepare(config: Config) -> Result<Prepared, StartError> {
-    let Checked { certificates, discovery, addrs, sides } = check(&config)?;
+    let Checked { certificates, discovery, mut addrs, sides } = check(&config)?;
+    let udp_addrs = sockets::free_udp(&config.listen_udp, &addrs);
+    addrs.extend(udp_addrs.iter().map(|addr| (*addr, ListenerKind::Udp)));
     let own = own_addresses().map_err(StartError::System)?;
     let workers = match config.workers {
         0 => {
@@ -73,6 +77,7 @@ pub(crate) fn prepare(config: Config) -> Result<Prepared, StartError> {
     };
     Ok(Prepared {
         listens,
+        udp_addrs,
         certificates,
         settings,
         sockets,

@@ -191,6 +191,28 @@ fn invalid_settings_change_nothing() -> Result<()> {
 }
 
 #[test]
+fn addresses_for_udp_alone_are_served_if_they_are_free_and_prevent_no_start() -> Result<()> {
+    let another = UdpSocket::bind("127.0.0.1:0")?;
+    let taken = another.local_addr()?;
+    // Both exist until their ports are known, so that these differ.
+    let sockets = (UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?);
+    let (free, listens) = (sockets.0.local_addr()?, sockets.1.local_addr()?);
+    drop(sockets);
+    let wanted = vec![taken, free, free, listens];
+    let server =
+        Server::start(Config { listen: vec![listens], listen_udp: wanted.clone(), ..config() })?;
+    ensure!(server.udp_addrs() == [free, free], "{wanted:?}: {:?}", server.udp_addrs());
+    ensure!(server.local_addrs() == [listens], "{:?}", server.local_addrs());
+    for address in [free, listens] {
+        let anna = ClientConfig::new("anna".to_owned(), "secret".to_owned(), Transport::Udp);
+        Client(TestTurnClient::connect(address, anna)?).allocate()?;
+    }
+    let changes = server.reload(Config { listen: vec![listens], ..config() })?;
+    ensure!(changes.is_empty(), "no setting of its own: {changes:?}");
+    Ok(())
+}
+
+#[test]
 fn sessions_are_listed_page_by_page_and_ended_by_their_ids() -> Result<()> {
     let (server, _) = start(config())?;
     let mut clients = Vec::new();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use instant_acme::{Account, CertificateIdentifier, Error};
 
-use super::store::Facts;
+use crate::public::facts::Facts;
 
 /// Shortest time between two questions, also after one that was not answered.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(6 * 60 * 60);

@@ -57,6 +57,8 @@ pub(crate) fn changes(old: &Config, new: &Config) -> Vec<Change> {
         listen,
         listen_tls,
         listen_dtls,
+        // The embedding program has it from a setting of its own.
+        listen_udp: _,
         tls,
         realm,
         users,

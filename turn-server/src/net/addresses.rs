@@ -21,7 +21,7 @@ pub(crate) enum ListenerKind {
     Tls,
     /// DTLS over UDP.
     Dtls,
-    /// UDP alone: the additional sockets of RFC 5780.
+    /// UDP alone: the additional sockets of RFC 5780, and those of the embedding program.
     Udp,
 }
 

@@ -77,6 +77,37 @@ pub(crate) fn check_duplicates(
     Ok(())
 }
 
+/// Returns those of the addresses for UDP alone that are free. Of the others the log says why
+/// clients are not served there, which prevents no start.
+pub(crate) fn free_udp(
+    wanted: &[SocketAddr],
+    configured: &[(SocketAddr, ListenerKind)],
+) -> Vec<SocketAddr> {
+    let is_free = |addr: &&SocketAddr| {
+        let conflicts = |(other, kind): &(SocketAddr, ListenerKind)| {
+            let is_wildcard = addr.ip().is_unspecified() || other.ip().is_unspecified();
+            let overlaps = other.ip() == addr.ip() || is_wildcard;
+            let same_family = other.is_ipv4() == addr.is_ipv4();
+            kind.uses_udp() && other.port() == addr.port() && same_family && overlaps
+        };
+        let bound = if configured.iter().any(conflicts) {
+            Err(io::ErrorKind::AddrInUse.into())
+        } else {
+            bind(**addr, Type::DGRAM, Protocol::UDP)
+        };
+        let Err(error) = bound else { return true };
+        let reason = if error.kind() == io::ErrorKind::AddrInUse {
+            "something else listens there; end it and start again if clients are to have it, too"
+                .to_owned()
+        } else {
+            error.to_string()
+        };
+        tracing::warn!("clients are not served over UDP at {addr}: {reason}");
+        false
+    };
+    wanted.iter().filter(is_free).copied().collect()
+}
+
 fn open_set(listens: &[Listen]) -> Result<Sockets, StartError> {
     let mut sockets = Sockets::default();
     for Listen { addr, kind, expanded } in listens {

@@ -7,6 +7,7 @@ mod client;
 mod http2;
 mod own_ca;
 mod set_ups;
+mod udp;
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};

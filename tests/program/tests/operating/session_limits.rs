@@ -18,7 +18,7 @@ use crate::manager::Manager;
 
 const TOKEN: &str = "a-token-of-the-admin-api";
 /// The allocations that a session may have, as docs/ref/config.md says.
-const OF_A_SESSION: usize = 18;
+const OF_A_SESSION: usize = 24;
 
 #[test]
 fn the_credentials_of_a_session_make_no_more_allocations_than_a_session_needs() {

@@ -568,11 +568,8 @@ impl Gateway {
         }
         tree.add_flag("--server", &["gateway", "server"], self.server.as_ref());
         tree.add_flag("--claim", &["gateway", "claim"], self.claim.as_ref());
-        tree.add_flag(
-            "--ca-fingerprint",
-            &["gateway", "ca_fingerprint"],
-            self.ca_fingerprint.as_ref(),
-        );
+        let fingerprint = self.ca_fingerprint.as_ref();
+        tree.add_flag("--ca-fingerprint", &["gateway", "ca_fingerprint"], fingerprint);
         self.gateway.configure(tree);
     }
 }

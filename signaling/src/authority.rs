@@ -121,7 +121,7 @@ fn absent() -> Response {
 mod tests {
     use super::*;
 
-    /// Of nothing, as `sha256sum /dev/null` prints it.
+    /// The fingerprint of nothing, as `sha256sum /dev/null` prints it.
     const OF_NOTHING: &str = "E3:B0:C4:42:98:FC:1C:14:9A:FB:F4:C8:99:6F:B9:24:\
         27:AE:41:E4:64:9B:93:4C:A4:95:99:1B:78:52:B8:55";
 

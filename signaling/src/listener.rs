@@ -38,7 +38,7 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 pub enum HttpVersion {
     /// HTTP/1.1, over which WebSockets go, too.
     Http1,
-    /// HTTP/2.
+    /// HTTP/2, by ALPN.
     Http2,
 }
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { gatewayCommand } from './gateway-command';
 
-test('the command names server, claim code and the server’s authority, and starts a service', () => {
+test('the command names the server, its authority and the claim, and starts a service', () => {
   const claim = { code: 'mossy-otter-4821', expiresInSeconds: 3600 };
   const command = 'porthole gateway --server https://cams.example/p --claim mossy-otter-4821';
   for (const [caFingerprint, expected] of [

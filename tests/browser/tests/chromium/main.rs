@@ -31,7 +31,7 @@ use porthole_test_support::scene::{Need, Scene};
 use serde_json::{Value, json};
 
 const NEEDS: [Need; 2] = [Need::Program, Need::Browser];
-/// For tests whose bounds a loaded machine keeps as well: they run beside each other.
+/// Needs of tests whose bounds a loaded machine keeps as well: they run beside each other.
 const SHARED: [Need; 2] = [Need::Program, Need::SharedBrowser];
 const CAMERA_DEADLINE: Duration = Duration::from_secs(30);
 const PICTURE_DEADLINE: Duration = Duration::from_secs(30);

@@ -184,7 +184,7 @@ async fn wait_until_it_serves(config: &Config) -> anyhow::Result<()> {
         sleep(LOOK_INTERVAL).await;
     }
     let public = &config.public;
-    if public.listen.is_empty() || public.certificate.is_some() {
+    if public.listen.is_empty() || public.certificate.is_some() || public.own_ca {
         return Ok(());
     }
     let certificate = public::acme_certificate(&config.data);

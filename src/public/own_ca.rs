@@ -35,6 +35,8 @@ const FOLDER_MODE: u32 = 0o700;
 const AUTHORITY: &str = "authority.pem";
 /// The file with the certificate, that of the authority, and the key.
 const CERTIFICATE: &str = "certificate.pem";
+/// The ending of the name of an authority that was replaced.
+const KEPT: &str = "former.pem";
 /// The files with secrets, as paths in the data folder.
 pub const FILES: [&str; 2] = ["own-ca/authority.pem", "own-ca/certificate.pem"];
 
@@ -148,9 +150,10 @@ impl Keeper {
         let path = self.folder.join(AUTHORITY);
         let issued = self.authority.issue(&self.names, now_s).with_context(|| {
             format!(
-                "the server's own certificate authority in {} is not for all of public.names: \
-                 take the others out, or delete the file; then another authority is made, which \
-                 each device and gateway must trust again",
+                "the server's own certificate authority in {} is not for all of public.names, or \
+                 the clock of this machine is wrong: take the other names out, or set the clock; \
+                 if you delete the file, another authority is made, which each device and gateway \
+                 must trust again",
                 path.display()
             )
         })?;
@@ -180,7 +183,15 @@ fn open_authority(path: &Path, names: &[Host], now_s: u64) -> anyhow::Result<Aut
             if !found.is_spent(now_s) {
                 return Ok(found);
             }
-            warn!("the server's own certificate authority ends soon: another one is made");
+            // A clock that is ahead may be the reason.
+            let kept = path.with_extension(KEPT);
+            let renamed = fs::rename(path, &kept);
+            renamed.with_context(|| format!("cannot keep {}", path.display()))?;
+            warn!(
+                "the server's own certificate authority ends soon: another one is made, which \
+                 each device and gateway must trust; the former one is kept as {}",
+                kept.display()
+            );
         }
         Err(error) => {
             let is_absent = error.kind() == ErrorKind::NotFound;
@@ -201,6 +212,7 @@ mod tests {
 
     const NOW_S: u64 = 1_796_000_000;
     const DAY_S: u64 = 24 * 3600;
+    const FORMER: &str = "authority.former.pem";
 
     fn hosts(names: &[&str]) -> Vec<Host> {
         names.iter().map(|name| Host::parse(name).unwrap()).collect()
@@ -269,6 +281,8 @@ mod tests {
         for (days, is_new) in [(3559, false), (3561, true)] {
             let keeper = open(folder.path(), &["cams.lan"], NOW_S + days * DAY_S).unwrap();
             assert_eq!(keeper.authority() != first, is_new, "{days}");
+            let kept = CertificateDer::from_pem_file(folder.path().join(FOLDER).join(FORMER));
+            assert_eq!(kept.ok(), is_new.then(|| first.clone()), "the former one is kept");
             assert_eq!(chain(folder.path())[1], keeper.authority(), "{days}");
         }
     }

@@ -46,8 +46,8 @@ const LOCAL_V6: [(u16, u8); 2] = [(0xfc00, 7), (0xfe80, 10)];
 /// The end of a certificate in PEM.
 const END: &str = "-----END CERTIFICATE-----\n";
 
-/// An authority, which vouches for private networks and for the names it was made for, and for
-/// nothing else, whoever may get its key.
+/// An authority for servers in private networks and for those with the names it was made for.
+/// Devices that check its constraints take nothing else, whoever may get its key.
 pub(super) struct Authority {
     /// The certificate in PEM.
     certificate: String,
@@ -68,6 +68,7 @@ impl Authority {
         let mut params = params(&common_name);
         set_validity(&mut params, now_s, now_s.saturating_add(AUTHORITY_LIFE_S));
         params.name_constraints = Some(constraints(names));
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         let certificate = params.self_signed(&key)?.pem();
         Self::from_pem(&format!("{certificate}{}", key.serialize_pem()))
     }

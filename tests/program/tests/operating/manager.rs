@@ -64,7 +64,8 @@ impl Manager {
             match self.socket.read()? {
                 Message::Text(text) => {
                     let mut message: Value = serde_json::from_str(&text)?;
-                    if message["id"] == request["id"] {
+                    // The server counts its own requests to this client, too.
+                    if message["id"] == request["id"] && message["method"].is_null() {
                         ensure!(message["error"].is_null(), "{method} is refused: {message}");
                         return Ok(message["result"].take());
                     }

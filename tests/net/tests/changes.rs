@@ -1,17 +1,17 @@
 //! Changes of the network under a picture in the dashboard, with Chromium.
 
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use porthole_net_tests::play_all;
-use porthole_test_support::browser::{Browser, event};
+use porthole_test_support::browser::Browser;
 use porthole_test_support::lab::{Lab, Side};
 use porthole_test_support::nat::NatKind;
 use porthole_test_support::porthole::{Gateway, Server};
 use porthole_test_support::program::Place;
 use porthole_test_support::scene::{Need, Scene, report, scene};
-use serde_json::json;
+use porthole_test_support::watching::{Watching, now_ms};
 
 const NEEDS: [Need; 3] = [Need::Lab, Need::Program, Need::Browser];
 const SERVER_FLAGS: [&str; 2] = ["--allow-peer", "203.0.113.0/24"];
@@ -119,56 +119,17 @@ impl<'a> House<'a> {
     /// Opens the page of the camera.
     fn watch(&self, scene: &Scene) -> Result<Watching> {
         let token = self.server.token("viewer", &[])?;
-        let steps = [
-            json!({ "token": token }),
-            json!({ "goto": self.server.url("/camera/yard") }),
-            json!({ "frames": WATCHED_S }),
-        ];
-        let browser = Browser::begin(scene, "browser", Place::On(&self.viewer.host), &steps)?;
-        let mut watching = Watching { browser, seen: 0, times_ms: Vec::new() };
-        watching.frame_after(0, PICTURE_DEADLINE)?;
-        Ok(watching)
+        let page = self.server.url("/camera/yard");
+        let place = Place::On(&self.viewer.host);
+        Watching::start(scene, place, (&page, &token), WATCHED_S, PICTURE_DEADLINE)
     }
 
     /// Changes the network, and returns the time from its return to that of the picture.
     fn change(&mut self, watching: &mut Watching, change: Change) -> Result<Duration> {
-        change(self, &watching.browser)?;
+        change(self, watching.browser())?;
         let back = now_ms()?;
         // A picture that comes at once may yet stop, when what was under way has arrived.
         thread::sleep(AFTERMATH);
-        let mut last = back;
-        let end = now_ms()?;
-        let mut standing = Duration::ZERO;
-        while last < end {
-            let next = watching.frame_after(last, DEADLINE)?;
-            standing = standing.max(Duration::from_millis(next - last));
-            last = next;
-        }
-        Ok(standing)
+        watching.longest_standstill(back, DEADLINE)
     }
-}
-
-/// The dashboard in a browser, and the times at which pictures came.
-struct Watching {
-    browser: Browser,
-    /// Bytes of the browser's output that were read.
-    seen: u64,
-    times_ms: Vec<u64>,
-}
-
-impl Watching {
-    /// Returns the time of the first picture that came after this one.
-    fn frame_after(&mut self, after_ms: u64, deadline: Duration) -> Result<u64> {
-        let Self { browser, seen, times_ms } = self;
-        browser.program.wait_for("a picture comes", deadline, |program| {
-            let events = program.new_events(seen)?;
-            let frames = events.iter().filter_map(event("frames"));
-            times_ms.extend(frames.filter_map(|value| value["at"].as_u64()));
-            Ok(times_ms.iter().copied().find(|at| *at > after_ms))
-        })
-    }
-}
-
-fn now_ms() -> Result<u64> {
-    Ok(u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?)
 }

@@ -2,17 +2,16 @@
 
 use std::path::PathBuf;
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use porthole_test_support::browser::{Browser, event};
 use porthole_test_support::lab::{Host, Lab, Side};
 use porthole_test_support::nat::NatKind;
 use porthole_test_support::porthole::binary;
 use porthole_test_support::program::{Place, Program};
 use porthole_test_support::scene::{Need, Scene, report, scene};
+use porthole_test_support::watching::{Watching, now_ms};
 use porthole_test_support::{http, wait};
-use serde_json::json;
 
 const NEEDS: [Need; 3] = [Need::Lab, Need::Program, Need::Browser];
 const DEADLINE: Duration = Duration::from_secs(45);
@@ -176,15 +175,9 @@ impl<'a> House<'a> {
 
     /// Opens the page of the camera.
     fn watch(&self, scene: &Scene, home: &Side) -> Result<Watching> {
-        let steps = [
-            json!({ "token": self.token()? }),
-            json!({ "goto": format!("{}/camera/yard", url(self.lab)) }),
-            json!({ "frames": WATCHED_S }),
-        ];
-        let browser = Browser::begin(scene, "browser", Place::On(&home.host), &steps)?;
-        let mut watching = Watching { browser, seen: 0, times_ms: Vec::new() };
-        watching.frame_after(0)?;
-        Ok(watching)
+        let page = format!("{}/camera/yard", url(self.lab));
+        let place = Place::On(&home.host);
+        Watching::start(scene, place, (&page, &self.token()?), WATCHED_S, DEADLINE)
     }
 
     /// Waits until the signaling server has found that both make allocations.
@@ -227,20 +220,14 @@ impl<'a> House<'a> {
         used: usize,
         end: End,
     ) -> Result<Duration> {
-        let start = watching.frame_after(now_ms()?)?;
+        let start = watching.frame_after(now_ms()?, DEADLINE)?;
         let turn = &mut self.turn[used];
         match end {
             End::Killed => turn.program.take().context("it runs")?.kill()?,
             End::CutOff => self.lab.cut(turn.host)?,
         }
         thread::sleep(AFTERMATH);
-        let mut last = start;
-        let (until, mut standing) = (now_ms()?, Duration::ZERO);
-        while last < until {
-            let next = watching.frame_after(last)?;
-            standing = standing.max(Duration::from_millis(next - last));
-            last = next;
-        }
+        let standing = watching.longest_standstill(start, DEADLINE)?;
         ensure!(self.relaying()? != used, "the picture comes through the other server");
         let turn = &mut self.turn[used];
         match end {
@@ -269,29 +256,4 @@ fn word(lab: &Lab, data: &PathBuf, arguments: &[&str]) -> Result<String> {
     let output = command.args(arguments).arg("--data").arg(data).output()?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-}
-
-/// The dashboard in a browser, and the times at which pictures came.
-struct Watching {
-    browser: Browser,
-    /// Bytes of the browser's output that were read.
-    seen: u64,
-    times_ms: Vec<u64>,
-}
-
-impl Watching {
-    /// Returns the time of the first picture that came after this one.
-    fn frame_after(&mut self, after_ms: u64) -> Result<u64> {
-        let Self { browser, seen, times_ms } = self;
-        browser.program.wait_for("a picture comes", DEADLINE, |program| {
-            let events = program.new_events(seen)?;
-            let frames = events.iter().filter_map(event("frames"));
-            times_ms.extend(frames.filter_map(|value| value["at"].as_u64()));
-            Ok(times_ms.iter().copied().find(|at| *at > after_ms))
-        })
-    }
-}
-
-fn now_ms() -> Result<u64> {
-    Ok(u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?)
 }

@@ -9,6 +9,7 @@
 //! - [`ports`]: free ports for programs that must be given one.
 //! - [`http`]: single HTTP requests, from this machine or from a lab host.
 //! - [`browser`]: Chromium, driven through the scripts in `tests/browser/driver`.
+//! - [`watching`]: the dashboard with a picture, and when its frames came.
 //! - [`turn_client`]: a TURN client on a real socket.
 //! - [`path`]: the path of media: direct, relayed or inside the LAN.
 //! - [`cameras`]: video sources of other projects.
@@ -51,3 +52,4 @@ pub mod seal;
 pub mod turn_client;
 pub mod viewer;
 pub mod wait;
+pub mod watching;

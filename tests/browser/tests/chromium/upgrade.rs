@@ -1,15 +1,14 @@
 //! The server and the gateway are upgraded while the dashboard shows a picture.
 
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use porthole_test_support::browser::{Browser, event};
 use porthole_test_support::cameras::{Camera, Kind};
 use porthole_test_support::porthole::{Gateway, Server};
 use porthole_test_support::program::Place;
 use porthole_test_support::scene::{Need, Scene, report, scene};
-use serde_json::json;
+use porthole_test_support::watching::{Watching, now_ms};
 
 use crate::{CAMERA_DEADLINE, NEEDS, PICTURE_DEADLINE};
 
@@ -79,14 +78,14 @@ impl<'a> House<'a> {
         let cameras = [("yard", camera.source())];
         let cameras = cameras.each_ref().map(|(id, source)| (*id, source.as_str()));
         let gateway = Gateway::start(scene, "gateway", Place::Here, &server, &cameras, flags)?;
-        let watching = Watching::start(scene, &mut server)?;
+        let watching = watch(scene, &mut server)?;
         Ok(Self { scene, _camera: camera, server, gateway: Some(gateway), watching })
     }
 
     /// Upgrades a program, and returns the longest time for which the picture stood still.
     fn upgrade(&mut self, upgraded: Upgraded) -> Result<Duration> {
         let Self { scene, server, gateway, watching, .. } = self;
-        watching.longest_standstill(|| match upgraded {
+        longest_standstill(watching, || match upgraded {
             Upgraded::Server => server.upgrade(),
             Upgraded::Gateway => {
                 let running = gateway.take().context("a gateway")?;
@@ -103,62 +102,27 @@ fn upgrade_with_own_camera(scene: &Scene) -> Result<Duration> {
     camera.start()?;
     let flags = ["--camera", &format!("yard={}", camera.source())];
     let mut server = Server::start(scene, Place::Here, &flags)?;
-    Watching::start(scene, &mut server)?.longest_standstill(|| server.upgrade())
+    let mut watching = watch(scene, &mut server)?;
+    longest_standstill(&mut watching, || server.upgrade())
 }
 
-/// The dashboard in a browser, and the times at which pictures came.
-struct Watching {
-    browser: Browser,
-    /// Bytes of the browser's output that were read.
-    seen: u64,
-    times_ms: Vec<u64>,
+/// Opens the page of the camera, and waits for the picture.
+fn watch(scene: &Scene, server: &mut Server<'_>) -> Result<Watching> {
+    let token = server.token("viewer", &[])?;
+    server.wait_for_camera(&token, "yard", CAMERA_DEADLINE)?;
+    let page = server.url("/camera/yard");
+    Watching::start(scene, Place::Here, (&page, &token), WATCHED_S, PICTURE_DEADLINE)
 }
 
-impl Watching {
-    /// Opens the page of the camera, and waits for the picture.
-    fn start(scene: &Scene, server: &mut Server<'_>) -> Result<Self> {
-        let token = server.token("viewer", &[])?;
-        server.wait_for_camera(&token, "yard", CAMERA_DEADLINE)?;
-        let steps = [
-            json!({ "token": token }),
-            json!({ "goto": server.url("/camera/yard") }),
-            json!({ "frames": WATCHED_S }),
-        ];
-        let browser = Browser::begin(scene, "browser", Place::Here, &steps)?;
-        let mut watching = Self { browser, seen: 0, times_ms: Vec::new() };
-        watching.frame_after(0, PICTURE_DEADLINE)?;
-        Ok(watching)
-    }
-
-    /// Returns the longest time without a picture from the beginning of the change to its end, and
-    /// for a while after it.
-    fn longest_standstill(&mut self, change: impl FnOnce() -> Result<()>) -> Result<Duration> {
-        thread::sleep(BEFORE);
-        let begin = now_ms()?;
-        change()?;
-        thread::sleep(AFTER);
-        let end = now_ms()?;
-        let (mut last, mut longest) = (begin, 0);
-        while last < end {
-            let next = self.frame_after(last, DEADLINE)?;
-            longest = longest.max(next - last);
-            last = next;
-        }
-        Ok(Duration::from_millis(longest))
-    }
-
-    /// Returns the time of the first picture that came after this one.
-    fn frame_after(&mut self, after_ms: u64, deadline: Duration) -> Result<u64> {
-        let Self { browser, seen, times_ms } = self;
-        browser.program.wait_for("a picture comes", deadline, |program| {
-            let events = program.new_events(seen)?;
-            let frames = events.iter().filter_map(event("frames"));
-            times_ms.extend(frames.filter_map(|value| value["at"].as_u64()));
-            Ok(times_ms.iter().copied().find(|at| *at > after_ms))
-        })
-    }
-}
-
-fn now_ms() -> Result<u64> {
-    Ok(u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?)
+/// Returns the longest time without a picture from the beginning of the change to its end, and for
+/// a while after it.
+fn longest_standstill(
+    watching: &mut Watching,
+    change: impl FnOnce() -> Result<()>,
+) -> Result<Duration> {
+    thread::sleep(BEFORE);
+    let begin = now_ms()?;
+    change()?;
+    thread::sleep(AFTER);
+    watching.longest_standstill(begin, DEADLINE)
 }

@@ -1,9 +1,7 @@
 //! Tests of limits on what is sent: what the gateway is told, and who may extend a session.
 
-use porthole_signaling_proto::method::{
-    Connect, ConnectDevice, ConnectDeviceResult, Extend, ExtendParams, Offer, RateCap as Told,
-};
-use porthole_signaling_proto::rpc::{Message, code};
+use porthole_signaling_proto::method::{Connect, ConnectDevice, Offer, RateCap as Told};
+use porthole_signaling_proto::rpc::code;
 
 use super::table::OFFER;
 use super::world::{World, admitted, connect_params, principal};
@@ -72,19 +70,9 @@ fn a_session_is_extended_only_with_the_limits_that_it_began_with() {
         let (gateway, id) = world.gateway(1, &["cam"]);
         let client = world.client(viewer("ann", began));
         world.tokens.insert("token".into(), viewer("ann", extends));
-        let request = world.request::<Connect>(client, &connect_params(&id, "cam"));
-        let (asked, device) = world.next_request::<ConnectDevice>(gateway).unwrap();
-        let accepted = ConnectDeviceResult::default();
-        world.send(gateway, Message::result::<ConnectDevice>(asked, &accepted));
-        world.response::<Connect>(client, request).unwrap().unwrap();
-        let authorization = Some("token".to_owned());
-        let extend =
-            ExtendParams { session: device.session, authorization, expiry_time_seconds: None };
-        let request = world.request::<Extend>(client, &extend);
-        let refused = world.response::<Extend>(client, request).and_then(Result::err);
+        let (refused, asked) = world.extend(client, gateway, &connect_params(&id, "cam"));
         let expected = (!is_allowed).then_some(code::FORBIDDEN);
-        assert_eq!(refused.map(|fault| fault.code), expected, "{began:?} {extends:?}");
-        let asked = world.next_request::<Extend>(gateway).is_some();
+        assert_eq!(refused, expected, "{began:?} {extends:?}");
         assert_eq!(asked, is_allowed, "{began:?} {extends:?}");
     }
 }

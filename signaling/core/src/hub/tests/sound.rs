@@ -2,8 +2,7 @@
 
 use porthole_signaling_proto::CameraPermission;
 use porthole_signaling_proto::method::{
-    Cameras, CamerasParams, Connect, ConnectDevice, ConnectDeviceResult, ConnectParams, Extend,
-    ExtendParams, Notification as _, Offer,
+    Cameras, CamerasParams, Connect, ConnectDevice, ConnectParams, Notification as _, Offer,
 };
 use porthole_signaling_proto::rpc::{self, Message, code};
 
@@ -100,18 +99,8 @@ fn a_session_with_sound_is_extended_only_by_those_who_may_hear_the_camera() {
         let token = if may_listen { token } else { token.without_listening() };
         world.tokens.insert("token".into(), token);
         let params = ConnectParams { audio: Some(wanted), ..connect_params(&id, "cam") };
-        let request = world.request::<Connect>(client, &params);
-        let (asked, device) = world.next_request::<ConnectDevice>(gateway).unwrap();
-        let accepted = ConnectDeviceResult::default();
-        world.send(gateway, Message::result::<ConnectDevice>(asked, &accepted));
-        world.response::<Connect>(client, request).unwrap().unwrap();
-        let authorization = Some("token".to_owned());
-        let extend =
-            ExtendParams { session: device.session, authorization, expiry_time_seconds: None };
-        let request = world.request::<Extend>(client, &extend);
-        let refused = world.response::<Extend>(client, request).and_then(Result::err);
-        assert_eq!(refused.map(|fault| fault.code), expected, "{wanted} {may_listen}");
-        let asked = world.next_request::<Extend>(gateway).is_some();
+        let (refused, asked) = world.extend(client, gateway, &params);
+        assert_eq!(refused, expected, "{wanted} {may_listen}");
         assert_eq!(asked, expected.is_none(), "{wanted} {may_listen}");
     }
 }

@@ -12,8 +12,8 @@ use porthole_signaling_proto::identity::{
 };
 use porthole_signaling_proto::method::{
     Challenge, ChallengeResult, Connect, ConnectDevice, ConnectDeviceResult, ConnectParams,
-    ConnectResult, Empty, Enroll, EnrollParams, Method, Register, RegisterParams, Report,
-    ReportParams, ReportResult,
+    ConnectResult, Empty, Enroll, EnrollParams, Extend, ExtendParams, Method, Register,
+    RegisterParams, Report, ReportParams, ReportResult,
 };
 use porthole_signaling_proto::rest::{Removed, Role};
 use porthole_signaling_proto::rpc::{Fault, Message, RequestId, code};
@@ -248,6 +248,27 @@ impl World {
         let conn = self.open(Some(principal));
         self.call::<Register>(conn, &RegisterParams::default()).unwrap().unwrap();
         conn
+    }
+
+    /// Connects a client to a camera of a gateway, and extends the session with the access token
+    /// `token`. Returns the code of a refusal, and true if the gateway was asked.
+    pub(super) fn extend(
+        &mut self,
+        client: ConnId,
+        gateway: ConnId,
+        params: &ConnectParams,
+    ) -> (Option<i64>, bool) {
+        let request = self.request::<Connect>(client, params);
+        let (asked, device) = self.next_request::<ConnectDevice>(gateway).unwrap();
+        let accepted = ConnectDeviceResult::default();
+        self.send(gateway, Message::result::<ConnectDevice>(asked, &accepted));
+        self.response::<Connect>(client, request).unwrap().unwrap();
+        let authorization = Some("token".to_owned());
+        let extend =
+            ExtendParams { session: device.session, authorization, expiry_time_seconds: None };
+        let request = self.request::<Extend>(client, &extend);
+        let refused = self.response::<Extend>(client, request).and_then(Result::err);
+        (refused.map(|fault| fault.code), self.next_request::<Extend>(gateway).is_some())
     }
 
     /// Connects a gateway with these cameras, enrolling it first if necessary.
